@@ -1,0 +1,171 @@
+"""params.yaml as typed, validated settings. Units and meanings stand beside each key in params.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+class ParamsError(ValueError):
+    """A setting that the study cannot run with; the message names the file, the key and what is allowed."""
+
+
+class Section(BaseModel):
+    """A group of settings: no unknown key, no silent conversion, no change after loading."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Run(Section):
+    seed: NotNegative
+    threads: Positive
+
+
+class Photos(Section):
+    source: Literal["rendered", "folder"]
+    folder: str | None
+    max_side: Annotated[int, Field(ge=64)]
+    min_side: Positive
+    max_megapixels: Annotated[float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def folder_named(self) -> Photos:
+        if self.source == "folder" and self.folder is None:
+            raise ValueError("photos.source is folder: name your photos' path in photos.folder")
+        return self
+
+
+class Rendered(Section):
+    landmarks: Annotated[int, Field(ge=2)]
+    photos_per_landmark: Annotated[int, Field(ge=3)]
+    strays: NotNegative
+    width: Annotated[int, Field(ge=64)]
+    height: Annotated[int, Field(ge=64)]
+    benchmark_landmarks: Annotated[int, Field(ge=2)]
+    distractors: NotNegative
+
+
+class Reconstruction(Section):
+    max_features: Annotated[int, Field(ge=64)]
+    neighbours: Positive
+    min_inliers: Positive
+    min_model_size: Annotated[int, Field(ge=2)]
+    min_link_inliers: Positive
+
+
+class Pairs(Section):
+    source: Literal["reconstruction", "retrieval-SfM"]
+    database: str | None
+    min_shared: Share
+    max_scale_change: Annotated[float, Field(ge=1)]
+    validation_share: Annotated[float, Field(gt=0, lt=1)]
+
+    @model_validator(mode="after")
+    def database_named(self) -> Pairs:
+        if self.source == "retrieval-SfM" and self.database is None:
+            raise ValueError("pairs.source is retrieval-SfM: name its database file in pairs.database")
+        return self
+
+
+class Network(Section):
+    backbone: Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
+    side: Annotated[int, Field(ge=32)]
+    frozen_blocks: NotNegative
+    gem_power: Annotated[float, Field(ge=1)]
+    normalise: bool
+
+
+class TrainingRun(Section):
+    method: str
+    bits: Annotated[int, Field(gt=0, multiple_of=8)] | None
+
+    @model_validator(mode="after")
+    def bits_where_hashed(self) -> TrainingRun:
+        if (self.method == "float") != (self.bits is None):
+            raise ValueError("bits is null for the float parent, and a multiple of 8 for every other method")
+        return self
+
+    @property
+    def name(self) -> str:
+        return self.method if self.bits is None else f"{self.method}-{self.bits}"
+
+
+class Training(Section):
+    runs: Annotated[list[TrainingRun], Field(min_length=1)]
+    rounds: Positive
+    steps_per_round: Positive
+    tuples: Annotated[int, Field(ge=2)]
+    negatives: Positive
+    views: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    head_learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+class Retrieval(Section):
+    benchmarks: Annotated[list[str], Field(min_length=1)]
+    precision_at: list[Positive]
+    radius: NotNegative
+
+
+class Params(Section):
+    run: Run
+    photos: Photos
+    rendered: Rendered
+    reconstruction: Reconstruction
+    pairs: Pairs
+    network: Network
+    training: Training
+    losses: dict[str, dict[str, float | str | bool]]
+    retrieval: Retrieval
+
+
+def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
+    """Settings of the file at `path`, with `changes` (the same nesting, any subset of keys) laid over them.
+
+    Raises ParamsError, one line a fault, where the file cannot be read, or a key is unknown, missing or ill-typed.
+    """
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ParamsError(f"{path}: cannot be read ({error.strerror}); restore it with: git checkout params.yaml") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(settings, dict):
+        raise ParamsError(f"{path}: holds no settings; restore it with: git checkout params.yaml")
+    try:
+        return Params.model_validate(_laid_over(settings, changes or {}))
+    except ValidationError as error:
+        raise ParamsError("\n".join(_fault(path, fault) for fault in error.errors())) from None
+
+
+def _laid_over(settings: Any, changes: Any) -> Any:
+    if not (isinstance(settings, Mapping) and isinstance(changes, Mapping)):
+        return changes
+    return {**settings, **{key: _laid_over(settings.get(key), value) for key, value in changes.items()}}
+
+
+def _fault(path: Path, fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "(the whole file)"
+    if fault["type"] == "extra_forbidden":
+        section = _section(fault["loc"][:-1])
+        known = f"; known here: {', '.join(section.model_fields)}" if section else ""
+        return f"{path}: {key}: unknown key{known}"
+    if fault["type"] == "missing":
+        return f"{path}: {key}: is missing"
+    return f"{path}: {key}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}"
+
+
+def _section(place: tuple[int | str, ...]) -> type[Section] | None:
+    section: Any = Params
+    for part in place:
+        section = TrainingRun if isinstance(part, int) else section.model_fields[part].annotation
+    return section if isinstance(section, type) and issubclass(section, Section) else None

@@ -1,0 +1,118 @@
+"""The tables between the steps: one parquet file each, the same columns everywhere, sorted, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+class TableError(ValueError):
+    """A table that is absent or not of its form; the message names the file, the column and the mend."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The form of one table: columns with their types, the columns that sort it, and the stage that writes it."""
+
+    columns: dict[str, pa.DataType]
+    key: tuple[str, ...]
+    stage: str
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([pa.field(name, kind) for name, kind in self.columns.items()])
+
+
+# photo_id is the row number of photos.parquet; no step invents a second numbering.
+TABLES = {
+    "photos": Table(
+        {
+            "photo_id": pa.int32(),
+            "path": pa.string(),  # relative to the source's folder, with forward slashes
+            "width": pa.int32(),  # px, upright, as taken
+            "height": pa.int32(),  # px, upright, as taken
+            "sha256": pa.string(),  # of the file
+            "source": pa.string(),
+        },
+        key=("photo_id",),
+        stage="photos",
+    ),
+    "left_out": Table({"path": pa.string(), "reason": pa.string(), "detail": pa.string()}, key=("path",), stage="photos"),
+    "candidates": Table(
+        {"photo_id": pa.int32(), "other_id": pa.int32(), "inliers": pa.int32()},  # photo_id < other_id
+        key=("photo_id", "other_id"),
+        stage="reconstruction",
+    ),
+    "registrations": Table(
+        {
+            "photo_id": pa.int32(),
+            "model_id": pa.int32(),
+            "group_id": pa.int32(),  # models that verified matches connect share a group
+            "n_points": pa.int32(),  # 3D points the photo sees
+            "scale": pa.float64(),  # px per unit of length of the model, at its median point
+        },
+        key=("photo_id",),
+        stage="reconstruction",
+    ),
+    "tracks": Table(
+        {"photo_id": pa.int32(), "point_id": pa.int64()},  # photo sees 3D point; point ids are unique over all models
+        key=("photo_id", "point_id"),
+        stage="reconstruction",
+    ),
+    "pairs": Table(
+        {
+            "query_id": pa.int32(),
+            "positive_id": pa.int32(),
+            "model_id": pa.int32(),
+            "shared_points": pa.int32(),
+            "shared_share": pa.float64(),  # of the query's points
+            "scale_change": pa.float64(),  # >= 1
+        },
+        key=("query_id", "positive_id"),
+        stage="pairs",
+    ),
+}
+
+
+def write_table(folder: Path, name: str, rows: pd.DataFrame) -> None:
+    """Write rows as `folder`/`name`.parquet, sorted by the table's key, whole or not at all (a rename ends it).
+
+    Raises TableError where a column lacks, is too many or does not fit its type, or the key repeats.
+    """
+    table, path = TABLES[name], folder / f"{name}.parquet"
+    if set(rows.columns) != set(table.columns):
+        raise TableError(f"{path}: has columns {sorted(rows.columns)}, needs {sorted(table.columns)}")
+    if rows.duplicated(list(table.key)).any():
+        raise TableError(f"{path}: {', '.join(table.key)} repeats")
+    rows = rows[list(table.columns)].sort_values(list(table.key), kind="stable")
+    try:
+        content = pa.Table.from_pandas(rows, schema=table.schema, preserve_index=False).replace_schema_metadata(None)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise TableError(f"{path}: {error}") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    pq.write_table(content, part)
+    os.replace(part, path)
+
+
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """The rows of `folder`/`name`.parquet, in the order of the table's key.
+
+    Raises TableError where the file is absent, unreadable or of another form.
+    """
+    table, path = TABLES[name], folder / f"{name}.parquet"
+    if not path.is_file():
+        raise TableError(f"{path}: is not there; make it with: dvc repro {table.stage}")
+    try:
+        content = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise TableError(f"{path}: is not a readable table ({error}); make it anew with: dvc repro -f {table.stage}") from None
+    for column, kind in table.columns.items():
+        if column not in content.column_names or content.schema.field(column).type != kind:
+            raise TableError(f"{path}: column {column} ({kind}) is missing; make it anew with: dvc repro -f {table.stage}")
+    return content.select(list(table.columns)).to_pandas()
