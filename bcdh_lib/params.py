@@ -127,6 +127,28 @@ class Params(Section):
     losses: dict[str, dict[str, float | str | bool]]
     retrieval: Retrieval
 
+    @model_validator(mode="after")
+    def methods_known(self) -> Params:
+        """Every method that is trained has its loss, and that loss's settings are valid."""
+        from bcdh_lib.losses import LOSSES  # a loss's settings stand beside its formula; the import waits for torch
+
+        for method, settings in self.losses.items():
+            if method not in LOSSES:
+                raise ValueError(f"losses.{method}: unknown; known: {', '.join(LOSSES)}")
+            try:
+                LOSSES[method].Settings.model_validate(settings)
+            except ValidationError as error:
+                fault = error.errors()[0]
+                key = ".".join(map(str, ("losses", method, *fault["loc"])))
+                known = ", ".join(LOSSES[method].Settings.model_fields)
+                raise ValueError(f"{key}: {fault['msg']}; settings of this loss: {known}") from None
+        for run in self.training.runs:
+            if run.method != "float" and run.method not in self.losses:
+                raise ValueError(
+                    f"training.runs: {run.method} has no settings under losses; known: float, {', '.join(self.losses)}"
+                )
+        return self
+
 
 def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
     """Settings of the file at `path`, with `changes` (the same nesting, any subset of keys) laid over them.
@@ -161,7 +183,8 @@ def _fault(path: Path, fault: Any) -> str:
         return f"{path}: {key}: unknown key{known}"
     if fault["type"] == "missing":
         return f"{path}: {key}: is missing"
-    return f"{path}: {key}: {fault['msg'].removeprefix('Value error, ')}, got {fault['input']!r}"
+    said = fault["msg"].removeprefix("Value error, ")
+    return f"{path}: {said}" if fault["type"] == "value_error" else f"{path}: {key}: {said}, got {fault['input']!r}"
 
 
 def _section(place: tuple[int | str, ...]) -> type[Section] | None:

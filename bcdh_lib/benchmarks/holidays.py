@@ -1,0 +1,34 @@
+"""INRIA Holidays: images/NNNNNN.jpg; the name is the ground truth.
+
+The photos whose number shares all but the last two digits are one group; its first (number divisible by 100) is the query,
+the others its positives. The query itself is in the database and is ignored wherever it ranks. Queries are whole photos.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bcdh_lib.benchmarks.benchmark import Benchmark, BenchmarkError, Query, photos_in
+
+
+def read_holidays(folder: Path) -> Benchmark:
+    """The benchmark in `folder`; raises BenchmarkError where a photo's name is not a number or a group lacks its query."""
+    photos = photos_in(folder / "images")
+    for stem, path in photos.items():
+        if not (stem.isascii() and stem.isdigit()):
+            raise BenchmarkError(f"{path}: a Holidays photo is named by its number, such as 100001.jpg")
+    return Benchmark(folder.name, photos, group_queries(list(photos)))
+
+
+def group_queries(stems: list[str]) -> list[Query]:
+    """One query a group, sorted by name, from the photos' numbers. Raises BenchmarkError where a group lacks its query."""
+    groups: dict[str, set[str]] = {}
+    for stem in sorted(stems):
+        groups.setdefault(stem[:-2], set()).add(stem)
+    queries = []
+    for group, members in groups.items():
+        query = f"{group}00"
+        if query not in members:
+            raise BenchmarkError(f"{min(members)}.jpg: the first photo of its group, {query}.jpg, is not there")
+        queries.append(Query(query, query, None, frozenset(members - {query}), frozenset({query})))
+    return queries

@@ -1,0 +1,26 @@
+"""Losses on pairs of network outputs, one file each behind one interface. A new loss is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bcdh_lib.losses.binary_constrained import BinaryConstrained
+from bcdh_lib.losses.contrastive import Contrastive
+from bcdh_lib.losses.dsh import DSH
+from bcdh_lib.losses.pairwise import PairwiseLoss
+
+LOSSES: dict[str, type[PairwiseLoss]] = {
+    "binary_constrained": BinaryConstrained,
+    "contrastive": Contrastive,
+    "dsh": DSH,
+}
+
+
+def make_loss(method: str, bits: int, settings: Mapping[str, Any]) -> PairwiseLoss:
+    """The loss of a method for codes of `bits` bits, with its settings from params.yaml's losses.<method>."""
+    loss = LOSSES[method]
+    return loss(bits, loss.Settings.model_validate(settings))
+
+
+__all__ = ["LOSSES", "PairwiseLoss", "make_loss"]

@@ -1,0 +1,39 @@
+"""What every loss on pairs offers, and the sign that training, coding and tests share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from bcdh_lib.params import Section
+
+
+def sgn(outputs: Tensor) -> Tensor:
+    """-1 or +1 for each output; sgn(0) is +1, so that a code never has a third value."""
+    return (outputs >= 0).to(outputs.dtype) * 2 - 1
+
+
+class PairwiseLoss(nn.Module):
+    """A loss on pairs of real network outputs u, v in R^L with a label: similar or not.
+
+    A subclass names its settings in `Settings` and computes `forward(outputs, pairs, similar)`:
+    outputs float [n, L], one row an image of the batch; pairs int64 [p, 2], rows of outputs; similar bool [p].
+    It returns the loss of each pair, float [p]; training averages them alike for every method.
+    """
+
+    class Settings(Section):
+        """No settings."""
+
+    def __init__(self, bits: int, settings: Any) -> None:
+        super().__init__()
+        self.bits = bits
+        self.settings = settings
+
+    def forward(self, outputs: Tensor, pairs: Tensor, similar: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+def ends(outputs: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """The outputs u, v (each [p, L]) at the two ends of every pair."""
+    return outputs[pairs[:, 0]], outputs[pairs[:, 1]]

@@ -1,0 +1,135 @@
+"""How well a ranking retrieves: two average precisions, precision at k, precision-recall; exact under ties.
+
+Hamming distances tie massively, so a ranking is kept as what it really is: a list of ties. For each query and each distance
+value, in increasing order, `sizes` counts the database photos at that distance and `hits` the positives among them; junk
+(and, where the protocol says so, the query itself) is dropped before counting, which closes the ranks up. Every figure is
+the expectation over a uniformly random order within each tie; the best and the worst order bound it. None depends on the
+database's order.
+
+The two average precisions (R = all positives of the query, j = 0.. the positives in order, r = a positive's zero-based rank):
+- trapezoid, the official program of Oxford5k, Paris6k and Holidays: (1/R) sum_j (p0 + p1)/2, p0 = 1 if r = 0 else j/r,
+  p1 = (j+1)/(r+1);
+- rectangle, the hashing papers: (1/R) sum_j (j+1)/(r+1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Order = Literal["expected", "best", "worst"]
+Rule = Literal["trapezoid", "rectangle"]
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Rankings of q queries as ties: `sizes` and `hits`, int64 [q, t], tie 0 nearest; empty ties have size 0."""
+
+    sizes: Counts
+    hits: Counts
+
+    @property
+    def positives(self) -> Counts:
+        """R of each query, [q]."""
+        return self.hits.sum(1)
+
+
+def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDArray[np.bool_] | None = None) -> Ties:
+    """The ties of distances [q, n] (smaller is nearer), given which photos are positive and which are junk, bool [q, n].
+
+    Integer distances keep their value as the tie's number; real ones are ranked, equal values tie. A photo that is both
+    positive and junk counts as junk. Raises ValueError on a NaN distance or on arrays of other shapes.
+    """
+    keep = np.ones(positive.shape, dtype=bool) if junk is None else ~junk
+    if not distances.shape == positive.shape == keep.shape or distances.ndim != 2:
+        raise ValueError(f"distances {distances.shape}, positive {positive.shape} and junk {keep.shape} must be [q, n] alike")
+    if not np.issubdtype(distances.dtype, np.integer):
+        distances = _dense_ranks(distances)
+    queries, width = len(distances), int(distances.max(initial=-1)) + 1
+    cell = distances.astype(np.int64) + width * np.arange(queries)[:, None]
+
+    def count(chosen: NDArray[np.bool_]) -> Counts:
+        return np.bincount(cell[chosen], minlength=queries * width).reshape(queries, width)
+
+    return Ties(sizes=count(keep), hits=count(keep & positive))
+
+
+def _dense_ranks(distances: NDArray) -> Counts:
+    """Row by row, 0 for the smallest value, 1 for the next greater one, and so on; equal values share a rank."""
+    if np.isnan(distances).any():
+        raise ValueError("a distance is NaN: the network's outputs are not finite")
+    order = np.argsort(distances, axis=1, kind="stable")
+    ordered = np.take_along_axis(distances, order, axis=1)
+    steps = np.pad(np.diff(ordered, axis=1) > 0, ((0, 0), (1, 0))) if distances.shape[1] else ordered.astype(bool)
+    ranks = np.empty(distances.shape, dtype=np.int64)
+    np.put_along_axis(ranks, order, np.cumsum(steps, axis=1), axis=1)
+    return ranks
+
+
+def average_precision(ties: Ties, rule: Rule, order: Order = "expected") -> Floats:
+    """Average precision of each query, [q]; NaN for a query without positives (it leaves the mean, and is to be counted).
+
+    The expectation is in closed form. In a tie of n photos, g positive, that starts at rank s with c positives before it, a
+    photo at place i is positive with probability g/n, and then (g-1)/(n-1) i of the photos before it in the tie are
+    expected to be positive. The sum over i of (c + 1 + beta i)/(s + i + 1) is n beta + (c + 1 - beta (s+1)) (H_{s+n} - H_s),
+    with H the harmonic numbers; likewise for p0 (McSherry and Najork, ECIR 2008, for the rectangle). In the best and the
+    worst order the positives stand in one block: n = g, beta = 1.
+    """
+    n, g = ties.sizes.astype(np.float64), ties.hits.astype(np.float64)
+    start, before = np.cumsum(n, 1) - n, np.cumsum(g, 1) - g
+    if order == "expected":
+        chance = np.divide(g, n, out=np.zeros_like(n), where=n > 0)
+        growth = np.divide(g - 1, n - 1, out=np.zeros_like(n), where=n > 1)
+    else:
+        start = start if order == "best" else start + (n - g)
+        chance, growth, n = np.ones_like(g), np.ones_like(g), g
+    harmonic = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, int(ties.sizes.sum(1).max(initial=0)) + 1))])
+
+    def summed(hits_before: Floats, rank: Floats, places: Floats) -> Floats:
+        """Sum over i < places of (hits_before + growth i) / (rank + i), rank >= 1."""
+        first, last = rank.astype(np.int64) - 1, (rank + places).astype(np.int64) - 1
+        return places * growth + (hits_before - growth * rank) * (harmonic[last] - harmonic[first])
+
+    precision = summed(before + 1, start + 1, n)
+    if rule == "trapezoid":
+        # Rank 0 has nothing before it: there p0 is 1 by definition, and the sum goes on from rank 1.
+        top = (start == 0) & (n > 0)
+        precision = (precision + top + summed(before + growth * top, start + top, n - top)) / 2
+    return _per_positive((chance * precision).sum(1), ties)
+
+
+def precision_at(ties: Ties, k: int) -> Floats:
+    """Expected share of positives among the first k photos, [q]; NaN for a query without positives."""
+    start = np.cumsum(ties.sizes, 1) - ties.sizes
+    seen = np.divide(k - start, ties.sizes, out=np.zeros(ties.sizes.shape), where=ties.sizes > 0).clip(0, 1)
+    return np.where(ties.positives > 0, (ties.hits * seen).sum(1) / k, np.nan)
+
+
+def recall_within(ties: Ties, radius: int) -> Floats:
+    """Share of a query's positives inside a Hamming radius (bits, inclusive), [q]; NaN for a query without positives."""
+    return _per_positive(ties.hits[:, : radius + 1].sum(1), ties)
+
+
+def precision_at_recall(ties: Ties, levels: Floats) -> Floats:
+    """Precision where a ranking reaches each recall level in (0, 1], [q, levels]; NaN for a query without positives.
+
+    Cut inside a tie, a ranking holds the tie's positives and negatives in proportion.
+    """
+    sizes, hits = np.cumsum(ties.sizes, 1), np.cumsum(ties.hits, 1)
+    curve = np.full((len(sizes), len(levels)), np.nan)
+    for query in np.flatnonzero(ties.positives):
+        wanted = levels * hits[query, -1]
+        tie = np.searchsorted(hits[query], wanted - 1e-9)
+        missing = (hits[query, tie] - wanted) / ties.hits[query, tie]
+        curve[query] = wanted / (sizes[query, tie] - missing * ties.sizes[query, tie])
+    return curve
+
+
+def _per_positive(values: NDArray, ties: Ties) -> Floats:
+    total = ties.positives
+    return np.divide(values, total, out=np.full(len(total), np.nan), where=total > 0)
