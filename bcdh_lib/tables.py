@@ -69,11 +69,21 @@ TABLES = {
             "query_id": pa.int32(),
             "positive_id": pa.int32(),
             "model_id": pa.int32(),
-            "shared_points": pa.int32(),
-            "shared_share": pa.float64(),  # of the query's points
-            "scale_change": pa.float64(),  # >= 1
+            "shared_points": pa.int32(),  # null where a published database does not say
+            "shared_share": pa.float64(),  # of the query's points; null likewise
+            "scale_change": pa.float64(),  # >= 1; null likewise
         },
         key=("query_id", "positive_id"),
+        stage="pairs",
+    ),
+    "members": Table(  # every photo that pairs are drawn from: photos of different groups are dissimilar
+        {
+            "photo_id": pa.int32(),
+            "model_id": pa.int32(),
+            "group_id": pa.int32(),
+            "split": pa.string(),  # train | validation; a whole group has one
+        },
+        key=("photo_id",),
         stage="pairs",
     ),
 }

@@ -1,6 +1,6 @@
 """Average precision and its kin: by hand, against every order of the ties, and at the edges."""
 
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def slow_average_precision(relevance, rule):
 def all_orders(distances, positive):
     """The relevance lists of every ranking that the distances allow."""
     for order in permutations(range(len(distances))):
-        if all(distances[a] <= distances[b] for a, b in zip(order, order[1:], strict=False)):
+        if all(distances[a] <= distances[b] for a, b in pairwise(order)):
             yield [positive[i] for i in order]
 
 

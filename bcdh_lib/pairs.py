@@ -1,0 +1,92 @@
+"""3D models -> similar and dissimilar pairs. Nobody labels anything: what a photo shows is known by the points it sees.
+
+Similar: two photos of one 3D model that share enough 3D points and differ little in scale. Dissimilar: photos of two groups of
+models, where a group holds the models that verified matches connect (they may be one landmark, so no dissimilar pair is drawn
+between them). The dissimilar pairs are far too many to write down; training mines the hard ones from `members`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+BLOCK = 4096
+"""Photos whose covisibility is counted at a time: bounds the memory of the sparse product."""
+
+
+class PairsError(ValueError):
+    """Models that give no usable pairs; the message says why and what to change."""
+
+
+def similar_pairs(tracks: pd.DataFrame, registrations: pd.DataFrame, min_shared: float, max_scale_change: float) -> pd.DataFrame:
+    """The table `pairs`: every ordered (query, positive) of one model that shares enough points at about one scale.
+
+    `tracks` (photo_id, point_id) and `registrations` (photo_id, model_id, scale) are the tables of the reconstruction;
+    a point belongs to one model. Kept where |P(query) & P(positive)| / |P(query)| > `min_shared` and the ratio of the
+    scales, the larger over the smaller, is at most `max_scale_change` (the recipe of Radenovic et al., ECCV 2016).
+    """
+    photos = registrations["photo_id"].to_numpy()
+    seen = _incidence(tracks, photos)
+    n_points = np.diff(seen.indptr)
+    transposed = seen.T.tocsr()
+    blocks = []
+    for start in range(0, len(photos), BLOCK):
+        shared = (seen[start : start + BLOCK] @ transposed).tocoo()
+        query, positive = shared.row + start, shared.col
+        enough = (shared.data > min_shared * n_points[query]) & (query != positive)
+        blocks.append(np.stack([query, positive, shared.data])[:, enough])
+    query, positive, count = np.concatenate(blocks, axis=1) if blocks else np.empty((3, 0), dtype=np.int64)
+    scale, model = registrations["scale"].to_numpy(), registrations["model_id"].to_numpy()
+    change = np.maximum(scale[query] / scale[positive], scale[positive] / scale[query])
+    found = pd.DataFrame(
+        {
+            "query_id": photos[query],
+            "positive_id": photos[positive],
+            "model_id": model[query],
+            "shared_points": count,
+            "shared_share": count / np.maximum(n_points[query], 1),
+            "scale_change": change,
+        }
+    )
+    return found[change <= max_scale_change].sort_values(["query_id", "positive_id"], ignore_index=True)
+
+
+def _incidence(tracks: pd.DataFrame, photos: np.ndarray) -> sparse.csr_array:
+    """Sparse 0/1 matrix [photos, points]: which registered photo sees which 3D point."""
+    place = pd.Index(photos).get_indexer(tracks["photo_id"])
+    points, columns = np.unique(tracks["point_id"], return_inverse=True)
+    inside = place >= 0
+    ones = np.ones(int(inside.sum()), dtype=np.int32)
+    matrix = sparse.csr_array((ones, (place[inside], columns[inside])), shape=(len(photos), len(points)))
+    matrix.data[:] = 1  # a photo may hold two observations of one point
+    return matrix
+
+
+def split_members(registrations: pd.DataFrame, pairs: pd.DataFrame, validation_share: float, seed: int) -> pd.DataFrame:
+    """The table `members`: every registered photo with its group, whole groups held apart for validation.
+
+    Groups are drawn at random (seeded) until they hold `validation_share` of the photos; only groups with a similar pair
+    are drawn, since the others could validate nothing. Raises PairsError where fewer than three groups have pairs: training
+    needs two to draw a dissimilar pair, validation one.
+    """
+    members = registrations[["photo_id", "model_id", "group_id"]].copy()
+    group_of = members.set_index("photo_id")["group_id"]
+    paired = np.unique(group_of.loc[pairs["query_id"].unique()]) if len(pairs) else np.empty(0, dtype=np.int32)
+    if len(paired) < 3:
+        raise PairsError(
+            f"{len(paired)} groups of 3D models have similar pairs, at least 3 are needed (2 to train, 1 to validate): "
+            "add photos that overlap, or lower pairs.min_shared or reconstruction.min_model_size"
+        )
+    drawn = np.random.default_rng([seed, 3]).permutation(paired)[: len(paired) - 2]
+    sizes = members["group_id"].value_counts()
+    before = np.cumsum(sizes.loc[drawn].to_numpy()) - sizes.loc[drawn].to_numpy()
+    held_apart = drawn[before < validation_share * len(members)]
+    members["split"] = np.where(members["group_id"].isin(held_apart), "validation", "train")
+    return members
+
+
+def count_dissimilar(members: pd.DataFrame) -> int:
+    """How many unordered pairs of photos stand in different groups."""
+    sizes = members["group_id"].value_counts().to_numpy(dtype=np.int64)
+    return int((sizes.sum() ** 2 - (sizes**2).sum()) // 2)
