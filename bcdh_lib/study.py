@@ -28,6 +28,11 @@ class Study:
         return self.root / "data/photos"
 
     @property
+    def rendered_pool(self) -> Path:
+        """The pile of photos that the study renders for itself, under opaque names (photos.source: rendered)."""
+        return self.root / "data/pool"
+
+    @property
     def benchmarks(self) -> Path:
         """A folder a benchmark, each in its published on-disk form."""
         return self.root / "data/benchmarks"
