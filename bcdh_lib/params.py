@@ -55,6 +55,8 @@ class Rendered(Section):
 
 class Reconstruction(Section):
     max_features: Annotated[int, Field(ge=64)]
+    candidates: Literal["words", "descriptors", "both", "exhaustive"]
+    words: Annotated[int, Field(ge=2)]
     neighbours: Positive
     min_inliers: Positive
     min_model_size: Annotated[int, Field(ge=2)]
