@@ -50,7 +50,9 @@ class Rendered(Section):
     width: Annotated[int, Field(ge=64)]
     height: Annotated[int, Field(ge=64)]
     benchmark_landmarks: Annotated[int, Field(ge=2)]
+    photos_per_benchmark_landmark: Annotated[int, Field(ge=5)]
     distractors: NotNegative
+    holidays_groups: Annotated[int, Field(ge=2)]
 
 
 class Reconstruction(Section):

@@ -43,6 +43,11 @@ TABLES = {
         stage="photos",
     ),
     "left_out": Table({"path": pa.string(), "reason": pa.string(), "detail": pa.string()}, key=("path",), stage="photos"),
+    "landmarks": Table(
+        {"path": pa.string(), "landmark": pa.string()},  # path as in photos; null for a photo of nothing else
+        key=("path",),
+        stage="photos",
+    ),
     "candidates": Table(
         {"photo_id": pa.int32(), "other_id": pa.int32(), "inliers": pa.int32()},  # photo_id < other_id
         key=("photo_id", "other_id"),
