@@ -1,0 +1,199 @@
+"""The pile of photos that the study makes itself, and three benchmarks of landmarks that the pile never shows.
+
+Everything descends from run.seed: a place from (seed, collection, number), a photo from its place and its own number.
+So the same settings give the same bytes, however many processes share the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+from PIL import Image
+from tqdm import tqdm
+
+from bcdh_lib.scenery.camera import Photo, photograph
+from bcdh_lib.scenery.facades import Rng
+from bcdh_lib.scenery.landmarks import build_landmark
+from bcdh_lib.scenery.places import build_place
+from bcdh_lib.study import Study
+from bcdh_lib.tables import write_table
+
+QUERIES = 5  # a landmark, in the benchmarks of Oxford's form
+GOOD, OK = 0.6, 0.25  # share of the landmark that a photo called good, or ok, shows at least
+QUERY = 0.35  # and a photo that may become a query
+LOT = 5  # photos a place among the distractors
+FIRST_GROUP = 1000  # of the benchmark of Holidays' form, whose names are group * 100 + place in the group
+
+
+class Collection(IntEnum):
+    """What a place is for. No two collections share a place: each descends from its own random numbers."""
+
+    POOL = 0
+    STRAYS = 1
+    OXFORD = 2
+    OXFORD_DISTRACTORS = 3
+    PARIS = 4
+    PARIS_DISTRACTORS = 5
+    HOLIDAYS = 6
+
+
+@dataclass(frozen=True)
+class Outing:
+    """One place, and the photos to take there."""
+
+    collection: Collection
+    number: int
+    files: tuple[Path, ...]
+    landmark: bool = True
+    plain: int = 0  # the first of the photos that show the landmark whole enough for a query
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A written photo, and how much of the place's landmark it shows."""
+
+    path: Path
+    share: float
+    box: tuple[float, float, float, float] | None
+
+
+def random_numbers(seed: int, collection: int, number: int, photo: int) -> Rng:
+    """The random numbers of a place (photo 0) or of its photos (1, 2, ..)."""
+    return np.random.default_rng([seed, collection, number, photo])
+
+
+def render(study: Study) -> None:
+    """Make the pool, the truth about it, and the three benchmarks, in place of whatever an earlier run left of them."""
+    settings, seed = study.params.rendered, study.params.run.seed
+    for folder in (study.rendered_pool, study.truth.parent, *(study.benchmarks / f"rendered_{name}" for name in BENCHMARKS)):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    for name in BENCHMARKS:
+        (study.benchmarks / f"rendered_{name}/images").mkdir()
+    pool = _pool(study)
+    benchmarks = {name: plan(study, study.benchmarks / f"rendered_{name}") for name, plan in BENCHMARKS.items()}
+    outings = pool + [outing for plan in benchmarks.values() for outing in plan]
+    work = (joblib.delayed(_go)(outing, seed, settings.width, settings.height) for outing in _longest_first(outings))
+    taken: dict[Path, Taken] = {}
+    with tqdm(total=sum(len(outing.files) for outing in outings), desc="rendering", unit="photo") as bar:
+        for photos in joblib.Parallel(study.params.run.threads, return_as="generator_unordered")(work):
+            taken |= {photo.path: photo for photo in photos}
+            bar.update(len(photos))
+    _write_truth(study, pool)
+    for name in ("oxford", "paris"):
+        folder = study.benchmarks / f"rendered_{name}"
+        write_ground_truth(
+            folder / "groundtruth", [o for o in benchmarks[name] if o.plain], taken, "oxc1_" if name == "oxford" else ""
+        )
+
+
+def _longest_first(outings: Sequence[Outing]) -> list[Outing]:
+    return sorted(outings, key=lambda outing: -len(outing.files))
+
+
+def _go(outing: Outing, seed: int, width: int, height: int) -> list[Taken]:
+    """Build a place and take its photos."""
+    rng = random_numbers(seed, outing.collection, outing.number, 0)
+    place = build_place(rng, build_landmark(rng) if outing.landmark else None)
+    taken = []
+    for k, path in enumerate(outing.files):
+        plain = k < outing.plain
+        photo: Photo = photograph(
+            random_numbers(seed, outing.collection, outing.number, k + 1), place, width, height, QUERY if plain else 0.04, plain
+        )
+        Image.fromarray(photo.pixels).save(path, quality=photo.quality)
+        taken.append(Taken(path, photo.share, photo.box))
+    return taken
+
+
+def _pool(study: Study) -> list[Outing]:
+    settings, seed = study.params.rendered, study.params.run.seed
+
+    def files(collection: Collection, number: int, count: int) -> tuple[Path, ...]:
+        names = [hashlib.sha256(repr((seed, int(collection), number, k)).encode()).hexdigest()[:16] for k in range(count)]
+        return tuple(study.rendered_pool / f"{name}.jpg" for name in names)
+
+    landmarks = [
+        Outing(Collection.POOL, k, files(Collection.POOL, k, settings.photos_per_landmark)) for k in range(settings.landmarks)
+    ]
+    strays = [Outing(Collection.STRAYS, k, files(Collection.STRAYS, k, 1), landmark=False) for k in range(settings.strays)]
+    return landmarks + strays
+
+
+def _write_truth(study: Study, pool: Sequence[Outing]) -> None:
+    rows = [(path.name, f"landmark_{outing.number:03d}" if outing.landmark else None) for outing in pool for path in outing.files]
+    write_table(study.truth.parent, study.truth.stem, pd.DataFrame(rows, columns=["path", "landmark"]))
+
+
+def _oxford(study: Study, folder: Path) -> list[Outing]:
+    return _oxford_form(study, folder, Collection.OXFORD, Collection.OXFORD_DISTRACTORS, "oxford")
+
+
+def _paris(study: Study, folder: Path) -> list[Outing]:
+    return _oxford_form(study, folder, Collection.PARIS, Collection.PARIS_DISTRACTORS, "paris")
+
+
+def _oxford_form(study: Study, folder: Path, collection: Collection, others: Collection, city: str) -> list[Outing]:
+    """Landmarks with photos named after them, and distractors named after the city: places of a few photos, and strays."""
+    settings = study.params.rendered
+    count = settings.photos_per_benchmark_landmark
+    landmarks = [
+        Outing(
+            collection,
+            k,
+            tuple(folder / f"images/{city}_landmark_{k:02d}_{photo:06d}.jpg" for photo in range(count)),
+            plain=QUERIES,
+        )
+        for k in range(settings.benchmark_landmarks)
+    ]
+    files = [folder / f"images/{city}_{k:06d}.jpg" for k in range(settings.distractors)]
+    lots = [tuple(files[k : k + LOT]) for k in range(0, len(files) // 2, LOT)]
+    strays = files[sum(len(lot) for lot in lots) :]
+    places = [Outing(others, k, lot) for k, lot in enumerate(lots)]
+    return landmarks + places + [Outing(others, len(lots) + k, (file,), landmark=False) for k, file in enumerate(strays)]
+
+
+def _holidays(study: Study, folder: Path) -> list[Outing]:
+    """Small groups, each of its own landmark; the first photo of a group, its name divisible by 100, is the query."""
+    settings = study.params.rendered
+    outings = []
+    for group in range(settings.holidays_groups):
+        count = 3 + random_numbers(study.params.run.seed, Collection.HOLIDAYS, group, 0).integers(3)
+        names = [f"images/{(FIRST_GROUP + group) * 100 + k:06d}.jpg" for k in range(count)]
+        outings.append(Outing(Collection.HOLIDAYS, group, tuple(folder / name for name in names)))
+    return outings
+
+
+BENCHMARKS = {"oxford": _oxford, "paris": _paris, "holidays": _holidays}
+
+
+def write_ground_truth(folder: Path, outings: Sequence[Outing], taken: dict[Path, Taken], prefix: str) -> None:
+    """Four files a query, in the form of the Oxford buildings benchmark (Philbin et al., CVPR 2007).
+
+    good: GOOD of the landmark is seen or more; ok: more than OK; junk: less. What shows nothing of it is in no file.
+    A query is a good or ok photo of its landmark, with the box around what is seen of it.
+    """
+    folder.mkdir()
+    for outing in outings:
+        photos = [taken[path] for path in outing.files]
+        lists = {
+            "good": [p for p in photos if p.share >= GOOD],
+            "ok": [p for p in photos if OK < p.share < GOOD],
+            "junk": [p for p in photos if 0 < p.share <= OK],
+        }
+        queries = [photo for photo in photos[:QUERIES] if photo.share > OK]
+        landmark = outing.files[0].stem.rpartition("_")[0]
+        for k, query in enumerate(queries, start=1):
+            assert query.box is not None
+            box = " ".join(f"{side:.1f}" for side in query.box)
+            (folder / f"{landmark}_{k}_query.txt").write_text(f"{prefix}{query.path.stem} {box}\n")
+            for name, members in lists.items():
+                (folder / f"{landmark}_{k}_{name}.txt").write_text("".join(f"{photo.path.stem}\n" for photo in members))

@@ -1,0 +1,196 @@
+"""Triangles with painted surfaces, and the few solids that all scenery is made of. Lengths in metres, z up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Texels = NDArray[np.uint8]  # [height, width, 6]: red, green, blue, slope along u, slope along v, glass
+CHANNELS = 6
+LEVELS = 8  # of a surface, each half as sharp as the one before
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+class Part(IntEnum):
+    """What a triangle belongs to."""
+
+    LANDMARK = 0
+    SURROUNDINGS = 1
+    FOLIAGE = 2
+    PASSERBY = 3
+
+
+@dataclass(frozen=True)
+class Surface:
+    """A painted surface and its sharpness."""
+
+    texels: Texels
+    density: float  # texels a metre
+
+
+@dataclass(frozen=True)
+class Solid:
+    """A finished mesh as arrays, ready to be cast and shaded; n triangles, t surfaces."""
+
+    corners: Array  # [n, 3, 3]
+    uv: Array  # [n, 3, 2], u to the right and v up as seen from outside, in [0, 1]
+    normals: Array  # [n, 3, 3]
+    surface: NDArray[np.int32]  # [n]
+    part: NDArray[np.int32]  # [n]
+    texels: Texels  # [all texels, 6]
+    start: NDArray[np.int64]  # [t, LEVELS], first texel
+    size: NDArray[np.int32]  # [t, LEVELS, 2], height and width
+    density: Array  # [t]
+
+
+class Mesh:
+    """Triangles of one part of the scene, growing as solids are added."""
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.surfaces: list[Surface] = []
+        self.corners: list[Array] = []
+        self.uv: list[Array] = []
+        self.normals: list[Array] = []
+        self.surface: list[NDArray[np.int32]] = []
+
+    def paint(self, surface: Surface) -> int:
+        """Keep a surface; returns the number by which triangles wear it."""
+        self.surfaces.append(surface)
+        return len(self.surfaces) - 1
+
+    def plain(self, colour: Sequence[float]) -> int:
+        """A surface of one colour (red, green, blue in 0..255)."""
+        texels = np.full((1, 1, CHANNELS), 128, np.uint8)
+        texels[..., :3], texels[..., 5] = np.clip(colour, 0, 255), 0
+        return self.paint(Surface(texels, 1.0))
+
+    def add(self, corners: Array, uv: Array, surface: int, normals: Array | None = None) -> None:
+        """Add triangles [n, 3, 3], counter-clockwise from outside, with uv [n, 3, 2]; flat where no normals are given."""
+        if normals is None:
+            face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+            normals = np.repeat(_unit(face)[:, None], 3, axis=1)
+        self.corners.append(corners.astype(np.float32))
+        self.uv.append(uv.astype(np.float32))
+        self.normals.append(normals.astype(np.float32))
+        self.surface.append(np.full(len(corners), surface, np.int32))
+
+    def quad(self, points: Sequence[Sequence[float]], surface: int, uv: tuple[float, float, float, float] = WHOLE) -> None:
+        """A four-cornered face: lower left, lower right, upper right, upper left as seen from outside."""
+        u0, v0, u1, v1 = uv
+        corner, place = np.array(points, float), np.array([[u0, v0], [u1, v0], [u1, v1], [u0, v1]])
+        order = [[0, 1, 2], [0, 2, 3]]
+        self.add(corner[order], place[order], surface)
+
+    def triangle(self, points: Sequence[Sequence[float]], surface: int) -> None:
+        """A gable: lower left, lower right, top."""
+        self.add(np.array([points], float), np.array([[[0, 0], [1, 0], [0.5, 1]]]), surface)
+
+    def wall(
+        self,
+        left: tuple[float, float],
+        right: tuple[float, float],
+        bottom: float,
+        top: float,
+        surface: int,
+        uv: tuple[float, float, float, float] = WHOLE,
+    ) -> None:
+        """An upright face over the ground line from `left` to `right` as seen from outside."""
+        (x0, y0), (x1, y1) = left, right
+        self.quad([(x0, y0, bottom), (x1, y1, bottom), (x1, y1, top), (x0, y0, top)], surface, uv)
+
+    def box(self, x: tuple[float, float], y: tuple[float, float], z: tuple[float, float], surface: int, top: int) -> None:
+        """An upright box; each of its four sides wears the whole surface."""
+        ring = [(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])]
+        for k in range(4):
+            self.wall(ring[k], ring[(k + 1) % 4], z[0], z[1], surface)
+        self.quad([(*corner, z[1]) for corner in ring], top)
+        self.quad([(*corner, z[0]) for corner in ring[::-1]], top)
+
+    def revolve(
+        self,
+        centre: tuple[float, float],
+        profile: Sequence[tuple[float, float]],
+        sides: int,
+        surface: int,
+        turn: float = 0.0,
+        smooth: bool = True,
+    ) -> None:
+        """A solid of revolution: profile of (radius, height) from bottom to top, the surface wound once around it.
+
+        With 4 sides and flat (`smooth` False) a square tower or pyramid, else a cylinder, cone, dome, baluster, head.
+        """
+        radius, height = np.array(profile, float).T
+        angle = turn + np.linspace(-np.pi, np.pi, sides + 1) - np.pi / 2
+        ray = np.stack([np.cos(angle), np.sin(angle)], axis=1)  # counter-clockwise from above: to the right from outside
+        points = np.empty((len(profile), sides + 1, 3))
+        points[..., :2] = np.array(centre) + radius[:, None, None] * ray
+        points[..., 2] = height[:, None]
+        run = np.concatenate([[0], np.cumsum(np.hypot(np.diff(radius), np.diff(height)))])
+        uv = np.stack(np.meshgrid(np.linspace(0, 1, sides + 1), run / max(run[-1], 1e-9)), axis=-1)
+        slope = np.gradient(radius, run + 1e-6 * np.arange(len(run)))
+        normal = np.empty_like(points)
+        normal[..., :2], normal[..., 2] = ray, -slope[:, None]
+        order = [((0, 0), (0, 1), (1, 1)), ((0, 0), (1, 1), (1, 0))]
+        faces = [
+            np.stack([grid[i : i + len(grid) - 1, j : j + sides] for i, j in three], axis=2).reshape(-1, 3, grid.shape[-1])
+            for grid in (points, uv, _unit(normal))
+            for three in order
+        ]
+        corners, places, normals = (np.concatenate(faces[k : k + 2]) for k in (0, 2, 4))
+        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        keep = area > 1e-9
+        self.add(corners[keep], places[keep], surface, normals[keep] if smooth else None)
+
+    def extend(self, other: Mesh, angle: float = 0.0, at: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
+        """Add another mesh, turned by `angle` (radians) about the upright axis and moved to `at`."""
+        turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]], np.float32)
+        shift = np.array(at, np.float32)
+        self.corners += [corners @ turn + shift for corners in other.corners]
+        self.normals += [normals @ turn for normals in other.normals]
+        self.uv += other.uv
+        self.surface += [surface + len(self.surfaces) for surface in other.surface]
+        self.surfaces += other.surfaces
+
+
+def solidify(meshes: Iterable[Mesh]) -> Solid:
+    """One solid of several meshes, its surfaces laid end to end with their coarser levels."""
+    meshes = [mesh for mesh in meshes if mesh.corners]
+    surfaces = [surface for mesh in meshes for surface in mesh.surfaces]
+    first = np.cumsum([0] + [len(mesh.surfaces) for mesh in meshes])
+    levels = [_levels(surface.texels) for surface in surfaces]
+    size = np.array([[level.shape[:2] for level in each] for each in levels], np.int32)
+    length = size.prod(axis=2, dtype=np.int64)
+    return Solid(
+        corners=np.concatenate([c for mesh in meshes for c in mesh.corners]),
+        uv=np.concatenate([c for mesh in meshes for c in mesh.uv]),
+        normals=np.concatenate([c for mesh in meshes for c in mesh.normals]),
+        surface=np.concatenate([s + shift for mesh, shift in zip(meshes, first, strict=False) for s in mesh.surface]),
+        part=np.concatenate([np.full(len(s), mesh.part, np.int32) for mesh in meshes for s in mesh.surface]),
+        texels=np.concatenate([level.reshape(-1, CHANNELS) for each in levels for level in each]),
+        start=(np.cumsum(length) - length.ravel()).reshape(length.shape),
+        size=size,
+        density=np.array([surface.density for surface in surfaces], np.float32),
+    )
+
+
+def _levels(texels: Texels) -> list[Texels]:
+    levels = [texels]
+    for _ in range(LEVELS - 1):
+        fine = levels[-1]
+        height, width = fine.shape[0] // 2, fine.shape[1] // 2
+        if min(height, width) < 1:
+            levels.append(fine)
+            continue
+        four = fine[: 2 * height, : 2 * width].reshape(height, 2, width, 2, CHANNELS)
+        levels.append((four.sum(axis=(1, 3), dtype=np.uint16) // 4).astype(np.uint8))
+    return levels
+
+
+def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
