@@ -50,7 +50,7 @@ def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDA
         raise ValueError(f"distances {distances.shape}, positive {positive.shape} and junk {keep.shape} must be [q, n] alike")
     if not np.issubdtype(distances.dtype, np.integer):
         distances = _dense_ranks(distances)
-    queries, width = len(distances), int(distances.max(initial=-1)) + 1
+    queries, width = len(distances), int(distances.max(initial=0)) + 1
     cell = distances.astype(np.int64) + width * np.arange(queries)[:, None]
 
     def count(chosen: NDArray[np.bool_]) -> Counts:

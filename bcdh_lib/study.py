@@ -55,6 +55,10 @@ class Study:
     def checkpoints(self) -> Path:
         return self.root / "data/checkpoints"
 
+    def checkpoint(self, run: str) -> Path:
+        """The best network of a training run; its facts lie beside it as .json."""
+        return self.checkpoints / f"{run}.safetensors"
+
     @property
     def codes(self) -> Path:
         return self.root / "data/codes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,17 @@ TABLES = {
         key=("photo_id",),
         stage="pairs",
     ),
+    "history": Table(
+        {
+            "run": pa.string(),
+            "round": pa.int32(),  # 0: untrained
+            "loss": pa.float64(),  # mean over the round; NaN in round 0
+            "quantization": pa.float64(),  # mean of ||u - sgn u||^2 / L over the round; NaN in round 0
+            "validation_map": pa.float64(),
+        },
+        key=("run", "round"),
+        stage="training",
+    ),
 }
 
 
@@ -109,9 +121,16 @@ def write_table(folder: Path, name: str, rows: pd.DataFrame) -> None:
         content = pa.Table.from_pandas(rows, schema=table.schema, preserve_index=False).replace_schema_metadata(None)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TableError(f"{path}: {error}") from None
-    folder.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    pq.write_table(content, part)
+    buffer = io.BytesIO()
+    pq.write_table(content, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a rename ends it, so a killed run leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(content)
     os.replace(part, path)
 
 

@@ -1,0 +1,208 @@
+"""Pairs + network + loss -> checkpoint: end to end, validated on held-apart models, resumable, on one process or many.
+
+Batches, negatives and weights are functions of the seed and of the round alone, so a run that was killed goes on to the very
+weights of an undisturbed one. Under torchrun (WORLD_SIZE > 1) every process computes its share of each batch, and all see the
+whole batch's outputs and loss:
+
+    torchrun --nproc_per_node 2 -m bcdh_lib.training
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.distributed as dist
+from safetensors import safe_open
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from bcdh_lib.batches import Batch, draw_round
+from bcdh_lib.losses import PairwiseLoss, make_loss
+from bcdh_lib.network import HashNetwork, save_checkpoint, write_tensors
+from bcdh_lib.params import Params, TrainingRun
+from bcdh_lib.processes import gather, process_count, process_rank, wait_for_all
+from bcdh_lib.study import LIBRARY, Study, open_study
+from bcdh_lib.tables import write_bytes, write_table
+from bcdh_lib.training_set import TrainingSet, device, load_training_set, outputs_of, prepare, settle, validation_map
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot start or go on; the message says why and what to change."""
+
+
+def batch_loss(values: Tensor, similar: Tensor) -> Tensor:
+    """Similar and dissimilar pairs weigh alike, however many there are of each: the mean of the two means."""
+    parts = [values[chosen].mean() for chosen in (similar, ~similar) if bool(chosen.any())]
+    return torch.stack(parts).mean()
+
+
+def make_run(params: Params, run: TrainingRun) -> tuple[HashNetwork, PairwiseLoss]:
+    """The untrained network and the loss of a run; the hash layer starts from the run's seed."""
+    torch.manual_seed(params.run.seed)
+    network = HashNetwork(params.network, run.bits).to(device())
+    if run.bits is None:
+        return network, make_loss("contrastive", 0, params.losses["contrastive"])
+    return network, make_loss(run.method, run.bits, params.losses[run.method])
+
+
+def make_optimiser(params: Params, network: HashNetwork) -> torch.optim.AdamW:
+    """AdamW with one rate for the backbone and one for the hash layer."""
+    settings = params.training
+    groups = [{"params": list(network.late.parameters()), "lr": settings.learning_rate}]
+    if network.hash_layer is not None:
+        groups.append({"params": list(network.hash_layer.parameters()), "lr": settings.head_learning_rate})
+    return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
+
+
+def train_round(
+    network: HashNetwork,
+    projector: nn.Module,
+    loss: PairwiseLoss,
+    optimiser: torch.optim.Optimizer,
+    kept: Tensor,
+    batches: list[Batch],
+) -> dict[str, float]:
+    """One pass over a round's batches; its mean `loss` a pair and mean `quantization` error ||u - sgn u||^2 / L of its outputs.
+
+    Raises TrainingError where the loss is not finite.
+    """
+    network.train()
+    losses, quantization = [], []
+    for batch in batches:
+        if len(batch.rows) % process_count():
+            raise TrainingError(
+                f"a batch of {len(batch.rows)} photos does not divide among {process_count()} processes: change training.tuples"
+            )
+        share = slice(process_rank(), None, process_count())
+        outputs = gather(projector(kept[batch.rows[share], batch.views[share]]))
+        outputs = network.normalise(_in_batch_order(outputs))
+        target = outputs.device
+        value = batch_loss(loss(outputs, batch.pairs.to(target), batch.similar.to(target)), batch.similar.to(target))
+        if not torch.isfinite(value):
+            raise TrainingError(f"the loss became {value.item()}: lower training.learning_rate or training.head_learning_rate")
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        losses.append(value.item())
+        quantization.append((outputs.detach().abs() - 1).square().mean().item())
+    return {"loss": float(np.mean(losses)), "quantization": float(np.mean(quantization))}
+
+
+def _in_batch_order(outputs: Tensor) -> Tensor:
+    """Undo the dealing out of a batch's places to the processes: place i went to process i mod count."""
+    count = process_count()
+    return outputs.unflatten(0, (count, -1)).transpose(0, 1).flatten(0, 1)
+
+
+class Projector(nn.Module):
+    """The part of the network that learns, as one module for DistributedDataParallel."""
+
+    def __init__(self, network: HashNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, kept: Tensor) -> Tensor:
+        return outputs_of(self.network, kept)
+
+
+def train_run(training_set: TrainingSet, params: Params, run: TrainingRun, work: Path) -> list[dict[str, float]]:
+    """Train one run inside `work`: after every round its state, and the best network so far, lie there; a killed one goes on.
+
+    Returns the history, one row a round (round 0: untrained). The best network is the one of the best validation mAP.
+    Raises TrainingError where the loss is not finite; the last good state and the best network so far stay.
+    """
+    network, loss = make_run(params, run)
+    optimiser = make_optimiser(params, network)
+    wait_for_all()
+    history = load_state(work / "state.safetensors", network, optimiser)
+    wait_for_all()
+    projector: nn.Module = Projector(network)
+    if process_count() > 1:
+        projector = nn.parallel.DistributedDataParallel(projector)
+    outputs = settle(network, training_set)
+    rounds = range(len(history), params.training.rounds + 1)
+    for round_number in tqdm(rounds, desc=run.name, unit="round", disable=process_rank() > 0):
+        row = {"round": round_number, "loss": float("nan"), "quantization": float("nan")}
+        if round_number > 0:
+            batches = draw_round(training_set, outputs, run.bits, params, round_number)
+            row |= train_round(network, projector, loss, optimiser, training_set.activations, batches)
+            outputs = settle(network, training_set)
+        row["validation_map"] = validation_map(training_set, outputs, run.bits)
+        history.append(row)
+        if process_rank() == 0:
+            if row["validation_map"] > max((earlier["validation_map"] for earlier in history[:-1]), default=-1):
+                save_checkpoint(work / "best.safetensors", network, _facts(training_set, params, run) | row)
+            save_state(work / "state.safetensors", network, optimiser, history)
+    return history
+
+
+def _facts(training_set: TrainingSet, params: Params, run: TrainingRun) -> dict[str, Any]:
+    """What a checkpoint says of itself beside its network."""
+    settings = params.model_dump(include={"training", "losses"})
+    settings["training"].pop("runs")
+    return {"method": run.method, "seed": params.run.seed, "params": settings, "pairs": training_set.fingerprint}
+
+
+def save_state(path: Path, network: HashNetwork, optimiser: torch.optim.Optimizer, history: list[dict[str, float]]) -> None:
+    """Weights, the optimiser's moments and the history, in one file, whole or not at all."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    write_tensors(path, tensors, {"history": json.dumps(history)})
+
+
+def load_state(path: Path, network: HashNetwork, optimiser: torch.optim.Optimizer) -> list[dict[str, float]]:
+    """Take up what `save_state` left, and return its history; an empty one, and nothing changed, where it left nothing."""
+    if not path.is_file():
+        return []
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        history = json.loads(file.metadata()["history"])
+    network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")})
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, moment = name.split(".")
+            state.setdefault(int(index), {})[moment] = tensor
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+    return history
+
+
+def train_all(study: Study) -> pd.DataFrame:
+    """Train every run of training.runs and publish checkpoints and the table `history`; goes on where a killed one stopped."""
+    params = study.params
+    prepare(params)
+    tables = [study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"]
+    modules = [LIBRARY / name for name in ("training.py", "training_set.py", "batches.py", "network.py", "views.py", "losses")]
+    work = study.unfinished("training", (params.network, params.training, params.losses), tables + modules)
+    training_set = load_training_set(study)
+    histories = [
+        pd.DataFrame(train_run(training_set, params, run, work / run.name)).assign(run=run.name) for run in params.training.runs
+    ]
+    history = pd.concat(histories, ignore_index=True)
+    if process_rank() == 0:
+        for run in params.training.runs:
+            for ending in (".safetensors", ".json"):
+                write_bytes(study.checkpoint(run.name).with_suffix(ending), (work / run.name / f"best{ending}").read_bytes())
+        write_table(study.checkpoints, "history", history)
+    return history
+
+
+def main() -> None:
+    """Train as one of torchrun's processes."""
+    dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if torch.cuda.is_available():
+        torch.cuda.set_device(device())
+    try:
+        train_all(open_study())
+    finally:
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What is trained on: photos as the frozen blocks' activations, their groups, their similar pairs.
+
+The activations of every photo and of its augmented views are computed once and kept in memory for all runs. With
+network.frozen_blocks 0 what is kept is the pixels, and everything trains.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from bcdh_lib.codes import hamming, pack
+from bcdh_lib.metrics import average_precision, ties_of_distances
+from bcdh_lib.network import HashNetwork
+from bcdh_lib.params import Params
+from bcdh_lib.study import Study
+from bcdh_lib.tables import read_table
+from bcdh_lib.views import Views
+
+BATCH = 32
+"""Photos encoded at a time where nothing is learned."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Photos by row: activations [n, 1 + views, ...] (view 0 is plain), group [n], train [n]; similar pairs as rows [p, 2]."""
+
+    activations: Tensor
+    group: np.ndarray
+    train: np.ndarray
+    pairs: np.ndarray
+    fingerprint: str = ""  # sha256 of the tables of pairs
+
+    @property
+    def train_pairs(self) -> np.ndarray:
+        """The similar pairs whose photos are for training, [p, 2]."""
+        return self.pairs[self.train[self.pairs[:, 0]]]
+
+
+def device() -> torch.device:
+    """This process's CUDA device where there is one, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
+def prepare(params: Params) -> None:
+    """Fix threads and algorithms, so that the same machine gives the same weights."""
+    torch.set_num_threads(params.run.threads)
+    torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
+
+
+def load_training_set(study: Study) -> TrainingSet:
+    """The photos that pairs are drawn from, as activations of the frozen blocks, with their groups and similar pairs."""
+    params = study.params
+    prepare(params)
+    members, pairs = read_table(study.pairs, "members"), read_table(study.pairs, "pairs")
+    paths = [study.image(photo) for photo in members["photo_id"]]
+    views = Views(paths, params.network.side, augmented=params.training.views, seed=params.run.seed)
+    network = HashNetwork(params.network, bits=None).to(device()).eval()
+    batches = views.batches(max(1, BATCH // (1 + params.training.views)), params.run.threads, "activations of the frozen blocks")
+    with torch.no_grad():
+        activations = torch.cat([_kept(network, batch) for batch in batches])
+    row = pd.Series(range(len(members)), index=members["photo_id"])
+    return TrainingSet(
+        activations=activations.unflatten(0, (len(paths), 1 + params.training.views)),
+        group=members["group_id"].to_numpy(),
+        train=(members["split"] == "train").to_numpy(),
+        pairs=np.stack([row.loc[pairs["query_id"]], row.loc[pairs["positive_id"]]], 1),
+        fingerprint=hashlib.sha256((study.pairs / "pairs.parquet").read_bytes()).hexdigest(),
+    )
+
+
+def _kept(network: HashNetwork, views: Tensor) -> Tensor:
+    """What is kept of views for training: pixels where everything trains (a quarter of the memory), else activations."""
+    return views if network.trains_whole else network.activations(views).cpu()
+
+
+def outputs_of(network: HashNetwork, kept: Tensor) -> Tensor:
+    """Outputs before normalisation, float [n, L], of what `_kept` gave."""
+    kept = kept.to(network.mean.device)
+    with torch.autocast(kept.device.type, enabled=kept.device.type == "cuda"):
+        return network.project(network.activations(kept) if network.trains_whole else kept).float()
+
+
+def settle(network: HashNetwork, training_set: TrainingSet) -> Tensor:
+    """Outputs float [n, L] of the plain views, after setting the normalisation to the training photos' own statistics.
+
+    A running mean over batches of hard tuples would describe these tuples; encoding wants the photos.
+    """
+    network.eval()
+    with torch.inference_mode():
+        raw = torch.cat([outputs_of(network, block[:, 0]) for block in training_set.activations.split(BATCH)])
+        if network.norm is not None:
+            network.norm.load_state_dict(_statistics(network.norm, raw[torch.from_numpy(training_set.train).to(raw.device)]))
+        return network.normalise(raw).cpu()
+
+
+def _statistics(norm: torch.nn.BatchNorm1d, outputs: Tensor) -> dict[str, Tensor]:
+    return norm.state_dict() | {"running_mean": outputs.mean(0), "running_var": outputs.var(0)}
+
+
+def distances_from(outputs: Tensor, rows: np.ndarray, bits: int | None) -> np.ndarray:
+    """Distances [rows, n] of some photos to all: of codes, in bits, or squared ones of unit vectors where bits is None."""
+    if bits is None:
+        return (2 - 2 * (outputs[rows] @ outputs.T)).numpy()
+    codes = pack(outputs.numpy())
+    return hamming(codes[rows], codes)
+
+
+def validation_map(training_set: TrainingSet, outputs: Tensor, bits: int | None) -> float:
+    """mAP (rectangle, expected over ties) of the held-apart photos as queries against all photos; same group = positive."""
+    queries = np.flatnonzero(~training_set.train)
+    positive = training_set.group[queries][:, None] == training_set.group[None, :]
+    itself = np.zeros(positive.shape, dtype=bool)
+    itself[np.arange(len(queries)), queries] = True
+    ties = ties_of_distances(distances_from(outputs, queries, bits), positive, itself)
+    return float(np.nanmean(average_precision(ties, "rectangle")))

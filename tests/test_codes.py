@@ -1,0 +1,38 @@
+"""Packing, Hamming distances and search: by hand, against unpacked bits and faiss, at the edges."""
+
+import numpy as np
+import pytest
+
+from bcdh_lib.codes import CodesError, hamming, make_index, pack, search, unpack
+
+
+def test_pack_by_hand():
+    outputs = np.array([[0.0, -1, 2, -0.5, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 3.0]])
+    assert pack(outputs).tolist() == [[0b00000101, 0b10000000]]
+    assert unpack(pack(outputs)).tolist() == [[1, -1, 1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 1]]
+
+
+@pytest.mark.parametrize("bits", [8, 16, 24, 32, 40, 64, 128, 256])
+def test_hamming_equals_counting_bits_and_faiss(bits):
+    generator = np.random.default_rng(bits)
+    queries, database = (pack(generator.normal(size=(n, bits))) for n in (7, 50))
+    distances = hamming(queries, database)
+    slow = (unpack(queries)[:, None] != unpack(database)[None]).sum(2)
+    assert (distances == slow).all()
+    found, rows = search(make_index(database), queries, 50)
+    assert (found == np.take_along_axis(slow, rows, 1)).all()
+    assert (rows == np.argsort(slow, axis=1, kind="stable")).all()
+
+
+def test_degenerate():
+    with pytest.raises(CodesError, match="multiple of 8"):
+        pack(np.zeros((2, 7)))
+    with pytest.raises(CodesError, match="not finite"):
+        pack(np.full((1, 8), np.nan))
+    with pytest.raises(CodesError, match="16 and 8 bits"):
+        hamming(np.zeros((1, 2), np.uint8), np.zeros((1, 1), np.uint8))
+    none = np.zeros((0, 2), dtype=np.uint8)
+    assert hamming(none, none).shape == (0, 0)
+    assert hamming(none, np.zeros((3, 2), np.uint8)).shape == (0, 3)
+    distances, _ = search(make_index(np.zeros((2, 2), np.uint8)), np.zeros((1, 2), np.uint8), 5)
+    assert distances.tolist() == [[0, 0]]

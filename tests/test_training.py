@@ -1,0 +1,151 @@
+"""Training: learns, repeats, goes on after a kill, two processes give the gradients of one, NaN is named."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from bcdh_lib.batches import draw_round
+from bcdh_lib.network import load_checkpoint
+from bcdh_lib.params import TrainingRun
+from bcdh_lib.processes import process_count
+from bcdh_lib.training import Projector, TrainingError, batch_loss, make_optimiser, make_run, train_round, train_run
+from bcdh_lib.training_set import TrainingSet, settle, validation_map
+
+RUN = TrainingRun(method="binary_constrained", bits=16)
+
+
+def weights_of(folder):
+    return load_checkpoint(folder / "best.safetensors")[0].state_dict()
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_batch_loss_by_hand():
+    """Similar pairs 1 and 3, one dissimilar pair 10: (2 + 10) / 2; of one kind alone, its mean."""
+    values, similar = torch.tensor([1.0, 3.0, 10.0]), torch.tensor([True, True, False])
+    assert batch_loss(values, similar).item() == 6
+    assert batch_loss(values[:2], similar[:2]).item() == 2
+
+
+def test_validation_map_by_hand(training_set):
+    """Outputs that say the group give mAP 1; equal outputs leave 3 positives among 23 photos in random order."""
+    told = torch.nn.functional.one_hot(torch.from_numpy(training_set.group), 8).float() * 2 - 1
+    assert validation_map(training_set, told, 8) == pytest.approx(1)
+    orders = [np.random.default_rng(seed).permutation(23) < 3 for seed in range(4000)]
+    chance = np.mean([np.mean(np.arange(1, 4) / (np.flatnonzero(order) + 1)) for order in orders])
+    assert validation_map(training_set, torch.zeros(24, 8), 8) == pytest.approx(chance, abs=0.01)
+
+
+@pytest.mark.parametrize("run", [RUN, TrainingRun(method="float", bits=None)])
+def test_training_raises_the_map_and_repeats(training_set, params, run, tmp_path):
+    longer = params.model_copy(update={"training": params.training.model_copy(update={"rounds": 4, "steps_per_round": 5})})
+    history = train_run(training_set, longer, run, tmp_path / "a")
+    assert [row["round"] for row in history] == [0, 1, 2, 3, 4]
+    best = max(row["validation_map"] for row in history)
+    assert best > history[0]["validation_map"]
+    _, facts = load_checkpoint(tmp_path / "a/best.safetensors")
+    assert facts["validation_map"] == best
+    if run.bits:
+        assert history[-1]["quantization"] < history[1]["quantization"]
+    train_run(training_set, longer, run, tmp_path / "b")
+    assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
+
+
+def test_goes_on_to_the_weights_of_an_undisturbed_run(training_set, params, tmp_path):
+    undisturbed = train_run(training_set, params, RUN, tmp_path / "undisturbed")
+    shorter = params.model_copy(update={"training": params.training.model_copy(update={"rounds": 1})})
+    train_run(training_set, shorter, RUN, tmp_path / "cut")
+    went_on = train_run(training_set, params, RUN, tmp_path / "cut")
+    assert str(went_on) == str(undisturbed)
+    assert same(weights_of(tmp_path / "cut"), weights_of(tmp_path / "undisturbed"))
+
+
+HERE = os.path.dirname(__file__)
+SCRIPT = f"""
+import sys
+sys.path[:0] = [{HERE!r}]
+from pathlib import Path
+import test_training
+from conftest import params, training_set
+folder, params, training_set = Path(sys.argv[1]), params.__wrapped__(), training_set.__wrapped__()
+"""
+
+
+def test_killed_and_started_again(training_set, params, tmp_path):
+    """SIGKILL as soon as the first state is there, whatever is being written then."""
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT + "test_training.train_run(training_set, params, test_training.RUN, folder)")
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "killed")], cwd=HERE)
+    state = tmp_path / "killed/state.safetensors"
+    while not state.is_file() and process.poll() is None:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    train_run(training_set, params, RUN, tmp_path / "killed")
+    train_run(training_set, params, RUN, tmp_path / "undisturbed")
+    assert same(weights_of(tmp_path / "killed"), weights_of(tmp_path / "undisturbed"))
+
+
+def first_gradients(training_set, params):
+    """Gradients of the first batch, by name; of all processes together where there are several."""
+    network, loss = make_run(params, RUN)
+    projector = Projector(network)
+    if process_count() > 1:
+        projector = torch.nn.parallel.DistributedDataParallel(projector)
+    batches = draw_round(training_set, settle(network, training_set), RUN.bits, params, 1)[:1]
+    train_round(network, projector, loss, torch.optim.SGD(network.parameters(), lr=0.0), training_set.activations, batches)
+    return {name: parameter.grad for name, parameter in network.named_parameters() if parameter.grad is not None}
+
+
+def save_first_gradients(training_set, params, folder):
+    """What each of torchrun's processes does."""
+    torch.distributed.init_process_group("gloo")
+    save_file(first_gradients(training_set, params), folder / f"{torch.distributed.get_rank()}.safetensors")
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_give_the_gradients_of_one(training_set, params, tmp_path):
+    """Two gloo processes, half a batch each, against one with the whole batch."""
+    script = tmp_path / "gradients.py"
+    script.write_text(SCRIPT + "test_training.save_first_gradients(training_set, params, folder)")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script), str(tmp_path)]
+    subprocess.run(command, cwd=HERE, check=True)
+    one = first_gradients(training_set, params)
+    for rank in range(2):
+        two = load_file(tmp_path / f"{rank}.safetensors")
+        assert two.keys() == one.keys()
+        for name in one:
+            torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-4 * one[name].abs().max().item(), msg=name)
+
+
+def test_a_loss_that_is_not_finite_is_named_and_keeps_what_was_good(training_set, params, tmp_path):
+    train_run(
+        training_set, params.model_copy(update={"training": params.training.model_copy(update={"rounds": 1})}), RUN, tmp_path
+    )
+    good = (tmp_path / "state.safetensors").read_bytes()
+    training_set.activations[training_set.train] = float("inf")
+    with pytest.raises((TrainingError, ValueError), match=r"not finite|the loss became"):
+        train_run(training_set, params, RUN, tmp_path)
+    assert (tmp_path / "state.safetensors").read_bytes() == good
+
+
+def test_everything_can_train(params):
+    """With frozen_blocks 0 the pixels are kept and the first block moves."""
+    whole = params.model_copy(update={"network": params.network.model_copy(update={"frozen_blocks": 0})})
+    pixels = torch.randint(0, 256, (8, 2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    pairs = np.array([[0, 1], [1, 0], [2, 3], [3, 2], [4, 5], [5, 4]])
+    training_set = TrainingSet(pixels, np.repeat(np.arange(4), 2), np.arange(8) < 6, pairs)
+    network, loss = make_run(whole, RUN)
+    before = network.late[0][0].weight.clone()
+    batches = draw_round(training_set, settle(network, training_set), 16, whole, 1)
+    train_round(network, Projector(network), loss, make_optimiser(whole, network), pixels, batches)
+    assert not torch.equal(network.late[0][0].weight, before)
