@@ -116,7 +116,6 @@ class Training(Section):
 
 class Retrieval(Section):
     benchmarks: Annotated[list[str], Field(min_length=1)]
-    precision_at: list[Positive]
     radius: NotNegative
 
 

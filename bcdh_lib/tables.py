@@ -92,6 +92,26 @@ TABLES = {
         key=("photo_id",),
         stage="pairs",
     ),
+    "queries": Table(
+        {
+            "benchmark": pa.string(),
+            "method": pa.string(),
+            "bits": pa.int32(),  # null for real vectors
+            "seed": pa.int32(),
+            "query": pa.string(),
+            "positives": pa.int32(),
+            "ap": pa.float64(),  # trapezoid, expected over ties; NaN without positives, as all that follow
+            "ap_best": pa.float64(),  # trapezoid, best order of ties
+            "ap_worst": pa.float64(),  # trapezoid, worst order of ties
+            "ap_rectangle": pa.float64(),  # rectangle, expected over ties
+            "p_at_1": pa.float64(),
+            "p_at_5": pa.float64(),
+            "p_at_10": pa.float64(),
+            "recall_in_radius": pa.float64(),  # inside retrieval.radius bits; NaN for real vectors
+        },
+        key=("benchmark", "method", "bits", "seed", "query"),
+        stage="retrieval",
+    ),
     "history": Table(
         {
             "run": pa.string(),

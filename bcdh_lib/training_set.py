@@ -64,12 +64,10 @@ def load_training_set(study: Study) -> TrainingSet:
     paths = [study.image(photo) for photo in members["photo_id"]]
     views = Views(paths, params.network.side, augmented=params.training.views, seed=params.run.seed)
     network = HashNetwork(params.network, bits=None).to(device()).eval()
-    batches = views.batches(max(1, BATCH // (1 + params.training.views)), params.run.threads, "activations of the frozen blocks")
-    with torch.no_grad():
-        activations = torch.cat([_kept(network, batch) for batch in batches])
+    activations = keep(network, views, params.run.threads, "activations of the frozen blocks")
     row = pd.Series(range(len(members)), index=members["photo_id"])
     return TrainingSet(
-        activations=activations.unflatten(0, (len(paths), 1 + params.training.views)),
+        activations=activations,
         group=members["group_id"].to_numpy(),
         train=(members["split"] == "train").to_numpy(),
         pairs=np.stack([row.loc[pairs["query_id"]], row.loc[pairs["positive_id"]]], 1),
@@ -77,16 +75,25 @@ def load_training_set(study: Study) -> TrainingSet:
     )
 
 
-def _kept(network: HashNetwork, views: Tensor) -> Tensor:
-    """What is kept of views for training: pixels where everything trains (a quarter of the memory), else activations."""
-    return views if network.trains_whole else network.activations(views).cpu()
+def keep(network: HashNetwork, views: Views, workers: int, title: str) -> Tensor:
+    """What is kept of views in memory, [n, 1 + augmented, ...]: activations of the frozen blocks; pixels where none is frozen."""
+    batches = views.batches(max(1, BATCH // (1 + views.augmented)), workers, title)
+    with torch.no_grad():
+        kept = torch.cat([batch if network.trains_whole else network.activations(batch).cpu() for batch in batches])
+    return kept.unflatten(0, (len(views), 1 + views.augmented))
 
 
 def outputs_of(network: HashNetwork, kept: Tensor) -> Tensor:
-    """Outputs before normalisation, float [n, L], of what `_kept` gave."""
+    """Outputs before normalisation, float [n, L], of single views that `keep` gave, [n, ...]."""
     kept = kept.to(network.mean.device)
     with torch.autocast(kept.device.type, enabled=kept.device.type == "cuda"):
         return network.project(network.activations(kept) if network.trains_whole else kept).float()
+
+
+def encode_kept(network: HashNetwork, kept: Tensor) -> Tensor:
+    """Outputs float [n, L] of the plain views that `keep` gave, nothing learned."""
+    with torch.inference_mode():
+        return torch.cat([network.normalise(outputs_of(network, block[:, 0])).cpu() for block in kept.split(BATCH)])
 
 
 def settle(network: HashNetwork, training_set: TrainingSet) -> Tensor:

@@ -1,0 +1,182 @@
+"""Codes of the benchmarks, then their scores: two steps, so that a code can be looked at and a score can be made anew.
+
+What is compared is a system: a trained run, the pretrained network without training, or shallow codes (LSH, ITQ) of the float
+parent's vectors, fitted on the training photos. Codes are uint8 [n, L/8], vectors float32 [n, d] where bits is None.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bcdh_lib.benchmarks import Benchmark, read_benchmark
+from bcdh_lib.codes import hamming, pack
+from bcdh_lib.metrics import Ties, average_precision, precision_at, precision_at_recall, recall_within, ties_of_distances
+from bcdh_lib.network import HashNetwork, load_checkpoint
+from bcdh_lib.shallow import SHALLOW, Coder, fit
+from bcdh_lib.study import Study
+from bcdh_lib.tables import read_table, write_bytes, write_table
+from bcdh_lib.training_set import device, encode_kept, keep, prepare
+from bcdh_lib.views import Views
+
+FLOAT, PRETRAINED = "float", "pretrained"
+RECALLS = np.linspace(0.05, 1, 20)
+
+
+class RetrievalError(ValueError):
+    """Codes that cannot be made or scored; the message names the file and the mend."""
+
+
+@dataclass(frozen=True)
+class System:
+    """What turns photos into codes (bits) or vectors (bits None), by the name its files bear."""
+
+    method: str
+    bits: int | None
+
+    @property
+    def name(self) -> str:
+        return self.method if self.bits is None else f"{self.method}-{self.bits}"
+
+
+def systems(study: Study) -> list[System]:
+    """All that is compared: the trained runs, the pretrained network, shallow codes at every code length in use."""
+    runs = [System(run.method, run.bits) for run in study.params.training.runs]
+    lengths = sorted({run.bits for run in runs if run.bits})
+    parent = any(run.bits is None for run in runs)
+    shallow = [System(method, bits) for method in SHALLOW for bits in lengths] if parent else []
+    return [*runs, *shallow, System(PRETRAINED, None)]
+
+
+def read_benchmarks(study: Study) -> list[Benchmark]:
+    """The benchmarks of retrieval.benchmarks, in that order."""
+    return [read_benchmark(study.benchmarks / name) for name in study.params.retrieval.benchmarks]
+
+
+def write_codes(study: Study) -> None:
+    """Encode every benchmark's database and queries by every system, as codes/BENCHMARK/NAME.npy and NAME.queries.npy.
+
+    Photos are decoded once a benchmark; rows follow the benchmark's own order. Raises ViewError, NetworkError, BenchmarkError.
+    """
+    prepare(study.params)
+    networks = {run.name: load_checkpoint(study.checkpoint(run.name))[0].to(device()) for run in study.params.training.runs}
+    networks[PRETRAINED] = HashNetwork(study.params.network, bits=None).to(device()).eval()
+    coders = _shallow_coders(study, networks)
+    for benchmark in read_benchmarks(study):
+        for part, views in _parts(study, benchmark).items():
+            kept = keep(networks[PRETRAINED], views, study.params.run.threads, f"{benchmark.name} {part}")
+            outputs = {name: encode_kept(network, kept).numpy() for name, network in networks.items()}
+            coded = {name: pack(array) if networks[name].bits else array for name, array in outputs.items()}
+            coded |= {name: coder(outputs[FLOAT]) for name, coder in coders.items()}
+            for name, array in coded.items():
+                _save(study.codes / benchmark.name / f"{name}.{part}.npy", array)
+
+
+def _parts(study: Study, benchmark: Benchmark) -> dict[str, Views]:
+    side = study.params.network.side
+    return {
+        "database": Views(list(benchmark.photos.values()), side),
+        "queries": Views([benchmark.photos[q.photo] for q in benchmark.queries], side, boxes=[q.box for q in benchmark.queries]),
+    }
+
+
+def _shallow_coders(study: Study, networks: dict[str, HashNetwork]) -> dict[str, Coder]:
+    """The shallow systems, by name, fitted to the float parent's vectors of the training photos."""
+    shallow = [system for system in systems(study) if system.method in SHALLOW]
+    if not shallow:
+        return {}
+    members = read_table(study.pairs, "members")
+    paths = [study.image(photo) for photo in members.loc[members["split"] == "train", "photo_id"]]
+    views = Views(paths, study.params.network.side)
+    kept = keep(networks[FLOAT], views, study.params.run.threads, "training photos for LSH and ITQ")
+    vectors = encode_kept(networks[FLOAT], kept).numpy()
+    return {system.name: fit(system.method, vectors, system.bits or 0, study.params.run.seed) for system in shallow}
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_codes(study: Study, benchmark: Benchmark, system: System) -> tuple[np.ndarray, np.ndarray]:
+    """Queries and database of a benchmark as a system coded them. Raises RetrievalError where the files do not fit."""
+    arrays = []
+    for part, rows in (("queries", len(benchmark.queries)), ("database", len(benchmark.photos))):
+        path = study.codes / benchmark.name / f"{system.name}.{part}.npy"
+        try:
+            array = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise RetrievalError(f"{path}: cannot be read ({error}); make it with: dvc repro retrieval") from None
+        kind, width = (np.uint8, system.bits // 8) if system.bits else (np.float32, None)
+        if array.ndim != 2 or array.dtype != kind or len(array) != rows or (width and array.shape[1] != width):
+            raise RetrievalError(f"{path}: holds {array.dtype} {array.shape}, not {rows} rows of {system.name}; make it anew")
+        arrays.append(array)
+    return arrays[0], arrays[1]
+
+
+def distances_of(queries: np.ndarray, database: np.ndarray, system: System) -> np.ndarray:
+    """Distances [q, n]: in bits, or squared ones of unit vectors for systems without bits."""
+    return hamming(queries, database) if system.bits else 2 - 2 * (queries @ database.T)
+
+
+def ties_on(study: Study, benchmark: Benchmark, system: System) -> Ties:
+    """The rankings of a system on a benchmark, as ties, after the benchmark's junk rule."""
+    distances = distances_of(*load_codes(study, benchmark, system), system)
+    return ties_of_distances(distances, benchmark.positive(), benchmark.junk())
+
+
+def score(study: Study) -> pd.DataFrame:
+    """Score every system on every benchmark; writes and returns the table `queries`, one row a query and system."""
+    rows = []
+    for benchmark in read_benchmarks(study):
+        for system in systems(study):
+            rows.append(_query_rows(study, benchmark, system, ties_on(study, benchmark, system)))
+    queries = pd.concat(rows, ignore_index=True)
+    write_table(study.reports, "queries", queries)
+    return queries
+
+
+def _query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "benchmark": benchmark.name,
+            "method": system.method,
+            "bits": pd.Series([system.bits] * len(benchmark.queries), dtype="Int32"),
+            "seed": study.params.run.seed,
+            "query": [query.name for query in benchmark.queries],
+            "positives": ties.positives,
+            "ap": average_precision(ties, "trapezoid"),
+            "ap_best": average_precision(ties, "trapezoid", "best"),
+            "ap_worst": average_precision(ties, "trapezoid", "worst"),
+            "ap_rectangle": average_precision(ties, "rectangle"),
+            **{f"p_at_{k}": precision_at(ties, k) for k in (1, 5, 10)},
+            "recall_in_radius": recall_within(ties, study.params.retrieval.radius) if system.bits else np.nan,
+        }
+    )
+
+
+def summarise(queries: pd.DataFrame) -> pd.DataFrame:
+    """Means over the queries that have positives, one row a benchmark and system; `empty` counts the queries that have none."""
+    keys = ["benchmark", "method", "bits"]
+    answered = queries[queries["positives"] > 0]
+    means = answered.drop(columns=["query", "seed", "positives"]).groupby(keys, dropna=False, sort=False).mean().reset_index()
+    means = means.rename(columns={column: column.replace("ap", "map", 1) for column in means if column.startswith("ap")})
+    counts = queries.groupby(keys, dropna=False, sort=False)["positives"].agg(queries="size", empty=lambda p: int((p == 0).sum()))
+    return means.merge(counts.reset_index(), on=keys)
+
+
+def curves(study: Study) -> pd.DataFrame:
+    """Precision at each recall of RECALLS, mean over the queries with positives: benchmark, method, bits, recall, precision."""
+    rows = []
+    for benchmark in read_benchmarks(study):
+        for system in systems(study):
+            precision = np.nanmean(precision_at_recall(ties_on(study, benchmark, system), RECALLS), axis=0)
+            rows.append(
+                pd.DataFrame({"recall": RECALLS, "precision": precision}).assign(benchmark=benchmark.name, **vars(system))
+            )
+    return pd.concat(rows, ignore_index=True)[["benchmark", "method", "bits", "recall", "precision"]]

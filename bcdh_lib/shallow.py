@@ -1,0 +1,48 @@
+"""Codes without a network of their own: fitted to fixed vectors, as done before hashing was learned end to end.
+
+A new one is one function and one line in SHALLOW: training vectors [n, d], code length and seed -> a function that turns
+vectors [m, d] into codes uint8 [m, L/8].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from bcdh_lib.codes import Codes, pack
+
+Vectors = NDArray[np.float32]
+Coder = Callable[[Vectors], Codes]
+
+
+class ShallowError(ValueError):
+    """Vectors to which codes cannot be fitted; the message says why."""
+
+
+def fit_lsh(vectors: Vectors, bits: int, seed: int) -> Coder:
+    """Signs of random projections of the centred vectors (Charikar, STOC 2002), faiss.RandomRotationMatrix."""
+    rotation = faiss.RandomRotationMatrix(vectors.shape[1], bits)
+    rotation.init(seed)
+    mean = vectors.mean(0)
+    return lambda fresh: pack(rotation.apply(np.ascontiguousarray(fresh - mean)))
+
+
+def fit_itq(vectors: Vectors, bits: int, seed: int) -> Coder:
+    """Iterative quantization (Gong and Lazebnik, CVPR 2011): PCA, then the rotation nearest to the cube's corners; faiss."""
+    transform = faiss.ITQTransform(vectors.shape[1], bits, True)
+    transform.itq.seed = seed
+    transform.train(np.ascontiguousarray(vectors))
+    return lambda fresh: pack(transform.apply(np.ascontiguousarray(fresh)))
+
+
+SHALLOW: dict[str, Callable[[Vectors, int, int], Coder]] = {"itq": fit_itq, "lsh": fit_lsh}
+
+
+def fit(method: str, vectors: Vectors, bits: int, seed: int) -> Coder:
+    """The coder of a method, fitted. Raises ShallowError where the vectors are too few or too short for so many bits."""
+    if min(vectors.shape) < bits:
+        raise ShallowError(f"{method}: {bits} bits need as many training vectors and dimensions, got {vectors.shape}")
+    return SHALLOW[method](vectors.astype(np.float32), bits, seed)

@@ -1,0 +1,42 @@
+"""Every shallow coder: neighbours keep their bits, ITQ against its definition, too few vectors."""
+
+import numpy as np
+import pytest
+
+from bcdh_lib.codes import hamming, unpack
+from bcdh_lib.shallow import SHALLOW, ShallowError, fit
+
+
+def vectors(n=200, d=32):
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(10, d))
+    return (centres[np.arange(n) % 10] + 0.2 * generator.normal(size=(n, d))).astype(np.float32)
+
+
+@pytest.mark.parametrize("method", SHALLOW)
+def test_every_coder_keeps_neighbours_near_and_repeats(method):
+    codes = fit(method, vectors(), 16, 3)(vectors())
+    assert codes.shape == (200, 2)
+    same = np.arange(200)[:, None] % 10 == np.arange(200)[None] % 10
+    distances = hamming(codes, codes)
+    assert distances[same].mean() < 0.5 * distances[~same].mean()
+    assert (fit(method, vectors(), 16, 3)(vectors()) == codes).all()
+
+
+def test_itq_turns_the_principal_components_nearer_to_the_corners_than_pca_leaves_them():
+    data = vectors()
+    centred = data - data.mean(0)
+    components = np.linalg.svd(centred, full_matrices=False)[2][:8]
+    projected = centred @ components.T
+    codes = unpack(fit("itq", data, 8, 0)(data)).astype(float)
+    u, _, vt = np.linalg.svd(codes.T @ projected)
+    turned = projected @ (u @ vt).T
+    assert ((codes - turned) ** 2).sum() < ((np.sign(projected) - projected) ** 2).sum()
+
+
+@pytest.mark.parametrize("method", SHALLOW)
+def test_too_few_vectors_are_named(method):
+    with pytest.raises(ShallowError, match="64 bits need as many"):
+        fit(method, vectors(), 64, 0)
+    with pytest.raises(ShallowError, match="8 bits need as many"):
+        fit(method, vectors()[:3], 8, 0)
