@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from bcdh_lib.params import ParamsError
 from bcdh_lib.study import find_root, open_study
@@ -43,15 +45,18 @@ def execute(name: str, changes: Mapping[str, Any] | None = None, root: Path | No
         path.unlink(missing_ok=True)
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        notebook = papermill.execute_notebook(
-            source,
-            running,
-            parameters={"changes": dict(changes)} if changes else None,
-            kernel_name="python3",  # whatever kernel the notebook was last saved with
-            progress_bar=False,
-            stderr_file=sys.stderr,
-            cwd=source.parent,
-        )
+        with tempfile.TemporaryDirectory(prefix="bcdh-") as sockets:
+            notebook = papermill.execute_notebook(
+                source,
+                running,
+                parameters={"changes": dict(changes)} if changes else None,
+                kernel_name="python3",  # whatever kernel the notebook was last saved with
+                progress_bar=False,
+                stderr_file=sys.stderr,
+                cwd=source.parent,
+                # Sockets in a folder of this run's own: no port that another kernel could take, nothing on the network.
+                config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
+            )
     except (PapermillExecutionError, DeadKernelError) as error:
         os.replace(running, failed)
         raise ExecutionError(_fault(name, error, failed.relative_to(root))) from None

@@ -29,17 +29,14 @@ def show(figure: Figure, alt: str, caption: str = "", photographic: bool = False
     _show_caption(caption)
 
 
-def show_3d(view: go.Figure, still: bytes, alt: str, name: str, caption: str = "") -> None:
-    """Show a view that can be turned, and the picture (PNG) that stands for it in print and where WebGL lacks.
+def show_3d(view: go.Figure, still: bytes, alt: str, caption: str = "") -> None:
+    """Show a view that can be turned, and the picture (a PNG or JPEG file) that stands for it in print and where WebGL lacks.
 
-    `name` tells the page's views apart and stays from run to run. Raises ValueError where alt is empty.
+    Raises ValueError where alt is empty.
     """
-    bundle: dict[str, Any] = {
-        VIEW: json.loads(view.to_json()),
-        "image/png": base64.b64encode(still).decode("ascii"),
-        "text/plain": alt,
-    }
-    display(bundle, raw=True, metadata={"image/png": {"alt": _words(alt)}, VIEW: {"name": name}})
+    kind = "image/jpeg" if still.startswith(b"\xff\xd8") else "image/png"
+    bundle: dict[str, Any] = {VIEW: json.loads(view.to_json()), kind: base64.b64encode(still).decode("ascii"), "text/plain": alt}
+    display(bundle, raw=True, metadata={kind: {"alt": _words(alt)}})
     _show_caption(caption)
 
 

@@ -55,13 +55,13 @@ def test_the_same_plot_is_the_same_bytes_whatever_the_users_own_style(saved: Cal
     assert b"Software" not in plain
 
 
-def test_a_view_carries_its_still_and_its_name() -> None:
+def test_a_view_carries_its_still_and_its_words() -> None:
     view = go.Figure(go.Scatter3d(x=np.arange(3, dtype=np.float32), y=[0, 0, 1], z=[1, 2, 3]))
-    [output] = shown(lambda: figures.show_3d(view, b"still", "A tower in 3 points.", "model-0"))
+    [output] = shown(lambda: figures.show_3d(view, b"still", "A tower in 3 points."))
 
     assert output.data[display.VIEW]["data"][0]["type"] == "scatter3d"
     assert base64.b64decode(output.data["image/png"]) == b"still"
-    assert output.metadata == {"image/png": {"alt": "A tower in 3 points."}, display.VIEW: {"name": "model-0"}}
+    assert output.metadata == {"image/png": {"alt": "A tower in 3 points."}}
 
 
 @pytest.mark.parametrize("alt", ["", "  "])
@@ -69,7 +69,7 @@ def test_no_figure_without_words(alt: str) -> None:
     with pytest.raises(ValueError, match="needs an alt text"):
         figures.show(plot(), alt)
     with pytest.raises(ValueError, match="needs an alt text"):
-        figures.show_3d(go.Figure(), b"", alt, "model-0")
+        figures.show_3d(go.Figure(), b"", alt)
 
 
 def test_drawing_leaves_matplotlibs_settings_as_they_were() -> None:

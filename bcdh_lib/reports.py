@@ -1,0 +1,140 @@
+"""The study as one site that needs no network: `python -m bcdh_lib.reports` turns reports/executed/ into reports/site/.
+
+index.html holds the headline table (from reports/metrics.json) and the settings; each notebook has a page. The site opens from
+the file system, asks no other host for anything, and is the same bytes for the same study.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterable
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from plotly.offline import get_plotlyjs
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import YamlLexer
+
+from bcdh_lib.article import SITE, Article, ArticleError, read_article
+from bcdh_lib.headline import MetricsError, headline, read_metrics
+from bcdh_lib.study import find_root
+
+TITLE = "Binary codes without labels"
+
+
+class ReportError(ValueError):
+    """A site that cannot be made whole; the message names the page and the mend."""
+
+
+def build_site(root: Path) -> Path:
+    """Write the site of the study at `root`, whole or not at all, and return its folder.
+
+    Raises ReportError, ArticleError or MetricsError, naming the file and the mend.
+    """
+    notebooks = sorted((root / "reports/executed").glob("*.ipynb"))
+    if not notebooks:
+        raise ReportError(f"{root / 'reports/executed'}: no executed notebook is there; make them with: dvc repro")
+    articles = [read_article(path) for path in notebooks]
+    metrics = read_metrics(root / "reports/metrics.json")
+    draft, site = root / "work/site", root / "reports/site"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(SITE / "assets", draft / "assets")
+    if any('class="view"' in article.html for article in articles):
+        (draft / "assets/plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+    for name, content in _pages(articles).items():
+        _write(draft / name, content.encode())
+    settings = (root / "params.yaml").read_text(encoding="utf-8")
+    _write(draft / "index.html", _index(articles, settings, counts=metrics.labelled_counts, headline=headline(metrics)).encode())
+    for article in articles:
+        for name, data in article.files.items():
+            _write(draft / name, data)
+    for page in sorted(draft.glob("*.html")):
+        _require_whole(page)
+    shutil.rmtree(site, ignore_errors=True)
+    shutil.move(draft, site)
+    return site
+
+
+def _pages(articles: list[Article]) -> dict[str, str]:
+    template = _templates().get_template("page.html.j2")
+    around = zip(articles, [None, *articles], [*articles[1:], None], strict=False)
+    return {
+        f"{article.name}.html": template.render(
+            site_title=TITLE, articles=articles, article=article, previous=previous, next=following
+        )
+        for article, previous, following in around
+    }
+
+
+def _index(articles: list[Article], settings: str, **metrics: object) -> str:
+    return (
+        _templates()
+        .get_template("index.html.j2")
+        .render(
+            site_title=TITLE,
+            articles=articles,
+            article=None,
+            covers={article.name: _cover(article) for article in articles},
+            settings=highlight(settings, YamlLexer(), HtmlFormatter()),
+            **metrics,
+        )
+    )
+
+
+def _templates() -> Environment:
+    return Environment(loader=FileSystemLoader(SITE), undefined=StrictUndefined, autoescape=False)
+
+
+def _cover(article: Article) -> dict[str, str] | None:
+    """The article's first picture."""
+    first = re.search(r'<img src="([^"]*)" alt="([^"]*)"', article.html)
+    return {"file": first[1], "alt": first[2]} if first else None
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _require_whole(page: Path) -> None:
+    """Raise ReportError where the page fetches something from elsewhere or names a file of the site that is not there."""
+
+    class References(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            for name, value in attributes:
+                if name in ("src", "srcset", "href", "data-view", "poster") and value:
+                    self.check(tag, unescape(value))
+
+        def check(self, tag: str, address: str) -> None:
+            elsewhere = re.match(r"([a-z]+:)?//|mailto:", address)
+            if elsewhere and tag != "a":
+                raise ReportError(f"{page.name}: <{tag}> fetches {address}; the site must need no network")
+            file = address.partition("#")[0]
+            if file and not elsewhere and not file.startswith("data:") and not (page.parent / file).is_file():
+                raise ReportError(f"{page.name}: {address} is not in the site; show pictures with figures.show")
+
+    References().feed(page.read_text(encoding="utf-8"))
+
+
+def _megabytes(files: Iterable[Path]) -> float:
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+
+def main() -> int:
+    """The command line. Returns the exit code: 0 where the site was written, 1 where not."""
+    try:
+        site = build_site(find_root())
+    except (ReportError, ArticleError, MetricsError, FileNotFoundError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{site / 'index.html'} ({_megabytes(site.rglob('*')):.1f} MB)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

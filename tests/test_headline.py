@@ -1,0 +1,82 @@
+"""The headline table, from a hand-worked metrics.json and from ones that are not of the form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bcdh_lib.headline import Cell, MetricsError, headline, read_metrics
+
+
+def score(benchmark: str, method: str, bits: int | None, value: float, slack: float = 0.0) -> dict[str, Any]:
+    bounds = {"map": value, "map_best": value + slack, "map_worst": value - slack, "map_rectangle": value}
+    return {"benchmark": benchmark, "method": method, "bits": bits, **bounds}
+
+
+def written(tmp_path: Path, retrieval: list[dict[str, Any]], counts: dict[str, Any] | None = None) -> Path:
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps({"counts": counts or {}, "retrieval": retrieval, "further": 1}))
+    return path
+
+
+def test_table_worked_by_hand_whatever_the_order_of_the_file(tmp_path: Path) -> None:
+    scores = [
+        score("oxford", "float", None, 0.7),
+        score("oxford", "dsh", 64, 0.5, slack=0.1),
+        score("oxford", "binary_constrained", 64, 0.6, slack=0.02),
+        score("holidays", "binary_constrained", 16, 0.3),
+        score("holidays", "a_new_loss", 64, 0.2),
+    ]
+    table = headline(read_metrics(written(tmp_path, scores)))
+
+    assert table.benchmarks == ["oxford", "holidays"]
+    assert [(row.label, row.bits, row.ours) for row in table.rows] == [
+        ("Binary constrained (ours)", 16, True),
+        ("Binary constrained (ours)", 64, True),
+        ("DSH", 64, False),
+        ("Float parent", None, False),
+        ("a_new_loss", 64, False),
+    ]
+    assert [row.cells for row in table.rows] == [
+        [None, Cell("0.300", "", best=False)],  # the only one at 16 bits: nothing to be the best of
+        [Cell("0.600", "0.580 to 0.620", best=True), None],
+        [Cell("0.500", "0.400 to 0.600", best=False), None],
+        [Cell("0.700", "", best=False), None],
+        [None, Cell("0.200", "", best=False)],
+    ]
+
+
+def test_counts_come_in_the_pipelines_order_and_unknown_ones_last(tmp_path: Path) -> None:
+    path = written(tmp_path, [score("oxford", "dsh", 64, 0.5)], {"flat_tyres": 2, "pairs": 9, "photos": 4})
+    assert read_metrics(path).labelled_counts == [("photos in the pile", 4), ("similar pairs", 9), ("flat tyres", 2)]
+
+
+@pytest.mark.parametrize(
+    ("retrieval", "fault"),
+    [
+        ([], "retrieval: "),
+        ([{**score("oxford", "dsh", 64, 0.5), "map": 61}], "retrieval.0.map: "),
+        ([{**score("oxford", "dsh", 64, 0.5), "bits": "64"}], "retrieval.0.bits: "),
+        ([{**score("oxford", "dsh", 64, 0.5), "map_best": 0.4}], "retrieval.0: map lies outside map_worst to map_best"),
+        ([{"benchmark": "oxford"}], "retrieval.0.method: Field required"),
+        ([score("oxford", "dsh", 64, 0.5)] * 2, "('oxford', 'dsh', 64) stands there more than once"),
+    ],
+)
+def test_another_form_is_named_in_one_line(tmp_path: Path, retrieval: list[dict[str, Any]], fault: str) -> None:
+    path = written(tmp_path, retrieval)
+    with pytest.raises(MetricsError) as raised:
+        read_metrics(path)
+    assert fault in str(raised.value)
+    assert str(raised.value).startswith(str(path))
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]"])
+def test_no_metrics_are_no_headline(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "metrics.json").write_text(content)
+    with pytest.raises(MetricsError, match="dvc repro"):
+        read_metrics(tmp_path / "metrics.json")
