@@ -66,5 +66,5 @@ addEventListener("DOMContentLoaded", () => {
   if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft;
   const contents = document.querySelector("details.contents");
   if (contents && matchMedia("(max-width: 60rem)").matches) contents.open = false;
-  for (const box of document.querySelectorAll(".scroll")) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  for (const box of document.querySelectorAll(".scroll, .prose pre, .prose table")) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 });

@@ -1,0 +1,155 @@
+"""The site in a real browser, from the file system, with the network cut and every attempt to use it recorded."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+
+from bcdh_lib.reports import build_site
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed: apt-get install chromium")
+PARAMS = Path(__file__).parent.parent / "params.yaml"
+WIDE = "a line of output much wider than the screen of any phone " * 4
+
+
+def still() -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1520, 900), "white").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def page_cells() -> list[Any]:
+    view = {"data": [{"type": "scatter3d", "x": [0, 1], "y": [0, 1], "z": [0, 1], "mode": "markers"}], "layout": {}}
+    row = "".join(f"<td>{column:.6f}</td>" for column in range(20))
+    outputs = [
+        new_output("stream", name="stdout", text=WIDE),
+        new_output("display_data", {"text/html": f'<table class="dataframe"><tr>{row}</tr></table>'}),
+        new_output(
+            "display_data",
+            {"application/vnd.plotly.v1+json": view, "image/png": still()},
+            metadata={"image/png": {"alt": "A tower.", "width": 760}},
+        ),
+    ]
+    formula = "$$" + " + ".join(f"\\frac{{\\lambda}}{{{term}}} \\lVert u_{{{term}}} \\rVert^2" for term in range(1, 30)) + "$$"
+    table = f"| {'| '.join('abcdefgh')} |\n{'|---' * 8}|\n{'| unbreakable_name ' * 8}|"
+    return [
+        new_markdown_cell(f"## A part\n\nWith $\\lambda$ and\n\n{formula}\n\n{table}\n\n```\n{WIDE}\n```"),
+        new_code_cell(f"# {WIDE}", outputs=outputs),
+    ]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("study")
+    (root / "reports/executed").mkdir(parents=True)
+    (root / "params.yaml").write_bytes(PARAMS.read_bytes())
+    score = {"method": "binary_constrained", "bits": 64, "map": 0.61, "map_best": 0.63, "map_worst": 0.58, "map_rectangle": 0.6}
+    scores = [{"benchmark": f"rendered_{name}", **score} for name in ("oxford", "paris", "holidays")]
+    (root / "reports/metrics.json").write_text(json.dumps({"counts": {"photos": 1764}, "retrieval": scores}))
+    for name in ("01_photos", "02_reconstruction", "03_pairs"):
+        notebook = new_notebook(cells=[new_markdown_cell(f"# Page of {name}\n\nWhat it is."), *page_cells()])
+        for number, cell in enumerate(notebook.cells, start=1):
+            cell.id = f"cell-{number}"
+        nbformat.write(notebook, root / f"reports/executed/{name}.ipynb")
+    return build_site(root).as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Any]:
+    """A phone-sized page; what it asks of the network and every error fail the test that used it."""
+    trouble: list[str] = []
+    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="light")
+    context.route(re.compile(r"^(https?|wss?):"), lambda route: (trouble.append(route.request.url), route.abort()))
+    page = context.new_page()
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
+    page.on("requestfailed", lambda request: trouble.append(request.url))
+    yield page
+    context.close()
+    assert trouble == []
+
+
+@pytest.mark.parametrize("name", ["index", "02_reconstruction"])
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(tab: Any, site: str, name: str) -> None:
+    tab.goto(f"{site}/{name}.html")
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    pictures = tab.evaluate("[...document.images].map(image => [image.naturalWidth, image.alt])")
+    assert pictures
+    assert all(width > 0 and alt for width, alt in pictures)
+
+
+def test_formulas_are_formulas(tab: Any, site: str) -> None:
+    tab.goto(f"{site}/02_reconstruction.html")
+    assert "$" not in tab.inner_text("main")
+    assert tab.locator("math").count() == 2
+    assert tab.locator("math").first.bounding_box()["width"] > 5
+
+
+def test_the_theme_follows_the_system_until_chosen_and_is_remembered(tab: Any, site: str) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    tab.goto(f"{site}/index.html")
+    light = tab.evaluate(paper)
+    tab.emulate_media(color_scheme="dark")
+    dark = tab.evaluate(paper)
+    assert dark != light
+
+    tab.click("#theme")
+    assert tab.evaluate(paper) == light
+    tab.click("header nav a >> nth=1")
+    tab.wait_for_url(f"{site}/02_reconstruction.html")
+    assert tab.evaluate(paper) == light
+    assert tab.inner_text("#theme") == "Dark"
+
+
+def test_a_view_turns_when_asked_and_is_its_still_in_print(tab: Any, site: str) -> None:
+    tab.goto(f"{site}/02_reconstruction.html")
+    picture = tab.locator("figure.view img")
+    assert picture.is_visible()
+
+    tab.click("figure.view button")
+    tab.wait_for_selector("figure.turning canvas")
+    assert not picture.is_visible()
+    tab.emulate_media(media="print")
+    assert picture.is_visible()
+    assert not tab.locator("figure.view .scene").is_visible()
+
+
+def test_without_webgl_or_scripts_the_still_stands(browser: Any, site: str) -> None:
+    without_scripts = browser.new_context(java_script_enabled=False).new_page()
+    without_webgl = browser.new_context().new_page()
+    without_webgl.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    for page in (without_scripts, without_webgl):
+        page.goto(f"{site}/02_reconstruction.html")
+        assert page.locator("figure.view img").is_visible()
+        assert not page.locator("figure.view button").is_visible()
+        page.context.close()
+
+
+def test_the_keyboard_reaches_what_scrolls(tab: Any, site: str) -> None:
+    tab.goto(f"{site}/02_reconstruction.html")
+    unreachable = """[...document.querySelectorAll('main *')].filter(box =>
+        box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === 'auto' && box.tabIndex < 0)
+        .map(box => box.outerHTML.slice(0, 80))"""
+    assert tab.evaluate(unreachable) == []
+    assert tab.evaluate("document.querySelectorAll('[tabindex=\"0\"]').length") >= 3
