@@ -19,9 +19,8 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from bcdh_lib.scenery.camera import Photo, photograph
+from bcdh_lib.scenery.camera import photograph
 from bcdh_lib.scenery.facades import Rng
-from bcdh_lib.scenery.landmarks import build_landmark
 from bcdh_lib.scenery.places import build_place
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_table
@@ -101,14 +100,11 @@ def _longest_first(outings: Sequence[Outing]) -> list[Outing]:
 
 def _go(outing: Outing, seed: int, width: int, height: int) -> list[Taken]:
     """Build a place and take its photos."""
-    rng = random_numbers(seed, outing.collection, outing.number, 0)
-    place = build_place(rng, build_landmark(rng) if outing.landmark else None)
+    place = build_place(random_numbers(seed, outing.collection, outing.number, 0), outing.landmark)
     taken = []
     for k, path in enumerate(outing.files):
-        plain = k < outing.plain
-        photo: Photo = photograph(
-            random_numbers(seed, outing.collection, outing.number, k + 1), place, width, height, QUERY if plain else 0.04, plain
-        )
+        rng = random_numbers(seed, outing.collection, outing.number, k + 1)
+        photo = photograph(rng, place, width, height, QUERY if k < outing.plain else 0.0)
         Image.fromarray(photo.pixels).save(path, quality=photo.quality)
         taken.append(Taken(path, photo.share, photo.box))
     return taken
@@ -166,9 +162,9 @@ def _holidays(study: Study, folder: Path) -> list[Outing]:
     settings = study.params.rendered
     outings = []
     for group in range(settings.holidays_groups):
-        count = 3 + random_numbers(study.params.run.seed, Collection.HOLIDAYS, group, 0).integers(3)
+        count = 3 + int(random_numbers(study.params.run.seed, Collection.HOLIDAYS, group, 0).integers(3))
         names = [f"images/{(FIRST_GROUP + group) * 100 + k:06d}.jpg" for k in range(count)]
-        outings.append(Outing(Collection.HOLIDAYS, group, tuple(folder / name for name in names)))
+        outings.append(Outing(Collection.HOLIDAYS, group, tuple(folder / name for name in names), plain=count - 1))
     return outings
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from bcdh_lib.scenery.mesh import CHANNELS, Surface
+from bcdh_lib.scenery.mesh import CHANNELS, Ink, Surface
 
 Rng = np.random.Generator
 Colour = tuple[int, int, int]
@@ -17,8 +18,15 @@ Floats = NDArray[np.float32]
 
 # Every landmark draws from these, so that a colour alone tells none of them.
 WALLS: tuple[Colour, ...] = (
-    (156, 92, 70), (196, 168, 126), (176, 170, 160), (222, 212, 192), (206, 176, 112), (138, 128, 116), (214, 184, 164), (188, 140, 104),
-)  # fmt: skip
+    (156, 92, 70),
+    (196, 168, 126),
+    (176, 170, 160),
+    (222, 212, 192),
+    (206, 176, 112),
+    (138, 128, 116),
+    (214, 184, 164),
+    (188, 140, 104),
+)
 TRIMS: tuple[Colour, ...] = ((232, 226, 212), (208, 196, 172), (146, 138, 126), (120, 78, 62), (90, 88, 86))
 ROOFS: tuple[Colour, ...] = ((150, 78, 56), (92, 94, 102), (122, 96, 78), (104, 140, 122), (72, 74, 80))
 WOODS: tuple[Colour, ...] = ((82, 58, 42), (52, 76, 66), (120, 44, 40), (60, 70, 96), (196, 190, 178))
@@ -35,6 +43,10 @@ PATTERNS = ("brick", "ashlar", "rubble", "plaster", "banded")
 OPENINGS = ("flat", "round", "pointed", "segment")
 TEXTURE_SIDE = 640  # texels of a surface's longer side at most
 DENSITY = 24.0  # texels a metre at most
+GROUND_SIDE = 720  # texels
+COARSE = 9.0  # texels a metre; below it the small parts of windows are left out
+FIELD = 1280  # texels of a side of the noise that all surfaces draw from
+SLOPE = 50.0  # steps of a texel that a slope of 1 takes, from 128
 RELIEF = 0.6  # metres that a height of 127 stands for
 
 
@@ -82,20 +94,43 @@ def draw_style(rng: Rng) -> Style:
     )
 
 
+def pick(rng: Rng, palette: Sequence[Colour]) -> Colour:
+    """One colour of a palette."""
+    return palette[int(rng.integers(len(palette)))]
+
+
 def _near(rng: Rng, palette: Sequence[Colour], spread: float = 10.0) -> Colour:
-    colour = np.array(palette[rng.integers(len(palette))]) + rng.normal(0, spread, 3) * 0.5 + rng.normal(0, spread)
+    colour = np.array(pick(rng, palette)) + rng.normal(0, spread, 3) * 0.5 + rng.normal(0, spread)
     return tuple(int(c) for c in np.clip(colour, 12, 245))  # type: ignore[return-value]
 
 
-def noise(rng: Rng, shape: tuple[int, int], coarsest: float, octaves: int = 4) -> Floats:
-    """Smooth random field [height, width] of mean 0 and deviation about 1; `coarsest` is its largest wave in texels."""
-    height, width = shape
-    field = np.zeros(shape, np.float32)
-    for octave in range(octaves):
-        wave = max(coarsest / 2**octave, 1.0)
-        grid = rng.standard_normal((int(height / wave) + 2, int(width / wave) + 2)).astype(np.float32)
-        field += np.asarray(Image.fromarray(grid).resize((width, height), Image.Resampling.BICUBIC)) * 0.6**octave
-    return field * np.float32(0.9)
+@lru_cache(maxsize=16)
+def _waves(longest: int) -> Floats:
+    """A large field of smooth noise, mean 0 and deviation about 1, made once a process; waves of 2 .. `longest` texels."""
+    rng, field = np.random.default_rng(longest), np.zeros((FIELD, FIELD), np.float32)
+    for octave in range(int(np.log2(longest))):
+        grid = rng.standard_normal((FIELD * 2**octave // longest + 2,) * 2).astype(np.float32)
+        field += np.asarray(Image.fromarray(grid).resize((FIELD, FIELD), Image.Resampling.BICUBIC)) * np.float32(0.6**octave)
+    return field / field.std()
+
+
+@lru_cache(maxsize=1)
+def _grain() -> Floats:
+    return np.random.default_rng(0).standard_normal((FIELD, FIELD), np.float32)
+
+
+def noise(rng: Rng, shape: tuple[int, int], longest: float) -> Floats:
+    """Smooth random field [height, width] of mean 0 and deviation about 1; `longest` is its largest wave in texels.
+
+    It is a window, turned and mirrored as chance has it, of a field that the process makes once: shape <= FIELD.
+    """
+    return _window(rng, _waves(2 ** int(np.clip(round(np.log2(longest)), 1, 9))), shape)
+
+
+def _window(rng: Rng, field: Floats, shape: tuple[int, int]) -> Floats:
+    top, left = (int(rng.integers(FIELD - side + 1)) for side in shape)
+    mirror_y, mirror_x, turned = rng.choice([-1, 1]), rng.choice([-1, 1]), rng.random() < 0.5
+    return (field.T if turned else field)[top : top + shape[0], left : left + shape[1]][::mirror_y, ::mirror_x]
 
 
 class Canvas:
@@ -103,20 +138,20 @@ class Canvas:
 
     def __init__(self, rng: Rng, width: float, height: float, colour: Floats, relief: Floats, density: float) -> None:
         self.rng, self.width, self.height, self.density = rng, width, height, density
-        self.colour = Image.fromarray(np.clip(colour, 0, 255).astype(np.uint8))
-        self.relief = Image.fromarray(np.clip(relief, 0, 255).astype(np.uint8))
-        self.glass = Image.new("L", self.colour.size)
-        self.pens = [ImageDraw.Draw(image) for image in (self.colour, self.relief, self.glass)]
+        layers = np.zeros((*relief.shape, 4), np.uint8)  # red, green, blue, glass
+        layers[..., :3] = np.clip(colour, 0, 255)
+        self.colour, self.relief = Image.fromarray(layers), Image.fromarray(np.clip(relief, 0, 255).astype(np.uint8))
+        self.pens = ImageDraw.Draw(self.colour), ImageDraw.Draw(self.relief)
+        self.coarse = density < COARSE
 
-    def polygon(self, points: Sequence[tuple[float, float]], colour: Sequence[float], relief: int = 128, glass: int = 0) -> None:
+    def polygon(self, points: Sequence[tuple[float, float]], colour: Ink, relief: int = 128, glass: int = 0) -> None:
         """Fill a polygon; relief is its height over 128 in steps of RELIEF / 127 metres."""
         spots = [(x * self.density, (self.height - y) * self.density) for x, y in points]
-        for pen, ink in zip(self.pens, (tuple(int(c) for c in colour), relief, glass), strict=True):
-            pen.polygon(spots, fill=ink)
+        red, green, blue = colour
+        self.pens[0].polygon(spots, fill=(int(red), int(green), int(blue), glass))
+        self.pens[1].polygon(spots, fill=relief)
 
-    def rectangle(
-        self, x: float, y: float, width: float, height: float, colour: Sequence[float], relief: int = 128, glass: int = 0
-    ) -> None:
+    def rectangle(self, x: float, y: float, width: float, height: float, colour: Ink, relief: int = 128, glass: int = 0) -> None:
         self.polygon([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], colour, relief, glass)
 
     def finish(self, wear: float) -> Surface:
@@ -125,16 +160,16 @@ class Canvas:
         relief = np.asarray(self.relief, np.float32)
         hollow = np.asarray(self.relief.filter(ImageFilter.GaussianBlur(float(0.35 * self.density))), np.float32) - relief
         shade = 1 - np.clip(hollow, -10, 90) / 260
-        stains = noise(rng, (height, width), 5 * self.density, 5)
-        streaks = np.asarray(Image.fromarray(noise(rng, (max(height // 24, 2), width), 8, 3)).resize((width, height)))
-        grain = rng.standard_normal((height, width)).astype(np.float32)
-        shade *= np.exp(wear * (0.13 * stains + 0.09 * np.minimum(streaks, 0.5)) + 0.03 * grain)
-        texels = np.empty((height, width, CHANNELS), np.uint8)
-        texels[..., :3] = np.clip(np.asarray(self.colour, np.float32) * shade[..., None], 0, 255)
+        stains = noise(rng, (height, width), 5 * self.density)
+        streaks = np.asarray(Image.fromarray(noise(rng, (max(height // 24, 2), width), 8)).resize((width, height)))
+        grain = _window(rng, _grain(), (height, width))
+        shade *= np.exp(wear * (0.10 * stains + 0.08 * np.minimum(streaks, 0.5)) + 0.03 * grain)
+        texels, layers = np.empty((height, width, CHANNELS), np.uint8), np.asarray(self.colour)
+        texels[..., :3] = np.minimum(layers[..., :3] * shade[..., None], 255)
         rise = relief * (RELIEF / 127 * self.density)
-        texels[..., 3] = np.clip(128 + 50 * np.gradient(rise, axis=1), 0, 255) if width > 1 else 128
-        texels[..., 4] = np.clip(128 - 50 * np.gradient(rise, axis=0), 0, 255) if height > 1 else 128
-        texels[..., 5] = np.asarray(self.glass)
+        texels[..., 3] = np.clip(128 + SLOPE * np.gradient(rise, axis=1), 0, 255) if width > 1 else 128
+        texels[..., 4] = np.clip(128 - SLOPE * np.gradient(rise, axis=0), 0, 255) if height > 1 else 128
+        texels[..., 5] = layers[..., 3]
         return Surface(texels, self.density)
 
 
@@ -149,19 +184,19 @@ def bare_wall(rng: Rng, style: Style, width: float, height: float, density: floa
         relief -= 14 * joint
         tone -= 0.16 * joint
     if style.pattern in ("plaster", "banded"):
-        patches = noise(rng, shape, 3 * density, 3)
+        patches = noise(rng, shape, 3 * density)
         tone += 0.08 * np.tanh(4 * patches) + (0.10 * (np.floor(y / (3 * style.course)) % 2) if style.pattern == "banded" else 0)
-        tone -= 0.35 * (noise(rng, shape, 2.5 * density, 4) > 2.0)
+        tone -= 0.35 * (noise(rng, shape, 2.5 * density) > 2.0)
     tint = rng.normal(0, 0.02, 3) * tone[..., None]
-    colour = np.array(style.wall, np.float32) * (1 + tone[..., None] + tint)
+    colour = np.array(style.wall, np.float32) * (1 + tone[..., None] + tint.astype(np.float32))
     return Canvas(rng, width, height, colour, relief, density)
 
 
 def _stones(rng: Rng, style: Style, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Shade of each stone, and 1 where the joints run."""
     if style.pattern == "rubble":
-        x = x + 0.12 * noise(rng, x.shape, 14, 2)
-        y = y + 0.12 * noise(rng, x.shape, 14, 2)
+        x = x + 0.12 * noise(rng, x.shape, 14)
+        y = y + 0.12 * noise(rng, x.shape, 14)
     course = style.course * (0.6 if style.pattern == "brick" else 1)
     row = np.floor(y / course).astype(int)
     rows = row.max() - row.min() + 1
@@ -209,6 +244,8 @@ def window(canvas: Canvas, style: Style, x: float, y: float, width: float, heigh
         canvas.rectangle(x, y + height * 0.95 - drop, width, drop * 0.9, rng.uniform(120, 230) * np.array([1, 0.97, 0.9]), 92, 60)
     elif state < 0.45:  # curtains
         canvas.rectangle(x, y, width * rng.uniform(0.15, 0.4), height * 0.8, rng.uniform(90, 220, 3), 88, 90)
+    if canvas.coarse:
+        return
     bar = max(0.07, 1.2 / canvas.density)
     for k in range(1, style.panes[0]):
         canvas.rectangle(x + k * width / style.panes[0] - bar / 2, y, bar, height * 0.9, style.wood, 100)
@@ -222,7 +259,7 @@ def window(canvas: Canvas, style: Style, x: float, y: float, width: float, heigh
             160,
         )
     if rng.random() < 0.06:  # a flower box, a flag, an air conditioner
-        canvas.rectangle(x, y - 0.15, width * rng.uniform(0.4, 1), rng.uniform(0.3, 0.8), SIGNS[rng.integers(len(SIGNS))], 170)
+        canvas.rectangle(x, y - 0.15, width * rng.uniform(0.4, 1), rng.uniform(0.3, 0.8), pick(rng, SIGNS), 170)
 
 
 def door(canvas: Canvas, style: Style, x: float, width: float, height: float, kind: str | None = None) -> None:
@@ -271,7 +308,7 @@ def relief_panel(canvas: Canvas, style: Style, x: float, y: float, width: float,
     """Sculpture: a framed field of limbs, leaves and letters as chance has them."""
     rng, trim = canvas.rng, np.array(style.trim)
     canvas.rectangle(x, y, width, height, trim * 0.85, 118)
-    for _ in range(int(10 + 6 * width * height)):
+    for _ in range(int(min(10 + 6 * width * height, 40))):
         size = rng.uniform(0.08, 0.35) * min(width, height)
         spot = x + rng.uniform(0.1, 0.9) * width, y + rng.uniform(0.1, 0.9) * height
         turn, n = rng.uniform(0, 6.3), int(rng.integers(3, 8))
@@ -294,7 +331,7 @@ def sign(canvas: Canvas, x: float, y: float, width: float, height: float) -> Non
             canvas.rectangle(spot, y + (line + 0.2) * pitch, step * rng.uniform(0.3, 0.9), top, ink, 152)
             spot += step + 0.06
     if rng.random() < 0.4:
-        canvas.rectangle(x + width * 0.3, y + height * 0.3, width * 0.4, height * 0.4, SIGNS[rng.integers(len(SIGNS))], 152)
+        canvas.rectangle(x + width * 0.3, y + height * 0.3, width * 0.4, height * 0.4, pick(rng, SIGNS), 152)
 
 
 def cornices(canvas: Canvas, style: Style, levels: Sequence[float], thickness: float = 0.4) -> None:
@@ -363,7 +400,9 @@ def facade(
 def _ornament(canvas: Canvas, style: Style, storeys: int, storey: float) -> None:
     """What makes a wall like no other: sculpture, plaques, mended plaster, ivy, posters."""
     rng, area = canvas.rng, canvas.width * canvas.height
-    for _ in range(rng.poisson(min(area / 90, 5))):
+    if canvas.coarse:
+        return
+    for _ in range(rng.poisson(min(area / 150, 3.0))):
         spot = rng.uniform(0, max(canvas.width - 1.5, 0.1)), rng.integers(storeys) * storey + rng.uniform(0.02, 0.1) * storey
         relief_panel(canvas, style, *spot, rng.uniform(0.8, 2.4), rng.uniform(0.6, 1.0) * 0.2 * storey + 0.5)
     for _ in range(rng.poisson(0.8)):
@@ -374,14 +413,13 @@ def _ornament(canvas: Canvas, style: Style, storeys: int, storey: float) -> None
             rng.uniform(0.6, 2),
             rng.uniform(0.6, 2.5),
         )
-    for _ in range(rng.poisson(1.5)):
-        mend = np.array(style.wall) * rng.uniform(0.75, 1.2)
-        spot = rng.uniform(0, canvas.width), rng.uniform(0, canvas.height)
-        angle = np.sort(rng.uniform(0, 2 * np.pi, 7))
-        size = rng.uniform(0.3, 1.3, 7)
-        canvas.polygon([(spot[0] + s * np.cos(a), spot[1] + s * np.sin(a)) for a, s in zip(angle, size, strict=True)], mend, 130)
+    for _ in range(rng.poisson(1.5)):  # mended plaster
+        x, y = rng.uniform(0, canvas.width), rng.uniform(0, canvas.height)
+        edge = zip(np.sort(rng.uniform(0, 2 * np.pi, 7)), rng.uniform(0.3, 1.3, 7), strict=True)
+        outline = [(x + away * np.cos(turn), y + away * np.sin(turn)) for turn, away in edge]
+        canvas.polygon(outline, np.array(style.wall) * rng.uniform(0.75, 1.2), 130)
     if rng.random() < 0.2:
-        for _ in range(160):
+        for _ in range(120):
             x, y = rng.normal(rng.choice([0.1, 0.9]), 0.08) * canvas.width, abs(rng.normal(0, 0.25)) * canvas.height
             leaf = rng.uniform(0.1, 0.5)
             canvas.polygon(
@@ -399,7 +437,7 @@ def roof(rng: Rng, style: Style, width: float, height: float) -> Surface:
     column = np.floor(x / pitch + 0.5 * (row % 2)).astype(int)
     shades = rng.normal(0, 0.13, 4999)
     tone = shades[(row * 97 + column * 7) % 4999] - 0.15 * (y / pitch % 1 < 0.2)
-    tone += 0.1 * np.tanh(3 * noise(rng, shape, 4 * density, 3))
+    tone += 0.1 * np.tanh(3 * noise(rng, shape, 4 * density))
     relief = 128 + 10 * (y / pitch % 1)
     canvas = Canvas(rng, width, height, np.array(style.roof) * (1 + tone[..., None]), relief, density)
     for _ in range(rng.poisson(width * height / 120)):  # skylights and patches
@@ -410,17 +448,17 @@ def roof(rng: Rng, style: Style, width: float, height: float) -> Surface:
 
 def ground(rng: Rng, side: float) -> Surface:
     """The square that a landmark stands on: paving, lawn or sand with paths, joints and stains; `side` metres square."""
-    density = 900 / side
-    shape = (900, 900)
-    y, x = (np.mgrid[:900, :900] / density).astype(np.float32)
+    shape = (GROUND_SIDE, GROUND_SIDE)
+    density = GROUND_SIDE / side
+    y, x = (np.mgrid[:GROUND_SIDE, :GROUND_SIDE] / density).astype(np.float32)
     paving = np.array([(150, 144, 134), (120, 118, 116), (178, 160, 132), (140, 112, 96)][rng.integers(4)]) + rng.normal(0, 8, 3)
     lawn = np.array((82, 104, 52)) + rng.normal(0, 9, 3)
-    green = noise(rng, shape, rng.uniform(20, 50) * density, 3) > rng.choice([0.3, 1.0, 9.0])
+    green = noise(rng, shape, rng.uniform(20, 50) * density) > rng.choice([0.3, 1.0, 9.0])
     pitch = rng.uniform(0.6, 2.0)
     shades = rng.normal(0, 0.1, 7919).astype(np.float32)
     slab = shades[(np.floor(y / pitch).astype(int) * 89 + np.floor(x / pitch).astype(int) * 13) % 7919]
     stone = paving * (1 + slab[..., None] - 0.12 * ((x / pitch % 1 < 0.12) | (y / pitch % 1 < 0.12))[..., None])
-    grass = lawn * (1 + 0.16 * noise(rng, shape, 1.5 * density, 4)[..., None])
+    grass = lawn * (1 + 0.16 * noise(rng, shape, 1.5 * density)[..., None])
     canvas = Canvas(rng, side, side, np.where(green[..., None], grass, stone), np.full(shape, 128), density)
     for _ in range(int(rng.integers(2, 7))):  # paths, kerbs, lane markings
         a, turn, half = rng.uniform(0.2, 0.8, 2) * side, rng.uniform(0, np.pi), rng.uniform(0.15, 2.0)
@@ -432,6 +470,6 @@ def ground(rng: Rng, side: float) -> Surface:
         canvas.polygon(ends, paving * rng.uniform(0.7, 1.25))
     for _ in range(60):
         spot, size = rng.uniform(0.2, 0.8, 2) * side, rng.uniform(0.2, 1.2)
-        outline = opening_outline("circle" if rng.random() < 0.5 else "flat", *spot, size, size)
+        outline = opening_outline("circle" if rng.random() < 0.5 else "flat", spot[0], spot[1], size, size)
         canvas.polygon(outline, paving * rng.uniform(0.4, 1.3))
     return canvas.finish(0.9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,8 @@ class Mason:
         ):
             for spot in np.arange(a + 0.6, b, 2.2):
                 along, across = (spot - 0.6, spot + 0.6), (fixed - 0.35, fixed + 0.35)
-                self.mesh.box(*((across, along) if upright else (along, across)), (z, z + 1.3), stone, stone)
+                x_span, y_span = (across, along) if upright else (along, across)
+                self.mesh.box(x_span, y_span, (z, z + 1.3), stone, stone)
 
     def tower(self, at: Span, half: float, z: Span, cap: str | None = None, **front: Any) -> float:
         """A square tower with its cap; returns its top."""
@@ -146,7 +148,8 @@ class Mason:
         edges = np.linspace(*z, stages + 1)
         for k in range(stages):
             size = half * (1 - 0.08 * k)
-            self.block(*[(c - size, c + size) for c in at], (edges[k], edges[k + 1]), **(front if k == stages - 1 else {}))
+            x, y = ((c - size, c + size) for c in at)
+            self.block(x, y, (edges[k], edges[k + 1]), **(front if k == stages - 1 else {}))
         return self.cap(at, half * (1 - 0.08 * (stages - 1)), z[1], 4 if self.rng.random() < 0.6 else 8, cap)
 
     def column(self, at: Span, radius: float, z: Span) -> None:
@@ -183,7 +186,7 @@ class Mason:
             surface = self.mesh.paint(_arch_face(rng, style, width, height, [(px - x[0], pz - z[0]) for px, pz in outline]))
             self._pierced(x, y[0] if near else y[1], z, outline, surface, near)
         soffit = self.bare(y[1] - y[0], 2 * radius + 2 * spring)
-        for (x0, z0), (x1, z1) in zip(outline[:-1], outline[1:], strict=True):
+        for (x0, z0), (x1, z1) in pairwise(outline):
             self.mesh.quad([(x0, y[0], z0), (x0, y[1], z0), (x1, y[1], z1), (x1, y[0], z1)], soffit)
         side = self.bare(y[1] - y[0], height)
         self.mesh.wall((x[1], y[0]), (x[1], y[1]), *z, side)
@@ -201,7 +204,7 @@ class Mason:
 
         strip((x[0], z[0]), (outline[0][0], z[0]), z[1])
         strip((outline[-1][0], z[0]), (x[1], z[0]), z[1])
-        for left, right in zip(outline[1:-2], outline[2:-1], strict=True):
+        for left, right in pairwise(outline[1:-1]):
             strip(left, right, z[1])
 
     def figure(self, at: Span, z: float, size: float) -> float:
@@ -227,7 +230,7 @@ class Mason:
 
 def _arch_face(rng: Rng, style: Style, width: float, height: float, outline: list[Span]) -> facades.Surface:
     canvas = facades.bare_wall(rng, style, width, height)
-    centre = np.mean([p[0] for p in outline])
+    centre = float(np.mean([p[0] for p in outline]))
     wide = [((px - centre) * 1.18 + centre, pz * 1.06) for px, pz in outline]
     canvas.polygon(wide, style.trim, 150)
     facades.cornices(canvas, style, [height, height * 0.86], 0.5)

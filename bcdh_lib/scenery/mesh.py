@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Texels = NDArray[np.uint8]  # [height, width, 6]: red, green, blue, slope along u, slope along v, glass
+Ink = Sequence[float] | NDArray[np.floating]  # red, green, blue in 0..255
 CHANNELS = 6
 LEVELS = 8  # of a surface, each half as sharp as the one before
 WHOLE = (0.0, 0.0, 1.0, 1.0)
@@ -64,8 +66,8 @@ class Mesh:
         self.surfaces.append(surface)
         return len(self.surfaces) - 1
 
-    def plain(self, colour: Sequence[float]) -> int:
-        """A surface of one colour (red, green, blue in 0..255)."""
+    def plain(self, colour: Ink) -> int:
+        """A surface of one colour."""
         texels = np.full((1, 1, CHANNELS), 128, np.uint8)
         texels[..., :3], texels[..., 5] = np.clip(colour, 0, 255), 0
         return self.paint(Surface(texels, 1.0))
@@ -74,7 +76,7 @@ class Mesh:
         """Add triangles [n, 3, 3], counter-clockwise from outside, with uv [n, 3, 2]; flat where no normals are given."""
         if normals is None:
             face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-            normals = np.repeat(_unit(face)[:, None], 3, axis=1)
+            normals = np.repeat(unit(face)[:, None], 3, axis=1)
         self.corners.append(corners.astype(np.float32))
         self.uv.append(uv.astype(np.float32))
         self.normals.append(normals.astype(np.float32))
@@ -139,7 +141,7 @@ class Mesh:
         order = [((0, 0), (0, 1), (1, 1)), ((0, 0), (1, 1), (1, 0))]
         faces = [
             np.stack([grid[i : i + len(grid) - 1, j : j + sides] for i, j in three], axis=2).reshape(-1, 3, grid.shape[-1])
-            for grid in (points, uv, _unit(normal))
+            for grid in (points, uv, unit(normal))
             for three in order
         ]
         corners, places, normals = (np.concatenate(faces[k : k + 2]) for k in (0, 2, 4))
@@ -187,10 +189,13 @@ def _levels(texels: Texels) -> list[Texels]:
         if min(height, width) < 1:
             levels.append(fine)
             continue
-        four = fine[: 2 * height, : 2 * width].reshape(height, 2, width, 2, CHANNELS)
-        levels.append((four.sum(axis=(1, 3), dtype=np.uint16) // 4).astype(np.uint8))
+        fine = fine[: 2 * height, : 2 * width]
+        rows = fine[::2].astype(np.uint16) + fine[1::2]
+        levels.append(((rows[:, ::2] + rows[:, 1::2]) >> 2).astype(np.uint8))
     return levels
 
 
-def _unit(vectors: NDArray[np.floating]) -> NDArray[np.floating]:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+def unit(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Vectors [..., 3] at length 1."""
+    length = np.sqrt(np.einsum("...c,...c->...", vectors, vectors))
+    return vectors / np.maximum(length, 1e-9)[..., None]

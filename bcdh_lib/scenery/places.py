@@ -8,10 +8,10 @@ import numpy as np
 
 from bcdh_lib.scenery import facades
 from bcdh_lib.scenery.facades import Rng
-from bcdh_lib.scenery.landmarks import Landmark, Mason, build_landmark
+from bcdh_lib.scenery.landmarks import Mason, build_landmark
 from bcdh_lib.scenery.mesh import Mesh, Part, Solid, solidify
 
-EDGE = 3.0  # radius of the square, in sizes of its landmark
+EDGE = 2.3  # radius of the square, in sizes of its landmark
 
 
 @dataclass(frozen=True)
@@ -19,50 +19,57 @@ class Place:
     """A landmark (or none) and all that stands around it for good."""
 
     solid: Solid
-    kind: str  # of the landmark
+    landmark: bool
     height: float  # m, of the landmark
     size: float  # m, the larger of the landmark's height and width
     radius: float  # m, of the open square
 
 
-def build_place(rng: Rng, landmark: Landmark | None) -> Place:
-    """The square around a landmark, or, without one, an ordinary street corner or park."""
-    height, width = (landmark.height, landmark.width) if landmark else (rng.uniform(8, 20), rng.uniform(10, 30))
+def build_place(rng: Rng, landmark: bool) -> Place:
+    """The square around a new landmark or, without one, an ordinary one."""
+    built = build_landmark(rng) if landmark else None
+    height, width = (built.height, built.width) if built else (rng.uniform(8, 20), rng.uniform(10, 20))
     size = max(height, width)
     radius = max(EDGE * size, 45.0)
-    floor = Mesh(Part.SURROUNDINGS)
-    side = 2.6 * radius
-    surface = floor.paint(facades.ground(rng, side))
-    floor.quad([(-side / 2, -side / 2, 0), (side / 2, -side / 2, 0), (side / 2, side / 2, 0), (-side / 2, side / 2, 0)], surface)
-    far = floor.plain((118, 116, 104))
-    floor.quad([(-4000, -4000, -0.5), (4000, -4000, -0.5), (4000, 4000, -0.5), (-4000, 4000, -0.5)], far)
+    floor, side, far = Mesh(Part.SURROUNDINGS), 1.3 * radius, 4000.0
+    _floor(floor, side, 0.0, floor.paint(facades.ground(rng, 2 * side)))
+    _floor(floor, far, -0.5, floor.plain((118, 116, 104)))
     _houses(rng, floor, radius, rng.choice([0.35, 0.7, 1.0]))
-    meshes = [landmark.mesh] if landmark else []
-    return Place(
-        solidify([*meshes, floor, _trees(rng, size, radius)]), landmark.kind if landmark else "none", height, size, radius
-    )
+    solid = solidify([*([built.mesh] if built else []), floor, _trees(rng, size, radius)])
+    return Place(solid, landmark, height, size, radius)
 
 
-def landmark_place(rng: Rng) -> Place:
-    """A new landmark and its square."""
-    return build_place(rng, build_landmark(rng))
+def _floor(mesh: Mesh, half: float, height: float, surface: int) -> None:
+    mesh.quad([(-half, -half, height), (half, -half, height), (half, half, height), (-half, half, height)], surface)
 
 
 def _houses(rng: Rng, mesh: Mesh, radius: float, built: float) -> None:
     """A ring of ordinary houses around the square, with gaps."""
     angle = rng.uniform(0, 0.3)
     while angle < 2 * np.pi:
-        width, depth, wall = rng.uniform(12, 26), 10.0, rng.uniform(7, 18)
+        width, depth, wall = rng.uniform(14, 34), 11.0, rng.uniform(7, 20)
         step = width / radius
         if rng.random() < built:
-            mason = Mason(rng, facades.draw_style(rng), Part.SURROUNDINGS, density=7.0)
-            mason.block((-width / 2, width / 2), (0.0, depth), (0.0, wall), shop=bool(rng.random() < 0.5))
-            if rng.random() < 0.6:
-                mason.gable_roof((-width / 2, width / 2), (0.0, depth), wall, rng.uniform(3, 6), "x")
+            mason = Mason(rng, facades.draw_style(rng), Part.SURROUNDINGS, density=6.0)
+            _house(mason, width, depth, wall)
             away = radius * rng.uniform(1.0, 1.08)
             middle = angle + step / 2
             mesh.extend(mason.mesh, -middle, (away * np.sin(middle), away * np.cos(middle), 0.0))
         angle += step * 1.03
+
+
+def _house(mason: Mason, width: float, depth: float, wall: float) -> None:
+    """An ordinary house; its sides look alike, and nobody sees its back."""
+    front = mason.facade(width, wall, shop=bool(mason.rng.random() < 0.5))
+    side = mason.facade(depth, wall)
+    x, y = width / 2, depth
+    mason.mesh.wall((-x, 0.0), (x, 0.0), 0.0, wall, front)
+    mason.mesh.wall((x, 0.0), (x, y), 0.0, wall, side)
+    mason.mesh.wall((-x, y), (-x, 0.0), 0.0, wall, side)
+    if mason.rng.random() < 0.7:
+        mason.gable_roof((-x, x), (0.0, y), wall, mason.rng.uniform(3, 6), "x")
+    else:
+        mason.mesh.quad([(-x, 0, wall), (x, 0, wall), (x, y, wall), (-x, y, wall)], mason.trim())
 
 
 def _trees(rng: Rng, size: float, radius: float) -> Mesh:
@@ -85,11 +92,11 @@ def _trees(rng: Rng, size: float, radius: float) -> Mesh:
 def tree(rng: Rng, mesh: Mesh, at: tuple[float, float], height: float, greens: list[int], bark: int) -> None:
     """A trunk and a crown of single leaves and twigs, `height` metres high."""
     mesh.revolve(at, [(0.035 * height, 0), (0.02 * height, 0.6 * height)], 6, bark)
-    count = 260
+    count = 420
     crown = rng.standard_normal((count, 3))
     crown *= (rng.random((count, 1)) ** 0.4) / np.linalg.norm(crown, axis=1, keepdims=True)
     centre = np.array([at[0], at[1], 0.65 * height]) + crown * np.array([0.3, 0.3, 0.36]) * height
-    _leaves(rng, mesh, centre, 0.085 * height, greens)
+    _leaves(rng, mesh, centre, 0.055 * height, greens)
 
 
 def _leaves(rng: Rng, mesh: Mesh, centre: np.ndarray, size: float, greens: list[int]) -> None:
@@ -131,8 +138,8 @@ def person(rng: Rng, mesh: Mesh, at: tuple[float, float]) -> None:
     """Somebody standing or walking by."""
     size = rng.uniform(0.9, 1.08)
     legs, coat, skin = (
-        mesh.plain(rng.uniform(20, 200, 3)),
-        mesh.plain(rng.uniform(20, 235, 3)),
+        _cloth(rng, mesh),
+        _cloth(rng, mesh),
         mesh.plain(np.array((205, 160, 130)) * rng.uniform(0.45, 1.1)),
     )
     turn = rng.uniform(0, 0.15)
@@ -146,10 +153,15 @@ def person(rng: Rng, mesh: Mesh, at: tuple[float, float]) -> None:
     )
 
 
+def _cloth(rng: Rng, mesh: Mesh) -> int:
+    grey = rng.uniform(25, 190)
+    return mesh.plain(np.clip(grey + rng.normal(0, 30, 3) * (rng.random() < 0.6), 10, 240))
+
+
 def car(rng: Rng, mesh: Mesh, at: tuple[float, float], turn: float) -> None:
     """A parked car, sometimes a van or bus."""
     own = Mesh(Part.PASSERBY)
-    paint = own.plain(np.array(facades.SIGNS[rng.integers(len(facades.SIGNS))]) * rng.uniform(0.6, 1.0))
+    paint = own.plain(np.array(facades.pick(rng, facades.SIGNS)) * rng.uniform(0.6, 1.0))
     dark, tyre = own.plain((40, 46, 54)), own.plain((24, 24, 24))
     tall = rng.random() < 0.2
     length, height = (rng.uniform(5.5, 10), rng.uniform(2.3, 3.2)) if tall else (rng.uniform(3.8, 4.8), rng.uniform(1.4, 1.7))
@@ -169,7 +181,7 @@ def pole(rng: Rng, mesh: Mesh, at: tuple[float, float]) -> None:
     height = rng.uniform(2.5, 7)
     mesh.revolve(at, [(0.06, 0), (0.05, height)], 6, iron)
     if height < 4:
-        board = mesh.plain(facades.SIGNS[rng.integers(len(facades.SIGNS))])
+        board = mesh.plain(facades.pick(rng, facades.SIGNS))
         mesh.box((at[0] - 0.35, at[0] + 0.35), (at[1] - 0.03, at[1] + 0.03), (height - 0.7, height), board, board)
     else:
         mesh.revolve(at, [(0.05, height), (0.28, height + 0.15), (0.02, height + 0.45)], 8, iron)
