@@ -1,0 +1,110 @@
+"""Photos -> features -> candidate pairs -> verified matches -> 3D models: structure from motion, by COLMAP."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pycolmap
+
+from bcdh_lib.reconstruction.candidates import propose_candidates
+from bcdh_lib.reconstruction.colmap import ReconstructionError
+from bcdh_lib.reconstruction.features import extract_features
+from bcdh_lib.reconstruction.guards import group_models
+from bcdh_lib.reconstruction.matches import verify_matches
+from bcdh_lib.reconstruction.models import build_models
+from bcdh_lib.reconstruction.registrations import REASONS, Part, divide, explain_unregistered, write_models
+from bcdh_lib.study import LIBRARY, Study
+from bcdh_lib.tables import read_table, write_bytes, write_table
+
+__all__ = [
+    "ReconstructionError",
+    "build_models",
+    "divide",
+    "extract_features",
+    "group_models",
+    "propose_candidates",
+    "reconstruct",
+    "verify_matches",
+    "work_folder",
+    "write_models",
+]
+
+
+def reconstruct(study: Study, descriptors: np.ndarray | None = None) -> None:
+    """Reconstruct 3D models from the study's photos; writes the folder study.reconstruction, whole or not at all.
+
+    models/N/ (COLMAP's binary format, the largest model is 0), candidates, registrations, tracks and unregistered .parquet,
+    summary.json. A pile that gives no model ends well, with empty tables: who needs models says so.
+    descriptors: global ones, float [photos, D], for reconstruction.candidates descriptors or both.
+    A killed run, started again, goes on from the features, matches and models it had finished.
+    """
+    photo_ids = read_table(study.photos, "photos").photo_id.tolist()
+    work = work_folder(study)
+    database = work / "database.db"
+    features = extract_features(study, database, photo_ids)
+    seen = (features > 0).to_numpy()
+    candidates = _proposed(
+        study,
+        database,
+        features.index[seen].tolist(),
+        None if descriptors is None else descriptors[seen],
+        work / "candidates.npy",
+    )
+    matches = verify_matches(study, database, candidates)
+    models = build_models(study, database, matches, work / "models")
+    finished = work / "finished"
+    shutil.rmtree(finished, ignore_errors=True)
+    write_results(study, features, matches, divide(study, models), finished)
+    shutil.rmtree(study.reconstruction, ignore_errors=True)
+    study.reconstruction.parent.mkdir(parents=True, exist_ok=True)
+    finished.rename(study.reconstruction)
+    study.forget("reconstruction")
+
+
+def work_folder(study: Study) -> Path:
+    """Where the unfinished work of these photos and settings is kept."""
+    settings = (study.params.photos, study.params.reconstruction, pycolmap.COLMAP_version)
+    code = [Path(__file__).parent, LIBRARY / "photos"]
+    return study.unfinished("reconstruction", settings, [study.photos / "photos.parquet", *code])
+
+
+def write_results(study: Study, features: pd.Series, matches: pd.DataFrame, parts: list[Part], folder: Path) -> None:
+    """Write models, tables and summary into `folder`, from what the steps before gave."""
+    settings = study.params.reconstruction
+    kept = [part for part in parts if len(part.photos) >= settings.min_model_size]
+    registrations, tracks = write_models(kept, folder / "models")
+    group_of, linked = group_models(registrations.set_index("photo_id").model_id, matches, settings.min_link_inliers)
+    registrations["group_id"] = registrations.model_id.map(group_of)
+    small = np.array([photo for part in parts[len(kept) :] for photo in part.photos], dtype=np.int64)
+    unregistered = explain_unregistered(features, matches, registrations, small, settings)
+    unregistered["linked"] = unregistered.photo_id.isin(linked)
+
+    write_table(folder, "candidates", matches)
+    write_table(folder, "registrations", registrations)
+    write_table(folder, "tracks", tracks)
+    write_table(folder, "unregistered", unregistered)
+    counts = {
+        "photos": len(features),
+        "candidate_pairs": len(matches),
+        "verified_pairs": int((matches.inliers >= settings.min_inliers).sum()),
+        "models": len(kept),
+        "groups": registrations.group_id.nunique(),
+        "registered": len(registrations),
+        "unregistered": {reason: int((unregistered.reason == reason).sum()) for reason in REASONS},
+        "linked": int(unregistered.linked.sum()),
+    }
+    write_bytes(folder / "summary.json", (json.dumps(counts, indent=2) + "\n").encode())
+
+
+def _proposed(study: Study, database: Path, photo_ids: list[int], descriptors: np.ndarray | None, kept: Path) -> np.ndarray:
+    """The candidates, found once: they are read back from the file `kept` when a killed run goes on."""
+    if not kept.exists():
+        content = io.BytesIO()
+        np.save(content, propose_candidates(study, database, photo_ids, descriptors))
+        write_bytes(kept, content.getvalue())
+    return np.load(kept)

@@ -1,0 +1,98 @@
+"""Photos -> candidate pairs: which photos are worth matching, found by retrieval instead of trying all pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+
+import faiss
+import numpy as np
+import scipy.sparse as sparse
+from tqdm import tqdm
+
+from bcdh_lib.reconstruction.features import read_descriptors
+from bcdh_lib.study import Study
+
+SAMPLE = 32  # descriptors a visual word that the vocabulary is learned from
+BLOCK = 256  # photos whose similarities to all others are in memory at once
+
+
+def propose_candidates(
+    study: Study, database: Path, photo_ids: Sequence[int], descriptors: np.ndarray | None = None
+) -> np.ndarray:
+    """Candidate pairs among the photos by reconstruction.candidates: each photo with its nearest ones.
+
+    words: bags of SIFT words; descriptors: global ones, float [len(photo_ids), D], a row a photo; both: the union;
+    exhaustive: all pairs, to measure the others by.
+    Returns photo ids, int64 [pairs, 2], the smaller first, sorted, none twice.
+    Raises ValueError where global descriptors are asked for and none are given.
+    """
+    settings = study.params.reconstruction
+    photos = np.asarray(photo_ids, dtype=np.int64)
+    if settings.candidates == "exhaustive":
+        return np.array(list(combinations(photos, 2)), dtype=np.int64).reshape(-1, 2)
+    proposed = []
+    if settings.candidates in ("words", "both"):
+        words = learn_vocabulary(database, photo_ids, settings.words, study.params.run.seed, study.params.run.threads)
+        proposed.append(nearest(bags_of_words(database, photo_ids, words), settings.neighbours))
+    if settings.candidates in ("descriptors", "both"):
+        if descriptors is None:
+            raise ValueError(f"reconstruction.candidates is {settings.candidates}, but no global descriptors are given")
+        unit = descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-12)
+        proposed.append(nearest(sparse.csr_array(unit), settings.neighbours))
+    return photos[np.unique(np.concatenate(proposed), axis=0)]
+
+
+def learn_vocabulary(database: Path, photo_ids: Sequence[int], words: int, seed: int, threads: int) -> np.ndarray:
+    """Visual words: k-means centres of SIFT descriptors drawn evenly from the photos. Returns float32 [<= words, 128].
+
+    A pile with too few descriptors for so many words gets fewer of them.
+    """
+    faiss.omp_set_num_threads(threads)
+    random = np.random.default_rng(seed)
+    share = -(-words * SAMPLE // max(len(photo_ids), 1))
+    drawn = [random.permutation(each)[:share] for each in read_descriptors(database, photo_ids)]
+    sample = np.concatenate(drawn or [np.zeros((0, 128), np.float32)])
+    words = min(words, len(sample) // 4)
+    if words < 2:
+        return sample[:1]
+    clustering = faiss.Kmeans(128, words, niter=8, seed=seed, min_points_per_centroid=1, max_points_per_centroid=SAMPLE)
+    clustering.train(sample)
+    return np.asarray(clustering.centroids)
+
+
+def bags_of_words(database: Path, photo_ids: Sequence[int], words: np.ndarray) -> sparse.csr_array:
+    """Bags of visual words, tf-idf weighted, of unit length. words: float32 [W, 128]. Returns float [photos, W].
+
+    tf enters by its square root, so that a repeated texture does not outweigh all else ("burstiness").
+    """
+    index = faiss.IndexFlatL2(words.shape[1])
+    index.add(words)
+    rows, columns = [], []
+    for row, photo in enumerate(tqdm(photo_ids, desc="visual words", unit="photo")):
+        nearest_word = index.search(read_descriptors(database, [photo])[0], 1)[1][:, 0]
+        rows.append(np.full(len(nearest_word), row))
+        columns.append(nearest_word)
+    place = (np.concatenate(rows), np.concatenate(columns))
+    counts = sparse.coo_array((np.ones(len(place[0])), place), shape=(len(photo_ids), len(words))).tocsr()
+    seen_by = np.bincount(counts.indices, minlength=len(words))
+    weights = counts.sqrt() @ sparse.diags_array(np.log(len(photo_ids) / np.maximum(seen_by, 1)))
+    length = np.sqrt(weights.multiply(weights).sum(axis=1))
+    return sparse.csr_array(sparse.diags_array(1 / np.maximum(length, 1e-12)) @ weights)
+
+
+def nearest(vectors: sparse.csr_array, neighbours: int) -> np.ndarray:
+    """Each row with its `neighbours` nearest others by inner product, ties to the smaller row. vectors: [n, D].
+
+    Returns pairs of rows, int64 [pairs, 2], the smaller first, sorted, none twice; rows that have nothing in common pair not.
+    """
+    proposed = [np.zeros((0, 2), np.int64)]
+    for start in range(0, vectors.shape[0], BLOCK):
+        similar = (vectors[start : start + BLOCK] @ vectors.T).toarray()
+        own = np.arange(start, start + len(similar))
+        similar[own - start, own] = 0
+        order = np.argsort(-similar, axis=1, kind="stable")[:, :neighbours]
+        query, column = np.nonzero(np.take_along_axis(similar, order, axis=1) > 0)
+        proposed.append(np.stack([own[query], order[query, column]], axis=1))
+    return np.unique(np.sort(np.concatenate(proposed), axis=1), axis=0)

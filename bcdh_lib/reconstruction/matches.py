@@ -1,0 +1,67 @@
+"""Candidate pairs -> verified matches, in COLMAP's database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pycolmap
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from tqdm import tqdm
+
+from bcdh_lib.reconstruction.colmap import colmap, image_name, pair_ids, query
+from bcdh_lib.study import Study
+
+BLOCK = 256  # pairs a call of COLMAP, which writes them in one transaction: what a killed run may lose
+
+
+def verify_matches(study: Study, database: Path, candidates: np.ndarray) -> pd.DataFrame:
+    """Match the features of each candidate pair and keep those that one two-view geometry explains.
+
+    candidates: photo ids, int [pairs, 2], the smaller first. Pairs that the database already holds are left as they are.
+    Returns the table `candidates`: photo_id, other_id, inliers (0 where too few matches agree on a geometry).
+    """
+    verified = _read_inliers(database)
+    missing = candidates[~np.isin(pair_ids(candidates), verified.index)]
+    with tqdm(total=len(candidates), initial=len(candidates) - len(missing), desc="matches", unit="pair") as progress:
+        for start in range(0, len(missing), BLOCK):
+            block = missing[start : start + BLOCK]
+            _match(study, database, block)
+            progress.update(len(block))
+    inliers = _read_inliers(database).loc[pair_ids(candidates)]
+    return pd.DataFrame({"photo_id": candidates[:, 0], "other_id": candidates[:, 1], "inliers": inliers.to_numpy()})
+
+
+def _match(study: Study, database: Path, pairs: np.ndarray) -> None:
+    settings, threads = study.params.reconstruction, study.params.run.threads
+    matching, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
+    matching.num_threads = threads
+    matching.use_gpu = False
+    verification.min_num_inliers = min(settings.min_inliers, settings.min_link_inliers)
+    verification.ransac.random_seed = study.params.run.seed
+    listed = database.with_name("pairs.txt")
+    listed.write_text("\n".join(f"{image_name(a)} {image_name(b)}" for a, b in pairs))
+    pairing = pycolmap.ImportedPairingOptions()
+    pairing.match_list_path = listed
+    with colmap(f"matching {len(pairs)} pairs from {image_name(pairs[0, 0])} on"):
+        pycolmap.match_image_pairs(database, matching, pairing, verification)
+
+
+def _read_inliers(database: Path) -> pd.Series:
+    rows = query(database, "SELECT pair_id, rows FROM two_view_geometries ORDER BY pair_id")
+    pairs, inliers = np.array(rows, dtype=np.int64).reshape(-1, 2).T
+    return pd.Series(inliers, index=pairs)
+
+
+def components(edges: np.ndarray) -> list[np.ndarray]:
+    """The connected components of a graph of photos. edges: photo ids, int [n, 2].
+
+    Returns the photo ids of each, sorted, the component with the smallest id first; photos without an edge are in none.
+    """
+    photos, ends = np.unique(edges, return_inverse=True)
+    first, second = ends.reshape(-1, 2).T
+    graph = coo_array((np.ones(len(edges)), (first, second)), shape=(len(photos), len(photos)))
+    label = connected_components(graph, directed=False)[1]
+    return sorted((photos[label == each] for each in range(label.max(initial=-1) + 1)), key=lambda part: part[0])

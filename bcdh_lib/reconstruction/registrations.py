@@ -1,0 +1,113 @@
+"""COLMAP's models -> the study's models, and the tables of what they hold: which photo is in which, and sees which points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pycolmap
+import scipy.sparse as sparse
+
+from bcdh_lib.params import Reconstruction
+from bcdh_lib.reconstruction.colmap import image_id, photo_id
+from bcdh_lib.reconstruction.guards import split_at_bridges
+from bcdh_lib.reconstruction.matches import components
+from bcdh_lib.study import Study
+
+REASONS = {
+    "no features": "the copy is unreadable, or shows nothing that SIFT finds",
+    "no verified match": "no two-view geometry joins it with another photo",
+    "not registered": "it has verified matches, but COLMAP found no place for it in a model",
+    "small model": "it and what it matches are fewer than reconstruction.min_model_size photos",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Photos of one of COLMAP's models that become a model of the study by themselves: usually all of them."""
+
+    model: Path
+    photos: np.ndarray  # ids, sorted
+
+
+def divide(study: Study, models: Sequence[Path]) -> list[Part]:
+    """What COLMAP's models become, the largest first, those below min_model_size too.
+
+    COLMAP may place a photo in two models: the one with more photos keeps it. A model that only a weak bridge holds
+    together is torn there (`split_at_bridges`).
+    """
+    settings = study.params.reconstruction
+    opened = sorted(((model, *_points_seen(model)) for model in models), key=lambda each: (-len(each[1]), tuple(each[1])))
+    taken: set[int] = set()
+    parts = []
+    for model, photos, sees in opened:
+        own = [row for row, photo in enumerate(photos) if photo not in taken]
+        taken.update(photos.tolist())
+        for rows in split_at_bridges(sees[own], settings.max_bridge, settings.min_model_size):
+            parts.append(Part(model, photos[own][rows]))
+    return sorted((part for part in parts if len(part.photos)), key=lambda part: (-len(part.photos), part.photos[0]))
+
+
+def write_models(parts: Sequence[Part], folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Write each part as `folder`/N in COLMAP's binary format, N its place in the list.
+
+    Returns the tables `registrations` (without group_id) and `tracks`.
+    """
+    registrations, tracks = [], []
+    for model_id, part in enumerate(parts):
+        model = pycolmap.Reconstruction(part.model)
+        for other in set(model.reg_image_ids()) - set(image_id(part.photos).tolist()):
+            model.deregister_frame(model.image(other).frame_id)
+        (folder / str(model_id)).mkdir(parents=True)
+        model.write(folder / str(model_id))
+        for photo in part.photos.tolist():
+            image = model.image(image_id(photo))
+            points = _points_of(image)
+            registrations.append((photo, model_id, len(points), _scale(model, image, points)))
+            tracks.append(pd.DataFrame({"photo_id": photo, "point_id": model_id << 32 | points}))
+    return (
+        pd.DataFrame(registrations, columns=["photo_id", "model_id", "n_points", "scale"]),
+        pd.concat([pd.DataFrame({"photo_id": [], "point_id": []}, dtype=np.int64), *tracks], ignore_index=True),
+    )
+
+
+def explain_unregistered(
+    features: pd.Series, matches: pd.DataFrame, registrations: pd.DataFrame, small: np.ndarray, settings: Reconstruction
+) -> pd.DataFrame:
+    """The photos in no model and why. features: count by photo_id; small: ids of the photos of models dropped as too small.
+
+    Returns photo_id, reason (one of REASONS).
+    """
+    edges = matches.loc[matches.inliers >= settings.min_inliers, ["photo_id", "other_id"]].to_numpy()
+    too_few = [photos for photos in components(edges) if len(photos) < settings.min_model_size]
+    reason = pd.Series("no verified match", index=features.index, dtype=object)
+    reason[features == 0] = "no features"
+    reason[np.unique(edges)] = "not registered"
+    reason[np.concatenate([small, *too_few]).astype(np.int64)] = "small model"
+    return reason.drop(registrations.photo_id).rename("reason").rename_axis("photo_id").reset_index()
+
+
+def _points_seen(model: Path) -> tuple[np.ndarray, sparse.csr_array]:
+    """The photos of a model, int64 [n], and which points they see, 0/1 [n, points]."""
+    opened = pycolmap.Reconstruction(model)
+    images = sorted(opened.reg_image_ids())
+    points = [_points_of(opened.image(image)) for image in images]
+    column = np.unique(np.concatenate([*points, np.zeros(0, np.int64)]), return_inverse=True)[1]
+    row = np.repeat(np.arange(len(images)), [len(each) for each in points])
+    return photo_id(np.array(images, dtype=np.int64)), sparse.csr_array((np.ones(len(row)), (row, column)))
+
+
+def _points_of(image: pycolmap.Image) -> np.ndarray:
+    return np.unique(np.array([point.point3D_id for point in image.get_observation_points2D()], dtype=np.int64))
+
+
+def _scale(model: pycolmap.Reconstruction, image: pycolmap.Image, points: np.ndarray) -> float:
+    """Pixels a unit of the model's length takes up in a photo, at the median depth of the points that it sees."""
+    if not len(points):
+        return float("nan")
+    camera_from_world = image.cam_from_world().matrix()
+    depth = np.array([model.points3D[point].xyz for point in points]) @ camera_from_world[2, :3] + camera_from_world[2, 3]
+    return float(model.camera(image.camera_id).mean_focal_length() / np.median(depth))
