@@ -63,6 +63,7 @@ class Reconstruction(Section):
     min_inliers: Positive
     min_model_size: Annotated[int, Field(ge=2)]
     min_link_inliers: Positive
+    max_bridge: Share
 
 
 class Pairs(Section):

@@ -65,6 +65,11 @@ TABLES = {
         key=("photo_id",),
         stage="reconstruction",
     ),
+    "unregistered": Table(
+        {"photo_id": pa.int32(), "reason": pa.string(), "linked": pa.bool_()},  # linked: verified matches join it with a group
+        key=("photo_id",),
+        stage="reconstruction",
+    ),
     "tracks": Table(
         {"photo_id": pa.int32(), "point_id": pa.int64()},  # photo sees 3D point; point ids are unique over all models
         key=("photo_id", "point_id"),
