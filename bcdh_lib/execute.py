@@ -51,6 +51,7 @@ def execute(name: str, changes: Mapping[str, Any] | None = None, root: Path | No
                 running,
                 parameters={"changes": dict(changes)} if changes else None,
                 kernel_name="python3",  # whatever kernel the notebook was last saved with
+                language="python",
                 progress_bar=False,
                 stderr_file=sys.stderr,
                 cwd=source.parent,
@@ -94,10 +95,11 @@ def _check(source: Path, changes: Mapping[str, Any] | None) -> None:
         known = ", ".join(sorted(path.stem for path in source.parent.glob("*.ipynb"))) or "none"
         raise ExecutionError(f"{source}: is not there; the notebooks here: {known}")
     try:
-        parameters = papermill.inspect_notebook(source)
+        notebook = nbformat.read(source, as_version=4)
     except (nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
         raise ExecutionError(f"{source}: is not a notebook ({str(error).splitlines()[0]})") from None
-    if changes and "changes" not in parameters:
+    tagged = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    if changes and not any(re.match(r"changes\b", source) for source in tagged):
         raise ExecutionError(f"{source}: takes no changes; tag a cell `parameters` and write in it: changes = {{}}")
 
 

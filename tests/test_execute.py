@@ -76,6 +76,12 @@ def test_a_notebook_runs_in_its_own_folder_under_python3_whatever_kernel_saved_i
     assert nbformat.read(out, as_version=4).metadata.kernelspec.name == "python3"
 
 
+def test_a_notebook_that_names_no_kernel_runs_with_changes_too(root: Path) -> None:
+    cell = new_code_cell("changes = {}", metadata={"tags": ["parameters"]})
+    nbformat.write(new_notebook(cells=[cell, new_code_cell("print(changes['run'])")]), root / "notebooks/01_photos.ipynb")
+    assert outputs(execute("01_photos", {"run": {"seed": 1}}))[2][0].text == "{'seed': 1}\n"
+
+
 def test_unfinished_work_of_the_step_alone_goes_once_the_notebook_is_written(root: Path) -> None:
     write_notebook(root, "1 + 1", name="03_pairs")
     for step in ("pairs", "training"):
