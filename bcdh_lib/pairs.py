@@ -63,26 +63,33 @@ def _incidence(tracks: pd.DataFrame, photos: np.ndarray) -> sparse.csr_array:
     return matrix
 
 
-def split_members(registrations: pd.DataFrame, pairs: pd.DataFrame, validation_share: float, seed: int) -> pd.DataFrame:
-    """The table `members`: every registered photo with its group, whole groups held apart for validation.
+def split_members(registrations: pd.DataFrame, pairs: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.DataFrame:
+    """The table `members`: every registered photo with its group, whole groups held apart for the splits of `shares`.
 
-    Groups are drawn at random (seeded) until they hold `validation_share` of the photos; only groups with a similar pair
-    are drawn, since the others could validate nothing. Raises PairsError where fewer than three groups have pairs: training
-    needs two to draw a dissimilar pair, validation one.
+    For each split in turn (as in {"validation": 0.2, "test": 0}) groups are drawn at random (seeded) until they hold its
+    share of the photos, at least one where the share is above 0; all else is for training. Only groups with a similar pair
+    are drawn, since the others could validate nothing. Raises PairsError where too few groups have pairs: training needs two
+    to draw a dissimilar pair, each other split one.
     """
     members = registrations[["photo_id", "model_id", "group_id"]].copy()
     group_of = members.set_index("photo_id")["group_id"]
     paired = np.unique(group_of.loc[pairs["query_id"].unique()]) if len(pairs) else np.empty(0, dtype=np.int32)
-    if len(paired) < 3:
+    shares = {split: share for split, share in shares.items() if share > 0}
+    if len(paired) < 2 + len(shares):
+        needed = f"{2 + len(shares)} are needed (2 to train, 1 each for {' and '.join(shares)})"
         raise PairsError(
-            f"{len(paired)} groups of 3D models have similar pairs, at least 3 are needed (2 to train, 1 to validate): "
+            f"{len(paired)} groups of 3D models have similar pairs, at least {needed}: "
             "add photos that overlap, or lower pairs.min_shared or reconstruction.min_model_size"
         )
-    drawn = np.random.default_rng([seed, 3]).permutation(paired)[: len(paired) - 2]
+    members["split"] = "train"
+    drawn = list(np.random.default_rng([seed, 3]).permutation(paired))
     sizes = members["group_id"].value_counts()
-    before = np.cumsum(sizes.loc[drawn].to_numpy()) - sizes.loc[drawn].to_numpy()
-    held_apart = drawn[before < validation_share * len(members)]
-    members["split"] = np.where(members["group_id"].isin(held_apart), "validation", "train")
+    for place, (split, share) in enumerate(shares.items()):
+        held = 0
+        while held < share * len(members) and len(drawn) > 2 + len(shares) - 1 - place:
+            group = drawn.pop(0)
+            members.loc[members["group_id"] == group, "split"] = split
+            held += int(sizes[group])
     return members
 
 

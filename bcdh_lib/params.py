@@ -72,6 +72,7 @@ class Pairs(Section):
     min_shared: Share
     max_scale_change: Annotated[float, Field(ge=1)]
     validation_share: Annotated[float, Field(gt=0, lt=1)]
+    test_share: Annotated[float, Field(ge=0, lt=1)]
 
     @model_validator(mode="after")
     def database_named(self) -> Pairs:

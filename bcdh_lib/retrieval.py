@@ -54,7 +54,7 @@ def systems(study: Study) -> list[System]:
 
 def read_benchmarks(study: Study) -> list[Benchmark]:
     """The benchmarks of retrieval.benchmarks, in that order."""
-    return [read_benchmark(study.benchmarks / name) for name in study.params.retrieval.benchmarks]
+    return [read_benchmark(study, name) for name in study.params.retrieval.benchmarks]
 
 
 def write_codes(study: Study) -> None:

@@ -92,7 +92,7 @@ TABLES = {
             "photo_id": pa.int32(),
             "model_id": pa.int32(),
             "group_id": pa.int32(),
-            "split": pa.string(),  # train | validation; a whole group has one
+            "split": pa.string(),  # train | validation | test; a whole group has one
         },
         key=("photo_id",),
         stage="pairs",

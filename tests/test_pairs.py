@@ -77,22 +77,22 @@ def test_split_holds_whole_groups_apart():
     models = np.repeat(np.arange(10), 6)
     registered = registrations(models, groups=np.repeat(np.arange(5), 12))
     pairs = pd.DataFrame({"query_id": registered["photo_id"], "positive_id": registered["photo_id"]})
-    members = split_members(registered, pairs, 0.2, seed=1)
+    members = split_members(registered, pairs, {"validation": 0.2}, seed=1)
     assert (members.groupby("group_id")["split"].nunique() == 1).all()
     assert (members["split"] == "validation").sum() == 12
-    assert members.equals(split_members(registered, pairs, 0.2, seed=1))
-    assert any(not members.equals(split_members(registered, pairs, 0.2, seed=s)) for s in range(2, 6))
-    greedy = split_members(registered, pairs, 0.99, seed=1)
-    assert greedy.loc[greedy["split"] == "train", "group_id"].nunique() == 2
+    assert members.equals(split_members(registered, pairs, {"validation": 0.2}, seed=1))
+    assert any(not members.equals(split_members(registered, pairs, {"validation": 0.2}, seed=s)) for s in range(2, 6))
+    greedy = split_members(registered, pairs, {"validation": 0.99, "test": 0.5}, seed=1)
+    assert greedy.groupby("split")["group_id"].nunique().to_dict() == {"test": 1, "train": 2, "validation": 2}
 
 
 def test_split_needs_three_groups_with_pairs():
     registered = registrations([0, 0, 1, 1, 2])
     pairs = pd.DataFrame({"query_id": [0, 4], "positive_id": [2, 6]})
     with pytest.raises(PairsError, match="2 groups of 3D models have similar pairs"):
-        split_members(registered, pairs, 0.2, seed=1)
+        split_members(registered, pairs, {"validation": 0.2}, seed=1)
     with pytest.raises(PairsError, match="0 groups"):
-        split_members(registered, pairs[:0], 0.2, seed=1)
+        split_members(registered, pairs[:0], {"validation": 0.2}, seed=1)
 
 
 def test_dissimilar_count_by_hand():

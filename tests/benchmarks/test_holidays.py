@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bcdh_lib.benchmarks import BenchmarkError, read_benchmark
-from bcdh_lib.benchmarks.holidays import group_queries
+from bcdh_lib.benchmarks import BenchmarkError
+from bcdh_lib.benchmarks.holidays import group_queries, read_holidays
 
 REAL = Path(__file__).resolve().parents[3] / "shared/benchmarks/holidays/holidays_images.dat"
 
@@ -19,7 +19,7 @@ def make_benchmark(root: Path, names: list[str]) -> Path:
 
 
 def test_by_hand(tmp_path):
-    benchmark = read_benchmark(make_benchmark(tmp_path, ["100101.jpg", "100000.jpg", "100001.jpg", "100002.jpg", "100100.jpg"]))
+    benchmark = read_holidays(make_benchmark(tmp_path, ["100101.jpg", "100000.jpg", "100001.jpg", "100002.jpg", "100100.jpg"]))
     assert [query.name for query in benchmark.queries] == ["100000", "100100"]
     assert benchmark.positive().tolist() == [[False, True, True, False, False], [False, False, False, False, True]]
     assert benchmark.junk().tolist() == [[True, False, False, False, False], [False, False, False, True, False]]
@@ -27,11 +27,11 @@ def test_by_hand(tmp_path):
 
 def test_broken_names(tmp_path):
     with pytest.raises(BenchmarkError, match=r"IMG_1.jpg: a Holidays photo is named by its number"):
-        read_benchmark(make_benchmark(tmp_path / "a", ["IMG_1.jpg"]))
+        read_holidays(make_benchmark(tmp_path / "a", ["IMG_1.jpg"]))
     with pytest.raises(BenchmarkError, match=r"100200.jpg, is not there"):
-        read_benchmark(make_benchmark(tmp_path / "b", ["100201.jpg"]))
+        read_holidays(make_benchmark(tmp_path / "b", ["100201.jpg"]))
     with pytest.raises(BenchmarkError, match="holds no"):
-        read_benchmark(make_benchmark(tmp_path / "c", []))
+        read_holidays(make_benchmark(tmp_path / "c", []))
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="no real Holidays list beside the repository (../shared/benchmarks)")
