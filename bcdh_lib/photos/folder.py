@@ -1,0 +1,282 @@
+"""A folder of anybody's photos: each file is taken in as an upright RGB copy, or left out and counted with the reason.
+
+The photos themselves are only ever read. What becomes of which format is written in decoding.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import stat
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from functools import partial
+from io import BufferedReader
+from pathlib import Path
+
+import pandas as pd
+from joblib.externals.loky import ProcessPoolExecutor
+from tqdm import tqdm
+
+from bcdh_lib import params
+from bcdh_lib.photos.decoding import Unfit, decode, prepare_process, read_header
+from bcdh_lib.study import Study
+from bcdh_lib.tables import TABLES, write_table
+
+CODE = [Path(__file__), Path(__file__).with_name("decoding.py")]
+BATCH = 32  # files a worker that are under way at once
+
+
+class PhotosError(ValueError):
+    """Photos that the study cannot start from; the message names the setting, the folder and the mend."""
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A file that became a photo of the study."""
+
+    path: str  # as in the tables
+    state: list[int]  # the file's size (bytes) and time of change (ns) when it was taken in
+    width: int  # px, upright, as taken
+    height: int
+    sha256: str  # of the file
+    pixels: str  # SHA-256 of the copy's size and pixels
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that did not, and why."""
+
+    path: str
+    reason: str  # not an image | empty | too small | too large | not decodable | duplicate | unreadable
+    detail: str
+
+
+Job = tuple[str, Path]  # a file: its path as in the tables, and where it lies
+Take = Callable[[Job], Photo | LeftOut]
+
+
+def locate(study: Study) -> Path:
+    """The folder that photos.folder names, relative to the study's root where it is not absolute.
+
+    Raises PhotosError where it is no folder, or lies inside the study's own data.
+    """
+    folder = study.root / Path(study.params.photos.folder or "").expanduser()
+    if not folder.exists():
+        raise PhotosError(f"photos.folder: {folder} is not there; set photos.folder in params.yaml to your photos' folder")
+    if not folder.is_dir():
+        raise PhotosError(f"photos.folder: {folder} is a file; set photos.folder in params.yaml to the folder around it")
+    for own in ("data", "work"):
+        if folder.resolve().is_relative_to((study.root / own).resolve()):
+            raise PhotosError(
+                f"photos.folder: {folder} lies in the study's own {own}/, which it overwrites; move your photos elsewhere"
+            )
+    return folder
+
+
+def take_in(study: Study, folder: Path) -> None:
+    """The photos stage: every file of `folder`, at any depth, becomes a photo or is left out; both are written to study.photos.
+
+    Photos are numbered in the order of their paths; of equal files, and of files with equal pixels, the first is kept. A killed
+    run goes on from its finished photos. Raises PhotosError where no file is a usable photo.
+    """
+    files, left_out = _find(folder)
+    here = study.unfinished("photos", (study.params.photos, os.path.abspath(folder)), CODE)
+    outcomes = _outcomes(files, study, here)
+    photos = [one for one in outcomes if isinstance(one, Photo)]
+    left_out += [one for one in outcomes if isinstance(one, LeftOut)]
+    photos, duplicates = _distinct(photos)
+    left_out += duplicates
+    if not photos:
+        counts = ", ".join(f"{count} {reason}" for reason, count in Counter(one.reason for one in left_out).most_common())
+        raise PhotosError(
+            f"photos.folder: {folder} holds no usable photo ({counts or 'it is empty'}); "
+            "set photos.folder in params.yaml to a folder with photos in it"
+        )
+    _publish(study, here, photos, left_out)
+    study.forget("photos")
+
+
+def path_in_table(path: Path) -> str:
+    """A path as one line of valid Unicode, a different one for each path.
+
+    A backslash is doubled, a newline becomes \\n and a byte that is not UTF-8 \\xNN; all else stays as it is.
+    """
+    return os.fsencode(path.as_posix()).replace(b"\\", rb"\\").replace(b"\n", rb"\n").decode("utf-8", "backslashreplace")
+
+
+def _find(folder: Path) -> tuple[dict[str, Path], list[LeftOut]]:
+    """Every file under `folder` by its path in the tables, sorted; and the folders that could not be entered or came again."""
+    files: dict[str, Path] = {}
+    left_out: list[LeftOut] = []
+    seen: set[str] = set()
+
+    def name(path: str) -> str:
+        return path_in_table(Path(path).relative_to(folder))
+
+    def unreadable(error: OSError) -> None:
+        left_out.append(LeftOut(name(error.filename), "unreadable", f"folder: {error.strerror}"))
+
+    for inside, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        if os.path.realpath(inside) in seen:  # a link to a folder that is walked anyway, perhaps to one that holds the link
+            left_out.append(LeftOut(name(inside), "duplicate", "link to a folder that was already walked"))
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(inside))
+        folders.sort(key=lambda one: (os.path.islink(os.path.join(inside, one)), one))
+        files |= {name(os.path.join(inside, one)): Path(inside, one) for one in names}
+    return dict(sorted(files.items())), left_out
+
+
+def _outcomes(files: dict[str, Path], study: Study, here: Path) -> list[Photo | LeftOut]:
+    """What becomes of each file, in order; `here`/finished.jsonl notes the finished photos, `here`/copies holds their copies."""
+    copies = here / "copies"
+    copies.mkdir(exist_ok=True)
+    outcomes: dict[str, Photo | LeftOut] = dict(_finished(here / "finished.jsonl", files, copies))
+    jobs = [(path, file) for path, file in files.items() if path not in outcomes]
+    take = partial(_take, limits=study.params.photos, copies=copies)
+    with (
+        open(here / "finished.jsonl", "a", encoding="utf-8") as notes,
+        tqdm(desc="photos", unit="photo", total=len(files), initial=len(outcomes)) as bar,
+    ):
+        for outcome in _in_processes(take, jobs, study.params.run.threads):
+            if isinstance(outcome, Photo):
+                notes.write(json.dumps(asdict(outcome)) + "\n")
+                notes.flush()
+            outcomes[outcome.path] = outcome
+            bar.update()
+    return [outcomes[path] for path in files]
+
+
+def _finished(notes: Path, files: dict[str, Path], copies: Path) -> dict[str, Photo]:
+    """The photos that an earlier, killed run noted as finished and whose files have not changed since."""
+    finished = {}
+    for line in notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []:
+        with contextlib.suppress(ValueError, TypeError, KeyError, OSError):  # a line cut by the kill; a file gone since
+            photo = Photo(**json.loads(line))
+            if photo.state == _state(os.stat(files[photo.path])) and (copies / photo.sha256).exists():
+                finished[photo.path] = photo
+    return finished
+
+
+def _in_processes(take: Take, jobs: list[Job], workers: int) -> Iterator[Photo | LeftOut]:
+    """The outcomes of the jobs, in order. A file that kills the process that decodes it is left out, and the others go on."""
+    if not jobs:
+        return
+    pool = _pool(workers)
+    for start in range(0, len(jobs), BATCH * workers):
+        batch = jobs[start : start + BATCH * workers]
+        done = 0
+        try:
+            for outcome in pool.map(take, batch):
+                yield outcome
+                done += 1
+        except BrokenProcessPool:  # whose fault it was shows when they are taken one by one
+            yield from _one_by_one(take, batch[done:])
+            pool = _pool(workers)
+    pool.shutdown()
+
+
+def _one_by_one(take: Take, jobs: list[Job]) -> Iterator[Photo | LeftOut]:
+    pool = _pool(1)
+    for job in jobs:
+        try:
+            yield pool.submit(take, job).result()
+        except BrokenProcessPool:
+            yield LeftOut(job[0], "not decodable", "decoding it ended the process")
+            pool = _pool(1)
+    pool.shutdown()
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # loky's processes, not forks of this one: a notebook kernel has threads, and a fork copies the locks they hold.
+    pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=(os.getpid(),))
+    pool.submit(int).result()  # where no process can even start, no file is to blame: stop here
+    return pool
+
+
+def _begin(parent: int) -> None:
+    """Prepare a process of the pool, and see to it that it ends when its parent does: a killed run leaves none behind."""
+
+    def end_with_parent() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    prepare_process()
+
+
+def _take(job: Job, limits: params.Photos, copies: Path) -> Photo | LeftOut:
+    """Decode one file, and write its copy as `copies`/<SHA-256 of the file>."""
+    path, file = job
+    try:
+        with _opened(path, file) as content:
+            state = _state(os.fstat(content.fileno()))
+            picture = decode(read_header(content, limits), limits.max_side)
+            content.seek(0)
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    except Unfit as unfit:
+        return LeftOut(path, *unfit.args)
+    except OSError as error:
+        return LeftOut(path, "unreadable", str(error.strerror))
+    part = copies / f"{sha256}.{os.getpid()}.part"
+    if picture.as_in_file:
+        shutil.copyfile(file, part)
+    else:
+        picture.rgb.save(part, "JPEG", quality=95, exif=picture.exif, comment=b"")
+    os.replace(part, copies / sha256)
+    pixels = hashlib.sha256(repr(picture.rgb.size).encode() + picture.rgb.tobytes()).hexdigest()
+    return Photo(path, state, picture.width, picture.height, sha256, pixels)
+
+
+def _opened(path: str, file: Path) -> BufferedReader:
+    if any(part.startswith(".") for part in Path(path).parts):
+        raise Unfit("not an image", "hidden file")
+    status = os.stat(file)
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise Unfit("not an image", "not a regular file")
+    if status.st_size == 0:
+        raise Unfit("empty", "0 bytes")
+    return open(file, "rb")
+
+
+def _state(status: os.stat_result) -> list[int]:
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _distinct(photos: list[Photo]) -> tuple[list[Photo], list[LeftOut]]:
+    """The photos, the first of equal ones only, and the others as duplicates."""
+    first: dict[str, str] = {}
+    distinct, duplicates = [], []
+    for photo in photos:
+        if photo.sha256 in first:
+            duplicates.append(LeftOut(photo.path, "duplicate", f"same file as {first[photo.sha256]}"))
+        elif photo.pixels in first:
+            duplicates.append(LeftOut(photo.path, "duplicate", f"same pixels as {first[photo.pixels]}"))
+        else:
+            distinct.append(photo)
+            first |= {photo.sha256: photo.path, photo.pixels: photo.path}
+    return distinct, duplicates
+
+
+def _publish(study: Study, here: Path, photos: list[Photo], left_out: list[LeftOut]) -> None:
+    """Number the copies, write the tables, and put all of it in the place of what was there, by one rename."""
+    new = here / "photos"
+    shutil.rmtree(new, ignore_errors=True)
+    (new / "images").mkdir(parents=True)
+    for photo_id, photo in enumerate(photos):
+        os.rename(here / "copies" / photo.sha256, new / "images" / study.image(photo_id).name)
+    rows = pd.DataFrame([asdict(photo) for photo in photos]).drop(columns=["state", "pixels"])
+    write_table(new, "photos", rows.assign(photo_id=range(len(photos)), source=study.params.photos.source))
+    write_table(new, "left_out", pd.DataFrame(left_out, columns=list(TABLES["left_out"].columns)))
+    shutil.rmtree(study.photos, ignore_errors=True)
+    study.photos.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(new, study.photos)

@@ -1,0 +1,350 @@
+"""Image files in every form and condition: used as the stated rules say, or unfit for a stated reason, never an exception."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin
+
+from bcdh_lib.photos.decoding import Picture, Unfit, decode, prepare_process, read_header
+
+ORIENTATION = ExifTags.Base.Orientation
+
+# Row and column of the stored pixel that belongs at (y, x) of the upright photo of w x h, from EXIF's table of orientations.
+STORED_AT = {
+    1: lambda y, x, w, h: (y, x),
+    2: lambda y, x, w, h: (y, w - 1 - x),
+    3: lambda y, x, w, h: (h - 1 - y, w - 1 - x),
+    4: lambda y, x, w, h: (h - 1 - y, x),
+    5: lambda y, x, w, h: (x, y),
+    6: lambda y, x, w, h: (w - 1 - x, y),
+    7: lambda y, x, w, h: (w - 1 - x, h - 1 - y),
+    8: lambda y, x, w, h: (x, h - 1 - y),
+}
+
+
+@pytest.fixture(autouse=True)
+def prepared(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", Image.MAX_IMAGE_PIXELS)  # put back after the test
+    prepare_process()
+
+
+@pytest.fixture
+def limits(params):
+    return params.photos
+
+
+def saved(image: Image.Image, form: str, **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    """Blurred noise: every pixel differs from its neighbours, and a lossy format keeps it nearly."""
+    grain = np.random.default_rng(0).integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), np.uint8)
+    return Image.fromarray(grain).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+
+
+def outcome(content: bytes, limits, max_side: int = 640) -> Picture | str:
+    """The picture, or the reason why there is none."""
+    try:
+        return decode(read_header(io.BytesIO(content), limits), max_side)
+    except Unfit as unfit:
+        reason, detail = unfit.args
+        assert len(detail.splitlines()) == 1
+        return reason
+
+
+def colour(content: bytes, limits) -> tuple[int, int, int]:
+    picture = outcome(content, limits)
+    assert isinstance(picture, Picture)
+    assert picture.rgb.mode == "RGB"
+    return tuple(int(value) for value in np.asarray(picture.rgb)[40, 50])
+
+
+@pytest.mark.parametrize(
+    ("mode", "value", "expected"),
+    [
+        ("1", 1, (255, 255, 255)),
+        ("L", 77, (77, 77, 77)),
+        ("LA", (0, 51), (204, 204, 204)),  # a fifth of black over white
+        ("RGB", (10, 200, 30), (10, 200, 30)),
+        ("RGBA", (255, 0, 0, 102), (255, 153, 153)),  # two fifths of red over white
+        ("I;16", 0x4DFF, (77, 77, 77)),  # the upper byte
+        ("I;16B", 0x4DFF, (77, 77, 77)),
+    ],
+)
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_modes(mode, value, expected, form, limits):
+    assert colour(saved(Image.new(mode, (100, 80), value), form), limits) == expected
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_32_bit_grey_is_stretched(mode, limits):
+    values = np.full((80, 100), -50, np.float32 if mode == "F" else np.int32)
+    values[:, 50:] = 350
+    values[40, 50] = 150
+    picture = outcome(saved(Image.fromarray(values), "TIFF"), limits)
+    assert isinstance(picture, Picture)
+    assert [picture.rgb.getpixel(place) for place in ((0, 0), (99, 0), (50, 40))] == [(0,) * 3, (255,) * 3, (128,) * 3]
+
+
+def test_32_bit_grey_of_one_value_or_none(limits):
+    assert colour(saved(Image.new("I", (100, 80), 70000), "TIFF"), limits) == (0, 0, 0)
+    assert colour(saved(Image.new("F", (100, 80), float("nan")), "TIFF"), limits) == (0, 0, 0)
+
+
+def test_16_bit_colour_keeps_the_upper_byte(limits):
+    header = struct.pack(">IIBBBBB", 100, 80, 16, 2, 0, 0, 0)
+    row = b"\0" + struct.pack(">HHH", 0x10FF, 0x2000, 0x30AB) * 100
+    assert colour(png(header, zlib.compress(row * 80)), limits) == (0x10, 0x20, 0x30)
+
+
+def test_palette_with_transparency(limits):
+    image = Image.new("P", (100, 80), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    assert colour(saved(image, "PNG"), limits) == (10, 20, 30)
+    assert colour(saved(image, "PNG", transparency=1), limits) == (255, 255, 255)
+    assert colour(saved(image, "GIF", transparency=1), limits) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("form", ["JPEG", "TIFF"])
+def test_cmyk_near_its_colour(form, limits):
+    assert np.allclose(colour(saved(Image.new("CMYK", (100, 80), (0, 255, 255, 51)), form), limits), (204, 0, 0), atol=4)
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "TIFF", "MPO", "HEIF", "AVIF"])
+def test_first_frame_of_several(form, limits):
+    frames = [Image.new("RGB", (100, 80), name) for name in ("red", "lime", "blue")]
+    content = saved(frames[0], form, save_all=True, append_images=frames[1:])
+    assert np.allclose(colour(content, limits), (255, 0, 0), atol=4)
+
+
+@pytest.mark.parametrize("form", ["BMP", "PPM", "PCX", "QOI", "SGI", "JPEG2000", "AVIF", "HEIF", "WEBP", "GIF"])
+def test_other_formats(form, limits):
+    assert np.allclose(colour(saved(Image.new("RGB", (100, 80), (10, 200, 30)), form), limits), (10, 200, 30), atol=4)
+
+
+@pytest.mark.parametrize("orientation", STORED_AT)
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("PNG", {}),
+        ("TIFF", {}),
+        ("WEBP", {"lossless": True}),
+        ("JPEG", {"quality": 100, "subsampling": 0}),
+        ("HEIF", {"quality": 100}),
+        ("AVIF", {"quality": 100}),
+    ],
+)
+def test_upright_pixel_by_pixel(orientation, form, options, limits):
+    stored = noise(104, 72)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    if form == "HEIF":  # its writer stores the rotation beside the image too, and the reader applies it: once is right
+        exif = exif.tobytes()
+    picture = outcome(saved(stored, form, exif=exif, **options), limits)
+    assert isinstance(picture, Picture)
+    width, height = (104, 72) if orientation <= 4 else (72, 104)
+    assert (picture.width, picture.height) == picture.rgb.size == (width, height)
+    pixels, place = np.asarray(stored), STORED_AT[orientation]
+    upright = np.array([[pixels[place(y, x, width, height)] for x in range(width)] for y in range(height)])
+    error = np.abs(np.asarray(picture.rgb, int) - upright)
+    assert error.max() == 0 if form in ("PNG", "TIFF", "WEBP") else error.mean() < 12
+
+
+@pytest.mark.parametrize(("size", "kept"), [((1600, 800), (640, 320)), ((700, 1400), (320, 640)), ((640, 480), (640, 480))])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_shrunk_never_enlarged(size, kept, form, limits):
+    picture = outcome(saved(noise(*size), form), limits)
+    assert isinstance(picture, Picture)
+    assert (picture.rgb.size, (picture.width, picture.height)) == (kept, size)
+
+
+def test_quick_decoding_of_a_large_jpeg_equals_the_full_one(limits):
+    content = saved(noise(3000, 2000), "JPEG", quality=95)
+    picture = outcome(content, limits, max_side=300)
+    assert isinstance(picture, Picture)
+    whole = Image.open(io.BytesIO(content)).resize((300, 200), Image.Resampling.LANCZOS)
+    assert np.abs(np.asarray(picture.rgb, int) - np.asarray(whole, int)).max() <= 6
+
+
+def test_a_very_long_photo(limits):
+    picture = outcome(saved(noise(20000, 64), "JPEG"), limits)
+    assert isinstance(picture, Picture)
+    assert picture.rgb.size == (640, 2)
+
+
+def test_colour_profile_is_applied_where_it_fits(limits):
+    xyz = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()  # no profile of an RGB image
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = srgb.replace(b"rXYZ", b"tmp ").replace(b"gXYZ", b"rXYZ").replace(b"tmp ", b"gXYZ")  # its red is green
+    image = Image.new("RGB", (100, 80), (200, 30, 10))
+    assert np.allclose(colour(saved(image, "PNG", icc_profile=srgb), limits), (200, 30, 10), atol=1)
+    assert np.allclose(colour(saved(image, "PNG", icc_profile=swapped), limits), (30, 200, 10), atol=1)
+    for unfit in (xyz, lab, b"no profile at all", b""):
+        assert colour(saved(image, "PNG", icc_profile=unfit), limits) == (200, 30, 10)
+
+
+def test_plain_jpeg_is_known_as_such(limits):
+    turned = Image.Exif()
+    turned[ORIENTATION] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    photo = noise(100, 80)
+
+    def plain(content: bytes, max_side: int = 640) -> bool:
+        picture = outcome(content, limits, max_side)
+        assert isinstance(picture, Picture)
+        return picture.as_in_file
+
+    assert plain(saved(photo, "JPEG"))
+    assert plain(saved(photo, "JPEG"), max_side=100)
+    assert not plain(saved(photo, "JPEG"), max_side=99)
+    assert not plain(saved(photo, "JPEG", exif=turned))
+    assert not plain(saved(photo, "JPEG", icc_profile=profile))
+    assert not plain(saved(photo.convert("L"), "JPEG"))
+    assert not plain(saved(photo, "PNG"))
+
+
+def focal_fields(content: bytes, limits) -> dict[int, object]:
+    picture = outcome(content, limits)
+    assert isinstance(picture, Picture)
+    exif = Image.Exif()
+    if picture.exif:
+        exif.load(picture.exif)
+    return dict(exif) | exif.get_ifd(ExifTags.IFD.Exif)
+
+
+def test_only_the_focal_length_is_kept_of_exif(limits):
+    exif = Image.Exif()
+    exif.update({ExifTags.Base.Make: "Canon", ExifTags.Base.Model: "EOS 5D", ExifTags.Base.Artist: "A. Nonymous"})
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLength] = TiffImagePlugin.IFDRational(355, 10)
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 36
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
+    fields = focal_fields(saved(noise(100, 80), "JPEG", exif=exif), limits)
+    fields.pop(ExifTags.IFD.Exif)
+    assert fields == {
+        ExifTags.Base.Make: "Canon",
+        ExifTags.Base.Model: "EOS 5D",
+        ExifTags.Base.FocalLength: 35.5,
+        ExifTags.Base.FocalLengthIn35mmFilm: 36,
+    }
+
+
+@pytest.mark.parametrize("value", [0, -35.0, TiffImagePlugin.IFDRational(35, 0), "long", float("inf"), (35, 36)])
+def test_a_senseless_focal_length_is_dropped(value, limits):
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLength] = value
+    assert focal_fields(saved(noise(100, 80), "JPEG", exif=exif), limits) == {}
+
+
+def test_a_focal_length_alone_is_kept(limits):
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 28
+    assert focal_fields(saved(noise(100, 80), "JPEG", exif=exif), limits)[ExifTags.Base.FocalLengthIn35mmFilm] == 28
+
+
+EXIF = b"Exif\0\0II*\0"
+
+
+@pytest.mark.parametrize("broken", [b"Exif\0\0", b"Exif\0\0rubbish", EXIF + b"\xff" * 4, EXIF + b"\x08\0\0\0\xff\xff"])
+def test_a_broken_exif_block_does_not_cost_the_photo(broken, limits):
+    assert isinstance(outcome(saved(noise(100, 80), "JPEG", exif=broken), limits), Picture)
+    assert isinstance(outcome(saved(noise(100, 80), "PNG", exif=broken), limits), Picture)
+
+
+def png(header: bytes, pixels: bytes) -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def claiming(form: str, width: int, height: int) -> bytes:
+    """A file whose header claims this size, whatever pixels follow."""
+    content = saved(noise(100, 80), form)
+    old, new = {
+        "JPEG": (struct.pack(">HH", 80, 100), struct.pack(">HH", height, width)),
+        "BMP": (struct.pack("<ii", 100, 80), struct.pack("<ii", width, height)),
+        "GIF": (struct.pack("<HH", 100, 80), struct.pack("<HH", width, height)),
+        "PPM": (b"100 80", b"%d %d" % (width, height)),
+    }[form]
+    assert old in content
+    return content.replace(old, new)
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "GIF", "PPM"])
+def test_a_claim_of_400_megapixels_is_never_decoded(form, limits, monkeypatch):
+    content = png(struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0), b"") if form == "PNG" else claiming(form, 20000, 20000)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("decoded"))
+    assert outcome(content, limits) == "too large"
+
+
+def test_a_compressed_text_that_blows_up_memory(limits):
+    bomb = b"comment\0\0" + zlib.compress(bytes(2**25), 9)
+    chunk = struct.pack(">I", len(bomb)) + b"zTXt" + bomb + struct.pack(">I", zlib.crc32(b"zTXt" + bomb))
+    content = saved(noise(100, 80), "PNG")
+    assert outcome(content[:33] + chunk + content[33:], limits) == "not decodable"
+
+
+@pytest.mark.parametrize("size", [(0, 80), (100, 0), (0, 0)])
+@pytest.mark.parametrize("form", ["JPEG", "BMP", "GIF", "PPM"])
+def test_no_pixels(form, size, limits):
+    assert outcome(claiming(form, *size), limits) == "not decodable"
+    assert outcome(png(struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0), b""), limits) == "not decodable"
+
+
+def test_at_the_limits(limits):
+    assert limits.min_side == 64
+    assert outcome(saved(noise(63, 500), "PNG"), limits) == "too small"
+    assert outcome(saved(noise(500, 63), "PNG"), limits) == "too small"
+    assert isinstance(outcome(saved(noise(64, 64), "PNG"), limits), Picture)
+    at_most = limits.model_copy(update={"max_megapixels": 0.01})
+    assert isinstance(outcome(saved(noise(100, 100), "PNG"), at_most), Picture)
+    assert outcome(saved(noise(101, 100), "PNG"), at_most) == "too large"
+
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n"
+
+
+@pytest.mark.parametrize("content", [b"text", b"%PDF-1.7\n", EPS, bytes(100), b"\x89HDF\r\n\x1a\n"])
+def test_not_an_image(content, limits):
+    assert outcome(content, limits) == "not an image"
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "HEIF"])
+def test_cut_anywhere(form, limits):
+    content = saved(noise(200, 160), form)
+    for length in sorted({*range(16), *np.linspace(16, len(content), 40).astype(int).tolist()}):
+        found = outcome(content[:length], limits)
+        assert isinstance(found, Picture) or found in ("not an image", "not decodable"), (length, found)
+        if form != "BMP" and length < 0.9 * len(content):
+            assert not isinstance(found, Picture), length
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "HEIF", "AVIF", "JPEG2000"])
+def test_corrupt_anywhere(form, limits):
+    """30 seeded mutations a format: bytes overwritten, cut out or put in. Each is used or unfit; nothing else is raised."""
+    rng = np.random.default_rng(7)
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    content = saved(noise(120, 90), form, **({"exif": exif} if form in ("JPEG", "PNG", "WEBP", "TIFF") else {}))
+    reasons = set()
+    for _ in range(30):
+        mutated = bytearray(content)
+        for _ in range(rng.integers(1, 8)):
+            place = int(len(mutated) * rng.random() ** rng.integers(1, 4))  # headers, at the beginning, are hit more often
+            match rng.integers(3):
+                case 0:
+                    mutated[place : place + 1] = rng.bytes(1)
+                case 1:
+                    del mutated[place : place + int(rng.integers(1, 50))]
+                case 2:
+                    mutated[place:place] = rng.bytes(int(rng.integers(1, 50)))
+        found = outcome(bytes(mutated), limits)
+        reasons.add("used" if isinstance(found, Picture) else found)
+    assert reasons <= {"used", "not an image", "not decodable", "too small", "too large"}
