@@ -1,0 +1,44 @@
+# The study, a word a task; `make` alone lists them. Each sets up .venv first, once; where pyproject.toml or constraints.txt has
+# changed since, it is brought up to date.
+
+PYTHON ?= python3
+NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+STRIP := --keep-id --extra-keys "metadata.papermill cell.metadata.papermill metadata.language_info"
+
+# Jupyter, IPython and matplotlib keep their files in .venv instead of the user's home.
+export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/home/jupyter
+export JUPYTER_DATA_DIR := $(CURDIR)/.venv/home/jupyter-data
+export JUPYTER_RUNTIME_DIR := $(CURDIR)/.venv/home/jupyter-runtime
+export IPYTHONDIR := $(CURDIR)/.venv/home/ipython
+export MPLCONFIGDIR := $(CURDIR)/.venv/home/matplotlib
+
+.PHONY: help repro test lab clean constraints
+
+help: ## list what make can do
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+repro: .venv/set-up ## run all of the study that is not up to date, and write reports/site/index.html
+	@.venv/bin/nbstripout $(STRIP) $(NOTEBOOKS)
+	@.venv/bin/dvc repro
+
+test: .venv/set-up ## check style, types and tests
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/python -m pytest
+
+lab: .venv/set-up ## open the notebooks in JupyterLab
+	@.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+
+clean: ## remove all that the study made, its cache included; keeps benchmarks put there by hand, and .venv (remove that by hand)
+	@rm -rf $(filter-out data/benchmarks,$(wildcard data/*)) data/benchmarks/rendered_* work reports/site reports/executed
+	@rm -rf .dvc/cache .dvc/tmp .pytest_cache .ruff_cache .mypy_cache
+	@find bcdh_lib tests -name __pycache__ -exec rm -rf {} +
+
+constraints: .venv/set-up ## resolve constraints.txt anew from pyproject.toml
+	@.venv/bin/python -m pip install --quiet uv
+	@.venv/bin/uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --quiet --upgrade \
+		pyproject.toml -o constraints.txt
+
+.venv/set-up: pyproject.toml constraints.txt tools/setup.sh
+	@tools/setup.sh "$(PYTHON)"
