@@ -53,6 +53,10 @@ RC: Any = {
 }
 
 
+Drawn = tuple[Figure, str]
+"""What every plot function gives: the figure, and the words that stand for it, as display.show takes them."""
+
+
 @dataclass(frozen=True)
 class Face:
     """How one method looks in every plot: never by colour alone."""
