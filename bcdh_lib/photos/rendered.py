@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -19,6 +20,7 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
+from bcdh_lib.open3d_import import import_open3d
 from bcdh_lib.scenery.camera import photograph
 from bcdh_lib.scenery.facades import Rng
 from bcdh_lib.scenery.places import build_place
@@ -29,6 +31,7 @@ QUERIES = 5  # a landmark, in the benchmarks of Oxford's form
 GOOD, OK = 0.6, 0.25  # share of the landmark that a photo called good, or ok, shows at least
 QUERY = 0.35  # and a photo that may become a query
 LOT = 5  # photos a place among the distractors
+PREFIXES = {"rendered_oxford": "oxc1_", "rendered_paris": ""}  # of a query's image in its file
 FIRST_GROUP = 1000  # of the benchmark of Holidays' form, whose names are group * 100 + place in the group
 
 
@@ -70,32 +73,37 @@ def random_numbers(seed: int, collection: int, number: int, photo: int) -> Rng:
 
 
 def render(study: Study) -> None:
-    """Make the pool, the truth about it, and the three benchmarks, in place of whatever an earlier run left of them."""
-    settings, seed = study.params.rendered, study.params.run.seed
-    for folder in (study.rendered_pool, study.truth.parent, *(study.benchmarks / f"rendered_{name}" for name in BENCHMARKS)):
+    """Make the pool, the truth about it, and the three benchmarks, in place of whatever an earlier run left of them.
+
+    Raises Open3dError where the ray caster's system libraries lack.
+    """
+    import_open3d()  # fails here, in one line, rather than in every worker
+    pool, benchmarks = plan_pool(study), {folder: plan(study, folder) for folder, plan in _plans(study).items()}
+    for folder in (study.rendered_pool, study.truth.parent, *benchmarks):
         shutil.rmtree(folder, ignore_errors=True)
+    taken = _take(study, pool + [outing for outings in benchmarks.values() for outing in outings])
+    _write_truth(study, pool)
+    for folder, outings in benchmarks.items():
+        if folder.name in PREFIXES:
+            own = [outing for outing in outings if outing.collection in (Collection.OXFORD, Collection.PARIS)]
+            write_ground_truth(folder / "groundtruth", own, taken, PREFIXES[folder.name])
+
+
+def _take(study: Study, outings: Sequence[Outing]) -> dict[Path, Taken]:
+    """Go on all outings, the long ones first, in run.threads processes."""
+    settings, seed = study.params.rendered, study.params.run.seed
+    for folder in {path.parent for outing in outings for path in outing.files}:
         folder.mkdir(parents=True)
-    for name in BENCHMARKS:
-        (study.benchmarks / f"rendered_{name}/images").mkdir()
-    pool = _pool(study)
-    benchmarks = {name: plan(study, study.benchmarks / f"rendered_{name}") for name, plan in BENCHMARKS.items()}
-    outings = pool + [outing for plan in benchmarks.values() for outing in plan]
-    work = (joblib.delayed(_go)(outing, seed, settings.width, settings.height) for outing in _longest_first(outings))
+    work = (
+        joblib.delayed(_go)(outing, seed, settings.width, settings.height)
+        for outing in sorted(outings, key=lambda outing: -len(outing.files))
+    )
     taken: dict[Path, Taken] = {}
     with tqdm(total=sum(len(outing.files) for outing in outings), desc="rendering", unit="photo") as bar:
         for photos in joblib.Parallel(study.params.run.threads, return_as="generator_unordered")(work):
             taken |= {photo.path: photo for photo in photos}
             bar.update(len(photos))
-    _write_truth(study, pool)
-    for name in ("oxford", "paris"):
-        folder = study.benchmarks / f"rendered_{name}"
-        write_ground_truth(
-            folder / "groundtruth", [o for o in benchmarks[name] if o.plain], taken, "oxc1_" if name == "oxford" else ""
-        )
-
-
-def _longest_first(outings: Sequence[Outing]) -> list[Outing]:
-    return sorted(outings, key=lambda outing: -len(outing.files))
+    return taken
 
 
 def _go(outing: Outing, seed: int, width: int, height: int) -> list[Taken]:
@@ -110,7 +118,8 @@ def _go(outing: Outing, seed: int, width: int, height: int) -> list[Taken]:
     return taken
 
 
-def _pool(study: Study) -> list[Outing]:
+def plan_pool(study: Study) -> list[Outing]:
+    """The outings whose photos make the pool."""
     settings, seed = study.params.rendered, study.params.run.seed
 
     def files(collection: Collection, number: int, count: int) -> tuple[Path, ...]:
@@ -129,15 +138,7 @@ def _write_truth(study: Study, pool: Sequence[Outing]) -> None:
     write_table(study.truth.parent, study.truth.stem, pd.DataFrame(rows, columns=["path", "landmark"]))
 
 
-def _oxford(study: Study, folder: Path) -> list[Outing]:
-    return _oxford_form(study, folder, Collection.OXFORD, Collection.OXFORD_DISTRACTORS, "oxford")
-
-
-def _paris(study: Study, folder: Path) -> list[Outing]:
-    return _oxford_form(study, folder, Collection.PARIS, Collection.PARIS_DISTRACTORS, "paris")
-
-
-def _oxford_form(study: Study, folder: Path, collection: Collection, others: Collection, city: str) -> list[Outing]:
+def plan_oxford(collection: Collection, others: Collection, city: str, study: Study, folder: Path) -> list[Outing]:
     """Landmarks with photos named after them, and distractors named after the city: places of a few photos, and strays."""
     settings = study.params.rendered
     count = settings.photos_per_benchmark_landmark
@@ -157,7 +158,7 @@ def _oxford_form(study: Study, folder: Path, collection: Collection, others: Col
     return landmarks + places + [Outing(others, len(lots) + k, (file,), landmark=False) for k, file in enumerate(strays)]
 
 
-def _holidays(study: Study, folder: Path) -> list[Outing]:
+def plan_holidays(study: Study, folder: Path) -> list[Outing]:
     """Small groups, each of its own landmark; the first photo of a group, its name divisible by 100, is the query."""
     settings = study.params.rendered
     outings = []
@@ -168,14 +169,19 @@ def _holidays(study: Study, folder: Path) -> list[Outing]:
     return outings
 
 
-BENCHMARKS = {"oxford": _oxford, "paris": _paris, "holidays": _holidays}
+def _plans(study: Study) -> dict[Path, Callable[[Study, Path], list[Outing]]]:
+    return {
+        study.benchmarks / "rendered_oxford": partial(plan_oxford, Collection.OXFORD, Collection.OXFORD_DISTRACTORS, "oxford"),
+        study.benchmarks / "rendered_paris": partial(plan_oxford, Collection.PARIS, Collection.PARIS_DISTRACTORS, "paris"),
+        study.benchmarks / "rendered_holidays": plan_holidays,
+    }
 
 
 def write_ground_truth(folder: Path, outings: Sequence[Outing], taken: dict[Path, Taken], prefix: str) -> None:
     """Four files a query, in the form of the Oxford buildings benchmark (Philbin et al., CVPR 2007).
 
     good: GOOD of the landmark is seen or more; ok: more than OK; junk: less. What shows nothing of it is in no file.
-    A query is a good or ok photo of its landmark, with the box around what is seen of it.
+    A query is one of the first QUERIES good or ok photos of its landmark, with the box around what is seen of it.
     """
     folder.mkdir()
     for outing in outings:
@@ -185,7 +191,7 @@ def write_ground_truth(folder: Path, outings: Sequence[Outing], taken: dict[Path
             "ok": [p for p in photos if OK < p.share < GOOD],
             "junk": [p for p in photos if 0 < p.share <= OK],
         }
-        queries = [photo for photo in photos[:QUERIES] if photo.share > OK]
+        queries = [photo for photo in photos if photo.share > OK][:QUERIES]
         landmark = outing.files[0].stem.rpartition("_")[0]
         for k, query in enumerate(queries, start=1):
             assert query.box is not None

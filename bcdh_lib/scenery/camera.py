@@ -16,7 +16,7 @@ from bcdh_lib.scenery.mesh import Array, Part, Solid, solidify, unit
 from bcdh_lib.scenery.places import Place, passers_by
 
 SUPERSAMPLING = 1.5  # rays a pixel along each side
-LEAST = 0.04  # of the frame that a photo of a landmark shows it on
+LEAST = 0.08  # of the frame that a photo of a landmark shows it on
 TAKES = 12  # tries at a photo that shows enough
 UNBOUNDED = 5  # how many frames wide the view is in which the whole landmark is counted
 COARSE = 8  # pixels between the rays of that count
@@ -71,7 +71,7 @@ def photograph(rng: Rng, place: Place, width: int, height: int, whole: float = 0
     shots: list[tuple[float, int, Shot]] = []  # share seen, take
     for _ in range(TAKES if place.landmark else 1):
         view = draw_view(rng, place, height / width, plain=whole > 0) if place.landmark else draw_glance(rng, place)
-        crowd = passers_by(rng, view.eye, view.heading, max(float(np.hypot(*view.eye[:2])) - 0.4 * place.size, 8.0))
+        crowd = passers_by(rng, view.eye, view.heading, max(float(np.hypot(*view.eye[:2])) - 0.4 * place.size, 15.0))
         shot = cast(view, [place.solid, *([solidify([crowd])] if crowd.corners else [])], width, height)
         filled = float((shot.part == Part.LANDMARK).mean())
         shots.append((_share(place, view, filled, width, height), len(shots), shot))
@@ -87,17 +87,16 @@ def photograph(rng: Rng, place: Place, width: int, height: int, whole: float = 0
 def draw_view(rng: Rng, place: Place, aspect: float, plain: bool) -> View:
     """A tourist's place to stand and to point at: mostly in front, at times from the side or from behind, zoomed in or not."""
     half = np.tan(np.radians(rng.uniform(21, 33)))
-    zoom = 1.0 if plain or rng.random() < 0.6 else float(np.exp(rng.uniform(0.1, np.log(3.5))))
-    spread = 35 if plain else rng.choice([32, 70, 180], p=[0.72, 0.2, 0.08])
+    zoom = 1.0 if plain or rng.random() < 0.64 else float(np.exp(rng.uniform(0.1, np.log(3.5))))
+    spread = 35 if plain else rng.choice([32, 70, 180], p=[0.74, 0.2, 0.06])
     turn = np.radians(rng.uniform(-spread, spread))
-    fits = max(place.height / aspect, place.size) / (2 * half) * rng.uniform(1.0, 1.7) + 0.2 * place.size
+    fits = max(place.height / aspect, place.size) / (2 * half) * rng.uniform(0.85, 1.4) + 0.2 * place.size
     away = min(max(fits, 0.9 * place.size), 0.92 * place.radius)
     lift = 1.7 if rng.random() < 0.8 else rng.uniform(2, 0.5 * place.height + 3)
     eye = np.array([away * np.sin(turn), -away * np.cos(turn), lift])
-    reach = 0.45 if zoom > 1.2 else 0.12
-    sideways, upwards = rng.uniform(-reach, reach, 2)
+    sideways, upwards = rng.uniform(-1, 1, 2) * ((0.4, 0.3) if zoom > 1.2 else (0.12, 0.1))
     aim = sideways * place.size * np.array([np.cos(turn), np.sin(turn), 0.0])
-    aim[2] = place.height * (0.47 + upwards)
+    aim[2] = place.height * (0.45 + upwards)
     return View(eye.astype(np.float32), _turn(aim - eye, np.radians(rng.normal(0, 1.8))), float(zoom / (2 * half)))
 
 
@@ -211,9 +210,9 @@ def develop(rng: Rng, picture: Array, width: int, height: int) -> NDArray[np.uin
     saturation = 0.0 if rng.random() < 0.04 else rng.uniform(0.6, 1.35)
     tone = 0.5 + (grey + (tone - grey) * saturation - 0.5) * rng.uniform(0.75, 1.3)
     image = Image.fromarray((np.clip(tone, 0, 1) * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
-    if rng.random() < 0.5:
-        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1.0)))
+    if rng.random() < 0.4:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.8)))
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
     pixels = np.asarray(image, np.float32) * (1 - np.float32(rng.uniform(0, 0.18)) * (x**2 + y**2))[..., None]
-    pixels += rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(0.8, 7.0))
+    pixels += rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(0.8, 4.5))
     return np.clip(pixels, 0, 255).astype(np.uint8)

@@ -413,11 +413,11 @@ def _ornament(canvas: Canvas, style: Style, storeys: int, storey: float) -> None
             rng.uniform(0.6, 2),
             rng.uniform(0.6, 2.5),
         )
-    for _ in range(rng.poisson(1.5)):  # mended plaster
-        x, y = rng.uniform(0, canvas.width), rng.uniform(0, canvas.height)
-        edge = zip(np.sort(rng.uniform(0, 2 * np.pi, 7)), rng.uniform(0.3, 1.3, 7), strict=True)
+    for _ in range(int(min(area / 9, 90))):  # stones replaced, plaster mended, soot
+        x, y, size = rng.uniform(0, canvas.width), rng.uniform(0, canvas.height), rng.uniform(0.15, 0.8)
+        edge = zip(np.linspace(0, 2 * np.pi, 8), rng.uniform(0.6, 1.4, 8) * size, strict=True)
         outline = [(x + away * np.cos(turn), y + away * np.sin(turn)) for turn, away in edge]
-        canvas.polygon(outline, np.array(style.wall) * rng.uniform(0.75, 1.2), 130)
+        canvas.polygon(outline, np.array(style.wall) * rng.choice([0.55, 0.75, 1.2, 1.35]), int(rng.integers(110, 150)))
     if rng.random() < 0.2:
         for _ in range(120):
             x, y = rng.normal(rng.choice([0.1, 0.9]), 0.08) * canvas.width, abs(rng.normal(0, 0.25)) * canvas.height

@@ -130,17 +130,12 @@ class Mason:
 
     def battlements(self, x: Span, y: Span, z: float) -> None:
         """Merlons around a flat roof."""
-        stone = self.bare(1.2, 1.2)
-        for a, b, fixed, upright in (
-            (x[0], x[1], y[0], False),
-            (x[0], x[1], y[1], False),
-            (y[0], y[1], x[0], True),
-            (y[0], y[1], x[1], True),
-        ):
-            for spot in np.arange(a + 0.6, b, 2.2):
-                along, across = (spot - 0.6, spot + 0.6), (fixed - 0.35, fixed + 0.35)
-                x_span, y_span = (across, along) if upright else (along, across)
-                self.mesh.box(x_span, y_span, (z, z + 1.3), stone, stone)
+        for along, across, upright in ((x, y, False), (y, x, True)):
+            merlon, size = Mesh(self.mesh.part), (0.35, 0.6) if upright else (0.6, 0.35)
+            stone = merlon.paint(facades.bare_wall(self.rng, self.style, 1.2, 1.3, self.density).finish(self.style.wear))
+            merlon.box((-size[0], size[0]), (-size[1], size[1]), (0.0, 1.3), stone, stone)
+            spots = [(run, fixed) for fixed in across for run in np.arange(along[0] + 0.6, along[1], 2.2)]
+            self.mesh.repeat(merlon, [(fixed, run, z) if upright else (run, fixed, z) for run, fixed in spots])
 
     def tower(self, at: Span, half: float, z: Span, cap: str | None = None, **front: Any) -> float:
         """A square tower with its cap; returns its top."""
@@ -336,17 +331,20 @@ def gate(mason: Mason) -> None:
 def campanile(mason: Mason) -> None:
     """A tower that stands alone, on a base, with galleries."""
     rng = mason.rng
-    half, high = rng.uniform(3, 5.5), rng.uniform(22, 46)
-    if rng.random() < 0.6:
+    half = rng.uniform(4, 7)
+    high = half * rng.uniform(3.5, 6)
+    if rng.random() < 0.7:
         mason.tower((0.0, 0.0), half, (0.0, high), dial=bool(rng.random() < 0.5), entrance=True)
     else:
-        mason.drum((0.0, 0.0), half, (0.0, high * 0.6), entrance=True)
-        mason.drum((0.0, 0.0), half * rng.uniform(0.6, 0.85), (high * 0.6, high))
+        mason.block((-half, half), (-half, half), (0.0, high * 0.65), entrance=True, dial=True)
+        mason.drum((0.0, 0.0), half * rng.uniform(0.7, 0.95), (high * 0.65, high), int(rng.choice([8, 16])))
         mason.cap((0.0, 0.0), half * 0.75, high, 16)
-    base = half * rng.uniform(1.3, 2.6)
-    mason.block((-base, base), (-base, base), (0.0, rng.uniform(3, 9)), entrance=True)
-    if rng.random() < 0.4:
-        mason.block((base, base + rng.uniform(6, 14)), (-base * 0.7, base), (0.0, rng.uniform(5, 10)))
+    base = half * rng.uniform(1.3, 2.2)
+    mason.block((-base, base), (-base, base), (0.0, rng.uniform(4, 9)), entrance=True)
+    for side in (-1, 1):
+        if rng.random() < 0.5:
+            x = sorted((side * base, side * (base + rng.uniform(6, 16))))
+            mason.block((x[0], x[1]), (-base * 0.7, base), (0.0, rng.uniform(5, 11)))
 
 
 def castle(mason: Mason) -> None:

@@ -159,6 +159,15 @@ class Mesh:
         self.surface += [surface + len(self.surfaces) for surface in other.surface]
         self.surfaces += other.surfaces
 
+    def repeat(self, other: Mesh, places: Sequence[tuple[float, float, float]]) -> None:
+        """Add copies of another mesh, moved to each of the places."""
+        count, shift = len(places), np.array(places, np.float32).reshape(-1, 1, 1, 3)
+        self.corners += [(corners + shift).reshape(-1, 3, 3) for corners in other.corners]
+        self.normals += [np.tile(normals, (count, 1, 1)) for normals in other.normals]
+        self.uv += [np.tile(uv, (count, 1, 1)) for uv in other.uv]
+        self.surface += [np.tile(surface + len(self.surfaces), count) for surface in other.surface]
+        self.surfaces += other.surfaces
+
 
 def solidify(meshes: Iterable[Mesh]) -> Solid:
     """One solid of several meshes, its surfaces laid end to end with their coarser levels."""

@@ -50,7 +50,7 @@ def _houses(rng: Rng, mesh: Mesh, radius: float, built: float) -> None:
         width, depth, wall = rng.uniform(14, 34), 11.0, rng.uniform(7, 20)
         step = width / radius
         if rng.random() < built:
-            mason = Mason(rng, facades.draw_style(rng), Part.SURROUNDINGS, density=6.0)
+            mason = Mason(rng, facades.draw_style(rng), Part.SURROUNDINGS, density=8.0)
             _house(mason, width, depth, wall)
             away = radius * rng.uniform(1.0, 1.08)
             middle = angle + step / 2
@@ -127,9 +127,9 @@ def passers_by(rng: Rng, eye: np.ndarray, heading: float, clear: float) -> Mesh:
         car(rng, mesh, spot(8, 0.8 * clear, 0.5), rng.uniform(0, 2 * np.pi))
     for _ in range(rng.poisson(0.5)):
         pole(rng, mesh, spot(4, 0.6 * clear, 0.4))
-    if rng.random() < 0.18:
+    if rng.random() < 0.12:
         greens = [mesh.plain(np.array((66, 88, 42)) * rng.uniform(0.5, 1.3)) for _ in range(3)]
-        place = spot(6, max(0.25 * clear, 8), 0.4)
+        place = spot(8, max(0.4 * clear, 10), 0.5)
         tree(rng, mesh, place, rng.uniform(5, 9), greens, greens[0])
     return mesh
 
