@@ -40,5 +40,6 @@ fi
 
 .venv/bin/python -c '' 2>/dev/null || "$python" -m venv --clear .venv
 .venv/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+mkdir -p .venv/home  # of the files that Jupyter, IPython and matplotlib would keep in the user's (see Makefile)
 .venv/bin/python -m ipykernel install --prefix .venv --name python3 --display-name bcdh
 touch .venv/set-up
