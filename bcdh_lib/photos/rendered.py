@@ -31,6 +31,7 @@ QUERIES = 5  # a landmark, in the benchmarks of Oxford's form
 GOOD, OK = 0.6, 0.25  # share of the landmark that a photo called good, or ok, shows at least
 QUERY = 0.35  # and a photo that may become a query
 LOT = 5  # photos a place among the distractors
+SHARP = 320  # px of width that surfaces of sharpness 1 are painted for
 PREFIXES = {"rendered_oxford": "oxc1_", "rendered_paris": ""}  # of a query's image in its file
 FIRST_GROUP = 1000  # of the benchmark of Holidays' form, whose names are group * 100 + place in the group
 
@@ -108,7 +109,7 @@ def _take(study: Study, outings: Sequence[Outing]) -> dict[Path, Taken]:
 
 def _go(outing: Outing, seed: int, width: int, height: int) -> list[Taken]:
     """Build a place and take its photos."""
-    place = build_place(random_numbers(seed, outing.collection, outing.number, 0), outing.landmark)
+    place = build_place(random_numbers(seed, outing.collection, outing.number, 0), outing.landmark, min(width / SHARP, 2.0))
     taken = []
     for k, path in enumerate(outing.files):
         rng = random_numbers(seed, outing.collection, outing.number, k + 1)

@@ -42,7 +42,7 @@ SIGNS: tuple[Colour, ...] = (
 PATTERNS = ("brick", "ashlar", "rubble", "plaster", "banded")
 OPENINGS = ("flat", "round", "pointed", "segment")
 TEXTURE_SIDE = 640  # texels of a surface's longer side at most
-DENSITY = 24.0  # texels a metre at most
+DENSITY, ROOF_DENSITY = 24.0, 16.0  # texels a metre at most
 GROUND_SIDE = 720  # texels
 COARSE = 9.0  # texels a metre; below it the small parts of windows are left out
 FIELD = 1280  # texels of a side of the noise that all surfaces draw from
@@ -70,9 +70,10 @@ class Style:
     pilasters: bool
     course: float  # m, height of a course of stones
     wear: float  # 0 as new .. 1
+    sharpness: float  # of its painted surfaces; 1 suits photos of 320 px
 
 
-def draw_style(rng: Rng) -> Style:
+def draw_style(rng: Rng, sharpness: float = 1.0) -> Style:
     """The style of a building as chance has it."""
     return Style(
         wall=_near(rng, WALLS),
@@ -91,6 +92,7 @@ def draw_style(rng: Rng) -> Style:
         pilasters=bool(rng.random() < 0.3),
         course=rng.uniform(0.25, 0.7),
         wear=rng.uniform(0.25, 1.0),
+        sharpness=sharpness,
     )
 
 
@@ -173,9 +175,9 @@ class Canvas:
         return Surface(texels, self.density)
 
 
-def bare_wall(rng: Rng, style: Style, width: float, height: float, density: float | None = None) -> Canvas:
+def bare_wall(rng: Rng, style: Style, width: float, height: float) -> Canvas:
     """A wall of the style's masonry, every stone of its own shade."""
-    density = min(density or DENSITY, TEXTURE_SIDE / max(width, height))
+    density = style.sharpness * min(DENSITY, TEXTURE_SIDE / max(width, height))
     shape = (max(int(height * density), 2), max(int(width * density), 2))
     y, x = (np.mgrid[: shape[0], : shape[1]] / density).astype(np.float32)
     tone, relief = np.zeros(shape, np.float32), np.full(shape, 128, np.float32)
@@ -352,10 +354,9 @@ def facade(
     wheel: bool = False,
     dial: bool = False,
     shop: bool = False,
-    density: float | None = None,
 ) -> Surface:
     """A whole front: storeys of windows, string courses, and what its flags ask for in the middle."""
-    canvas = bare_wall(rng, style, width, height, density)
+    canvas = bare_wall(rng, style, width, height)
     storeys, bays = max(int(height / style.storey), 1), max(int(width / style.bay), 1)
     storey, bay = height / storeys, width / bays
     size = style.window[0] * bay, style.window[1] * storey
@@ -429,7 +430,7 @@ def _ornament(canvas: Canvas, style: Style, storeys: int, storey: float) -> None
 
 def roof(rng: Rng, style: Style, width: float, height: float) -> Surface:
     """Tiles or slates in rows, some newer than others, with moss."""
-    density = min(16.0, TEXTURE_SIDE / 2 / max(width, height))
+    density = style.sharpness * min(ROOF_DENSITY, TEXTURE_SIDE / 2 / max(width, height))
     shape = (max(int(height * density), 2), max(int(width * density), 2))
     y, x = np.mgrid[: shape[0], : shape[1]] / density
     pitch = max(0.35, 2.5 / density)
@@ -446,11 +447,11 @@ def roof(rng: Rng, style: Style, width: float, height: float) -> Surface:
     return canvas.finish(style.wear)
 
 
-def ground(rng: Rng, side: float) -> Surface:
+def ground(rng: Rng, side: float, sharpness: float) -> Surface:
     """The square that a landmark stands on: paving, lawn or sand with paths, joints and stains; `side` metres square."""
-    shape = (GROUND_SIDE, GROUND_SIDE)
-    density = GROUND_SIDE / side
-    y, x = (np.mgrid[:GROUND_SIDE, :GROUND_SIDE] / density).astype(np.float32)
+    texels = min(round(GROUND_SIDE * sharpness), FIELD)
+    shape, density = (texels, texels), texels / side
+    y, x = (np.mgrid[:texels, :texels] / density).astype(np.float32)
     paving = np.array([(150, 144, 134), (120, 118, 116), (178, 160, 132), (140, 112, 96)][rng.integers(4)]) + rng.normal(0, 8, 3)
     lawn = np.array((82, 104, 52)) + rng.normal(0, 9, 3)
     green = noise(rng, shape, rng.uniform(20, 50) * density) > rng.choice([0.3, 1.0, 9.0])

@@ -29,14 +29,14 @@ class Landmark:
 class Mason:
     """Builds the parts of one building in one style."""
 
-    def __init__(self, rng: Rng, style: Style, part: Part = Part.LANDMARK, density: float | None = None) -> None:
-        self.rng, self.style, self.mesh, self.density = rng, style, Mesh(part), density
+    def __init__(self, rng: Rng, style: Style, part: Part = Part.LANDMARK) -> None:
+        self.rng, self.style, self.mesh = rng, style, Mesh(part)
 
     def facade(self, width: float, height: float, **features: Any) -> int:
-        return self.mesh.paint(facades.facade(self.rng, self.style, width, height, density=self.density, **features))
+        return self.mesh.paint(facades.facade(self.rng, self.style, width, height, **features))
 
     def bare(self, width: float, height: float) -> int:
-        canvas = facades.bare_wall(self.rng, self.style, width, height, self.density)
+        canvas = facades.bare_wall(self.rng, self.style, width, height)
         facades.cornices(canvas, self.style, [height], min(0.4, 0.2 * height))
         return self.mesh.paint(canvas.finish(self.style.wear))
 
@@ -132,7 +132,7 @@ class Mason:
         """Merlons around a flat roof."""
         for along, across, upright in ((x, y, False), (y, x, True)):
             merlon, size = Mesh(self.mesh.part), (0.35, 0.6) if upright else (0.6, 0.35)
-            stone = merlon.paint(facades.bare_wall(self.rng, self.style, 1.2, 1.3, self.density).finish(self.style.wear))
+            stone = merlon.paint(facades.bare_wall(self.rng, self.style, 1.2, 1.3).finish(self.style.wear))
             merlon.box((-size[0], size[0]), (-size[1], size[1]), (0.0, 1.3), stone, stone)
             spots = [(run, fixed) for fixed in across for run in np.arange(along[0] + 0.6, along[1], 2.2)]
             self.mesh.repeat(merlon, [(fixed, run, z) if upright else (run, fixed, z) for run, fixed in spots])
@@ -446,7 +446,7 @@ def modern(mason: Mason) -> None:
     half, depth, z = rng.uniform(8, 15), rng.uniform(8, 14), 0.0
     for k in range(int(rng.integers(2, 5))):
         high, shift = rng.uniform(5, 13), rng.uniform(-0.35, 0.35) * half
-        mason.style = facades.draw_style(rng)
+        mason.style = facades.draw_style(rng, mason.style.sharpness)
         mason.block((shift - half, shift + half), (-rng.uniform(0, 2), depth), (z, z + high), entrance=k == 0, shop=k == 0)
         z, half, depth = z + high + 0.1, half * rng.uniform(0.55, 1.0), depth * rng.uniform(0.7, 1.0)
     if rng.random() < 0.5:
@@ -459,10 +459,10 @@ KINDS: dict[str, Callable[[Mason], None]] = {
 }  # fmt: skip
 
 
-def build_landmark(rng: Rng) -> Landmark:
+def build_landmark(rng: Rng, sharpness: float = 1.0) -> Landmark:
     """A landmark as chance has it; another state of `rng` gives another one."""
     kind = str(rng.choice(list(KINDS)))
-    mason = Mason(rng, facades.draw_style(rng))
+    mason = Mason(rng, facades.draw_style(rng, sharpness))
     KINDS[kind](mason)
     corners = np.concatenate(mason.mesh.corners).reshape(-1, 3)
     low, high = corners.min(axis=0), corners.max(axis=0)

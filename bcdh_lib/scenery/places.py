@@ -11,6 +11,7 @@ from bcdh_lib.scenery.facades import Rng
 from bcdh_lib.scenery.landmarks import Mason, build_landmark
 from bcdh_lib.scenery.mesh import Mesh, Part, Solid, solidify
 
+HOUSES = 0.36  # sharpness of the houses around a landmark, next to its own
 EDGE = 2.3  # radius of the square, in sizes of its landmark
 
 
@@ -25,16 +26,17 @@ class Place:
     radius: float  # m, of the open square
 
 
-def build_place(rng: Rng, landmark: bool) -> Place:
-    """The square around a new landmark or, without one, an ordinary one."""
-    built = build_landmark(rng) if landmark else None
+def build_place(rng: Rng, landmark: bool, sharpness: float = 1.0) -> Place:
+    """The square around a new landmark or, without one, an ordinary one; its surfaces are painted for photos of 320 px
+    and, where the sharpness is not 1, for photos so much larger."""
+    built = build_landmark(rng, sharpness) if landmark else None
     height, width = (built.height, built.width) if built else (rng.uniform(8, 20), rng.uniform(10, 20))
     size = max(height, width)
     radius = max(EDGE * size, 45.0)
     floor, side, far = Mesh(Part.SURROUNDINGS), 1.3 * radius, 4000.0
-    _floor(floor, side, 0.0, floor.paint(facades.ground(rng, 2 * side)))
+    _floor(floor, side, 0.0, floor.paint(facades.ground(rng, 2 * side, sharpness)))
     _floor(floor, far, -0.5, floor.plain((118, 116, 104)))
-    _houses(rng, floor, radius, rng.choice([0.35, 0.7, 1.0]))
+    _houses(rng, floor, radius, rng.choice([0.35, 0.7, 1.0]), HOUSES * sharpness)
     solid = solidify([*([built.mesh] if built else []), floor, _trees(rng, size, radius)])
     return Place(solid, landmark, height, size, radius)
 
@@ -43,14 +45,14 @@ def _floor(mesh: Mesh, half: float, height: float, surface: int) -> None:
     mesh.quad([(-half, -half, height), (half, -half, height), (half, half, height), (-half, half, height)], surface)
 
 
-def _houses(rng: Rng, mesh: Mesh, radius: float, built: float) -> None:
+def _houses(rng: Rng, mesh: Mesh, radius: float, built: float, sharpness: float) -> None:
     """A ring of ordinary houses around the square, with gaps."""
     angle = rng.uniform(0, 0.3)
     while angle < 2 * np.pi:
         width, depth, wall = rng.uniform(14, 34), 11.0, rng.uniform(7, 20)
         step = width / radius
         if rng.random() < built:
-            mason = Mason(rng, facades.draw_style(rng), Part.SURROUNDINGS, density=8.0)
+            mason = Mason(rng, facades.draw_style(rng, sharpness), Part.SURROUNDINGS)
             _house(mason, width, depth, wall)
             away = radius * rng.uniform(1.0, 1.08)
             middle = angle + step / 2

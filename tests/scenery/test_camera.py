@@ -76,7 +76,7 @@ def test_a_query_shows_as_much_as_it_must_and_the_same_numbers_give_the_same_pho
 
 
 def test_a_place_without_landmark_has_nothing_to_show():
-    photo = photograph(np.random.default_rng(2), build_place(np.random.default_rng(1), landmark=False), 64, 64)
+    photo = photograph(np.random.default_rng(2), build_place(np.random.default_rng(1), landmark=False, sharpness=0.2), 64, 64)
     assert photo.share == 0
     assert photo.box is None
 

@@ -11,7 +11,7 @@ from bcdh_lib.scenery.mesh import solidify
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_landmark_stands(kind):
     rng = np.random.default_rng(11)
-    mason = Mason(rng, facades.draw_style(rng), density=2.0)
+    mason = Mason(rng, facades.draw_style(rng, sharpness=0.1))
     KINDS[kind](mason)
     solid = solidify([mason.mesh])
     heights = solid.corners[..., 2]
