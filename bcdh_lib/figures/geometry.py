@@ -159,23 +159,27 @@ def _extent(cloud: Any) -> float:
 
 
 def viewpoint(model: Model, aspect: float = ASPECT) -> View:
-    """Where to look at the model from: behind its cameras, a little aside and above, as near as lets all of it into the picture.
+    """Where to look at the model from: behind its cameras, a little aside and above, as near as lets it into the picture: all of
+    its points, and the nearer three quarters of its cameras, since a few distant ones would leave the model tiny.
 
     A point (x right, y up, z towards the eye) is inside where |x - cx| <= k (D - z), D the eye's distance and k the slope of the
     picture's edge. Of both signs the tightest bound gives D and the middle cx at once; likewise for y.
     """
-    points, cameras = np.asarray(model.cloud.points), np.asarray(model.cameras.points)
+    points = np.asarray(model.cloud.points)
+    cameras = np.asarray(model.cameras.points).reshape(-1, CORNERS, 3)
     target = np.median(points, axis=0)
-    towards = cameras[::CORNERS] - target
-    towards = np.median(towards / np.linalg.norm(towards, axis=1, keepdims=True).clip(1e-12), axis=0)
+    towards = cameras[:, 0] - target
+    far = np.linalg.norm(towards, axis=1, keepdims=True).clip(1e-12)
+    near = cameras[far[:, 0] <= np.quantile(far, 0.75)].reshape(-1, 3)
+    towards = np.median(towards / far, axis=0)
     azimuth, rise = np.arctan2(towards[1], towards[0]) + np.radians(ASIDE), np.radians(ABOVE)
     back = np.array([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)])
     axes = View(target + back, target, 1.0)
-    everything = np.concatenate([points, cameras]) - target
-    across, depth = everything @ np.stack([axes.right, axes.up], axis=1), (everything @ back)[:, None]
+    seen = np.concatenate([points, near]) - target
+    across, depth = seen @ np.stack([axes.right, axes.up], axis=1), (seen @ back)[:, None]
     slope = np.tan(np.radians(FIELD_OF_VIEW / 2)) * np.array([aspect, 1])
     high, low = (across + slope * depth).max(0), (slope * depth - across).max(0)
     distance = 1.04 * float(((high + low) / (2 * slope)).max())
     target = target + (high - low) / 2 @ np.stack([axes.right, axes.up])
-    reach = float(np.abs(np.concatenate([points, cameras]) - target).max())
+    reach = float(np.abs(np.concatenate([points, cameras.reshape(-1, 3)]) - target).max())
     return View(target + distance * back, target, reach)

@@ -13,11 +13,14 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
+from bcdh_lib.figures.display import show_3d
 from bcdh_lib.figures.geometry import CAMERA, FIELD_OF_VIEW, Floats, Model, View, read_model, viewpoint
 from bcdh_lib.figures.labels import blank, counted
 from bcdh_lib.figures.sheets import ImageOf, evenly, photo_sheet
 from bcdh_lib.figures.style import BLUE, PURPLE, Drawn, new_figure, styled
-from bcdh_lib.open3d_import import import_open3d
+from bcdh_lib.open3d_import import Open3dError, import_open3d
+from bcdh_lib.study import Study
+from bcdh_lib.tables import read_table
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -34,6 +37,18 @@ def view_of(folder: Path, max_points: int = 30_000) -> tuple[go.Figure, bytes, s
     """
     model = read_model(folder, max_points)
     return turnable(model), still(model), f"{model}."
+
+
+def show_largest(study: Study, count: int = 4) -> None:
+    """Show the models with the most photos, each as a view that turns; where open3d cannot be loaded, say so in a line."""
+    largest = read_table(study.reconstruction, "registrations")["model_id"].value_counts(sort=False).sort_index()
+    for model_id, photos in largest.sort_values(ascending=False, kind="stable").head(count).items():
+        try:
+            view, picture, alt = view_of(study.reconstruction / "models" / str(model_id))
+        except Open3dError as error:
+            print(error)
+            return
+        show_3d(view, picture, alt, caption=f"**Model {model_id}**, built from {photos:,} photos. Drag to turn it.")
 
 
 def turnable(model: Model) -> go.Figure:

@@ -12,9 +12,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bcdh_lib.benchmarks import Benchmark, Query
+from bcdh_lib.figures.display import show
 from bcdh_lib.figures.labels import benchmark_label, blank, counted, system_label
-from bcdh_lib.figures.sheets import Sheet
+from bcdh_lib.figures.sheets import Sheet, shortened
 from bcdh_lib.figures.style import DISSIMILAR, GREY, INK, METHODS, PAGE, SIMILAR, Drawn, face, new_figure, styled
+from bcdh_lib.retrieval import System, distances_of, load_codes, read_benchmarks
+from bcdh_lib.study import Study
+from bcdh_lib.tables import read_table
 
 OURS = "binary_constrained"
 BETTER, WORSE = SIMILAR, DISSIMILAR
@@ -167,7 +171,7 @@ def ranking_gallery(benchmark: Benchmark, distances: NDArray, queries: Sequence[
     for number, name in enumerate(queries):
         query, top = benchmark.queries[rows[name]], head + number * (high + line)
         sheet.photo(benchmark.photos[query.photo], (gap, top, wide, high), "query", query.box)
-        sheet.text(gap + wide / 2, top + high + 0.03, f"{_short(name)}\n{counted(len(query.positives), 'positive')}", 7.5)
+        sheet.text(gap + wide / 2, top + high + 0.03, f"{shortened(name)}\n{counted(len(query.positives), 'positive')}", 7.5)
         order = np.argsort(distances[rows[name]], kind="stable")[:k]
         for place, photo in enumerate(order):
             stem = list(benchmark.photos)[photo]
@@ -179,12 +183,28 @@ def ranking_gallery(benchmark: Benchmark, distances: NDArray, queries: Sequence[
     return sheet.figure, f"{alt}nearest photos; {hits} of the {len(queries) * k} photos are hits."
 
 
+def show_rankings(study: Study, method: str = OURS, bits: int | None = 64, worst: int = 4) -> None:
+    """Show what a system ranks first for the queries that it answers worst, on every benchmark of retrieval.benchmarks."""
+    system, queries = System(method, bits), read_table(study.reports, "queries")
+    for benchmark in read_benchmarks(study):
+        names = worst_queries(queries, benchmark.name, system, worst)
+        distances = distances_of(*load_codes(study, benchmark, system), system)
+        caption = (
+            f"**{benchmark_label(benchmark.name)}**: the {len(names)} queries that {system_label(method, bits)} answers worst."
+        )
+        unit = "bits" if bits else ""
+        show(*ranking_gallery(benchmark, distances, names, unit=unit), caption=caption, photographic=True)
+
+
+def worst_queries(queries: pd.DataFrame, benchmark: str, system: System, count: int) -> list[str]:
+    """The queries of a benchmark, by name, that a system answers worst, worst first; those without positives are no question."""
+    bits = queries["bits"].isna() if system.bits is None else queries["bits"] == system.bits
+    rows = queries[(queries["benchmark"] == benchmark) & (queries["method"] == system.method) & bits & (queries["positives"] > 0)]
+    return rows.sort_values(["ap", "query"])["query"].head(count).tolist()
+
+
 def _mark(query: Query, photo: str) -> str:
     return "junk" if photo in query.junk else "hit" if photo in query.positives else "miss"
-
-
-def _short(name: str, longest: int = 16) -> str:
-    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def _distance(value: Any, unit: str) -> str:

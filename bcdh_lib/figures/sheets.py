@@ -92,6 +92,11 @@ def _size(path: Path) -> tuple[int, int]:
         return photo.size
 
 
+def shortened(words: str, longest: int = 14) -> str:
+    """Words that fit below a thumbnail: of longer ones the start and the end, which tells names apart."""
+    return words if len(words) <= longest else f"{words[: longest // 2 - 2]}…{words[longest // 2 - 1 - longest :]}"
+
+
 def evenly(count: int, wanted: int) -> np.ndarray:
     """Up to `wanted` of the places 0 .. count - 1, spread evenly, first and last among them."""
     return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)) if count else np.empty(0, dtype=int)

@@ -11,6 +11,7 @@ import pytest
 
 from bcdh_lib.benchmarks import Benchmark, Query
 from bcdh_lib.figures import retrieval
+from bcdh_lib.retrieval import System
 
 from .conftest import Printed
 
@@ -125,3 +126,10 @@ def test_differences_are_ours_less_theirs_query_by_query(printed: Printed) -> No
 def test_no_difference_where_the_other_method_was_not_scored(printed: Printed) -> None:
     drawn = printed(retrieval.query_differences, queries(binary_constrained=[0.5]), "dsh")
     assert "No query in common" in drawn[1]
+
+
+def test_worst_queries_have_positives_and_come_worst_first() -> None:
+    table = queries(binary_constrained=[0.5, 0.2, 0.9], dsh=[0.1, 0.1, 0.1], float=[0.3, 0.4, 0.2])
+    assert retrieval.worst_queries(table, "rendered_oxford", System("binary_constrained", 64), 2) == ["q1", "q0"]
+    assert retrieval.worst_queries(table, "rendered_oxford", System("float", None), 9) == ["q2", "q0", "q1"]
+    assert retrieval.worst_queries(table, "rendered_paris", System("float", None), 9) == []
