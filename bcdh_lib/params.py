@@ -61,6 +61,8 @@ class Reconstruction(Section):
     words: Annotated[int, Field(ge=2)]
     neighbours: Positive
     min_inliers: Positive
+    min_start_inliers: Positive
+    min_pose_inliers: Positive
     min_model_size: Annotated[int, Field(ge=2)]
     min_link_inliers: Positive
     max_bridge: Share

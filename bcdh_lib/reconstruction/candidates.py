@@ -14,7 +14,7 @@ from tqdm import tqdm
 from bcdh_lib.reconstruction.features import read_descriptors
 from bcdh_lib.study import Study
 
-SAMPLE = 32  # descriptors a visual word that the vocabulary is learned from
+CELL = 32  # words, at least, of a cell that a search of the vocabulary opens or leaves closed
 BLOCK = 256  # photos whose similarities to all others are in memory at once
 
 
@@ -34,8 +34,9 @@ def propose_candidates(
         return np.array(list(combinations(photos, 2)), dtype=np.int64).reshape(-1, 2)
     proposed = []
     if settings.candidates in ("words", "both"):
-        words = learn_vocabulary(database, photo_ids, settings.words, study.params.run.seed, study.params.run.threads)
-        proposed.append(nearest(bags_of_words(database, photo_ids, words), settings.neighbours))
+        faiss.omp_set_num_threads(study.params.run.threads)
+        vocabulary = draw_vocabulary(database, photo_ids, settings.words, study.params.run.seed)
+        proposed.append(nearest(bags_of_words(database, photo_ids, vocabulary), settings.neighbours))
     if settings.candidates in ("descriptors", "both"):
         if descriptors is None:
             raise ValueError(f"reconstruction.candidates is {settings.candidates}, but no global descriptors are given")
@@ -44,39 +45,43 @@ def propose_candidates(
     return photos[np.unique(np.concatenate(proposed), axis=0)]
 
 
-def learn_vocabulary(database: Path, photo_ids: Sequence[int], words: int, seed: int, threads: int) -> np.ndarray:
-    """Visual words: k-means centres of SIFT descriptors drawn evenly from the photos. Returns float32 [<= words, 128].
+def draw_vocabulary(database: Path, photo_ids: Sequence[int], words: int, seed: int) -> faiss.IndexIVFFlat:
+    """Visual words: SIFT descriptors drawn evenly from the photos, at most a quarter of those there are.
 
-    A pile with too few descriptors for so many words gets fewer of them.
+    Fine words beat coarse ones by far where many photos show the same kinds of things (facades), and a word drawn is as good
+    as a cluster's centre once there are about as many words as details. Returns the words, in an index that k-means
+    divides into cells for a quick search.
     """
-    faiss.omp_set_num_threads(threads)
     random = np.random.default_rng(seed)
-    share = -(-words * SAMPLE // max(len(photo_ids), 1))
-    drawn = [random.permutation(each)[:share] for each in read_descriptors(database, photo_ids)]
-    sample = np.concatenate(drawn or [np.zeros((0, 128), np.float32)])
-    words = min(words, len(sample) // 4)
-    if words < 2:
-        return sample[:1]
-    clustering = faiss.Kmeans(128, words, niter=8, seed=seed, min_points_per_centroid=1, max_points_per_centroid=SAMPLE)
-    clustering.train(sample)
-    return np.asarray(clustering.centroids)
+    descriptors = read_descriptors(database, photo_ids)
+    words = min(words, sum(map(len, descriptors)) // 4)
+    share = words / max(sum(map(len, descriptors)), 1)
+    drawn = [random.permutation(each)[: round(share * len(each))] for each in descriptors]
+    vocabulary = np.concatenate([np.zeros((0, 128), np.float32), *drawn])
+    cells = max(1, min(len(vocabulary) // CELL, int(4 * len(vocabulary) ** 0.5)))
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(128), 128, cells)
+    index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid = seed, 8, CELL
+    if len(vocabulary):
+        index.train(vocabulary)
+        index.add(vocabulary)
+    index.nprobe = 4
+    return index
 
 
-def bags_of_words(database: Path, photo_ids: Sequence[int], words: np.ndarray) -> sparse.csr_array:
-    """Bags of visual words, tf-idf weighted, of unit length. words: float32 [W, 128]. Returns float [photos, W].
+def bags_of_words(database: Path, photo_ids: Sequence[int], vocabulary: faiss.IndexIVFFlat) -> sparse.csr_array:
+    """Bags of visual words, tf-idf weighted, of unit length. Returns float [photos, words].
 
+    Each descriptor counts for its three nearest words: two photos of one detail seldom have the very nearest in common.
     tf enters by its square root, so that a repeated texture does not outweigh all else ("burstiness").
     """
-    index = faiss.IndexFlatL2(words.shape[1])
-    index.add(words)
-    rows, columns = [], []
+    rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for row, photo in enumerate(tqdm(photo_ids, desc="visual words", unit="photo")):
-        nearest_word = index.search(read_descriptors(database, [photo])[0], 1)[1][:, 0]
-        rows.append(np.full(len(nearest_word), row))
-        columns.append(nearest_word)
+        words = vocabulary.search(read_descriptors(database, [photo])[0], 3)[1]
+        columns.append(words[words >= 0])
+        rows.append(np.full(len(columns[-1]), row))
     place = (np.concatenate(rows), np.concatenate(columns))
-    counts = sparse.coo_array((np.ones(len(place[0])), place), shape=(len(photo_ids), len(words))).tocsr()
-    seen_by = np.bincount(counts.indices, minlength=len(words))
+    counts = sparse.coo_array((np.ones(len(place[0])), place), shape=(len(photo_ids), vocabulary.ntotal)).tocsr()
+    seen_by = np.bincount(counts.indices, minlength=vocabulary.ntotal)
     weights = counts.sqrt() @ sparse.diags_array(np.log(len(photo_ids) / np.maximum(seen_by, 1)))
     length = np.sqrt(weights.multiply(weights).sum(axis=1))
     return sparse.csr_array(sparse.diags_array(1 / np.maximum(length, 1e-12)) @ weights)

@@ -29,7 +29,7 @@ def split_at_bridges(sees: sparse.csr_array, max_bridge: float, min_size: int) -
             parts.append(rows)
         else:
             pending += [np.sort(rows[side]) for side in sides]
-    return sorted(parts, key=lambda part: part[0])
+    return sorted((part for part in parts if len(part)), key=lambda part: part[0])
 
 
 def _joins(sees: sparse.csr_array) -> np.ndarray:

@@ -65,6 +65,8 @@ def map_component(study: Study, database: Path, photos: np.ndarray, pairs: np.nd
     options = pycolmap.IncrementalPipelineOptions()
     options.min_num_matches = settings.min_inliers
     options.min_model_size = settings.min_model_size
+    options.mapper.init_min_num_inliers = settings.min_start_inliers
+    options.mapper.abs_pose_min_num_inliers = settings.min_pose_inliers
     options.num_threads = options.mapper.num_threads = 1
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = study.params.run.seed
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="unfinished-") as part:

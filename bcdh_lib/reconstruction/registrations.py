@@ -48,7 +48,7 @@ def divide(study: Study, models: Sequence[Path]) -> list[Part]:
         taken.update(photos.tolist())
         for rows in split_at_bridges(sees[own], settings.max_bridge, settings.min_model_size):
             parts.append(Part(model, photos[own][rows]))
-    return sorted((part for part in parts if len(part.photos)), key=lambda part: (-len(part.photos), part.photos[0]))
+    return sorted(parts, key=lambda part: (-len(part.photos), part.photos[0]))
 
 
 def write_models(parts: Sequence[Part], folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -91,13 +91,14 @@ def explain_unregistered(
 
 
 def _points_seen(model: Path) -> tuple[np.ndarray, sparse.csr_array]:
-    """The photos of a model, int64 [n], and which points they see, 0/1 [n, points]."""
+    """The photos of a model that see points of it, int64 [n], and which ones, 0/1 [n, points]."""
     opened = pycolmap.Reconstruction(model)
-    images = sorted(opened.reg_image_ids())
-    points = [_points_of(opened.image(image)) for image in images]
-    column = np.unique(np.concatenate([*points, np.zeros(0, np.int64)]), return_inverse=True)[1]
-    row = np.repeat(np.arange(len(images)), [len(each) for each in points])
-    return photo_id(np.array(images, dtype=np.int64)), sparse.csr_array((np.ones(len(row)), (row, column)))
+    points = {image: _points_of(opened.image(image)) for image in sorted(opened.reg_image_ids())}
+    points = {image: seen for image, seen in points.items() if len(seen)}
+    known, column = np.unique(np.concatenate([np.zeros(0, np.int64), *points.values()]), return_inverse=True)
+    row = np.repeat(np.arange(len(points)), [len(seen) for seen in points.values()])
+    sees = sparse.csr_array((np.ones(len(row)), (row, column)), shape=(len(points), len(known)))
+    return photo_id(np.array(list(points), dtype=np.int64)), sees
 
 
 def _points_of(image: pycolmap.Image) -> np.ndarray:
@@ -106,8 +107,6 @@ def _points_of(image: pycolmap.Image) -> np.ndarray:
 
 def _scale(model: pycolmap.Reconstruction, image: pycolmap.Image, points: np.ndarray) -> float:
     """Pixels a unit of the model's length takes up in a photo, at the median depth of the points that it sees."""
-    if not len(points):
-        return float("nan")
     camera_from_world = image.cam_from_world().matrix()
     depth = np.array([model.points3D[point].xyz for point in points]) @ camera_from_world[2, :3] + camera_from_world[2, 3]
     return float(model.camera(image.camera_id).mean_focal_length() / np.median(depth))
