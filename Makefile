@@ -10,6 +10,8 @@ export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/home/jupyter
 export JUPYTER_DATA_DIR := $(CURDIR)/.venv/home/jupyter-data
 export JUPYTER_RUNTIME_DIR := $(CURDIR)/.venv/home/jupyter-runtime
 export IPYTHONDIR := $(CURDIR)/.venv/home/ipython
+# The stages of dvc.yaml call python: .venv's.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MPLCONFIGDIR := $(CURDIR)/.venv/home/matplotlib
 
 .PHONY: help repro test lab clean constraints

@@ -107,6 +107,7 @@ class HashNetwork(nn.Module):
         # A bias before the normalisation would have no gradient but rounding noise, which Adam would blow up.
         self.hash_layer = nn.Linear(backbone.channels, bits, bias=not settings.normalise) if bits else None
         self.norm = nn.BatchNorm1d(bits, affine=False) if bits and settings.normalise else None
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third off the time of a training step on a CPU
         self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
 

@@ -23,7 +23,7 @@ from bcdh_lib.tables import read_table, write_bytes, write_table
 from bcdh_lib.training_set import device, encode_kept, keep, prepare
 from bcdh_lib.views import Views
 
-FLOAT, PRETRAINED = "float", "pretrained"
+OURS, FLOAT, PRETRAINED = "binary_constrained", "float", "pretrained"
 RECALLS = np.linspace(0.05, 1, 20)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,15 @@ def write_table(folder: Path, name: str, rows: pd.DataFrame) -> None:
     buffer = io.BytesIO()
     pq.write_table(content, buffer)
     write_bytes(path, buffer.getvalue())
+
+
+def read_figures(path: Path) -> pd.DataFrame:
+    """The figures of a JSON file as a table with one column; nested names are joined by a colon. Raises TableError."""
+    try:
+        figures = pd.json_normalize(json.loads(path.read_text(encoding="utf-8")), sep=": ")
+    except (OSError, ValueError) as error:
+        raise TableError(f"{path}: cannot be read ({error}); make it with: dvc repro") from None
+    return figures.T.set_axis(["figure"], axis=1)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

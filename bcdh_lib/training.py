@@ -190,6 +190,7 @@ def train_all(study: Study) -> pd.DataFrame:
             for ending in (".safetensors", ".json"):
                 write_bytes(study.checkpoint(run.name).with_suffix(ending), (work / run.name / f"best{ending}").read_bytes())
         write_table(study.checkpoints, "history", history)
+        write_bytes(study.reports / "history.csv", history.to_csv(index=False, float_format="%.6f").encode())
     return history
 
 

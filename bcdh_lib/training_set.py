@@ -17,7 +17,7 @@ from torch import Tensor
 
 from bcdh_lib.codes import hamming, pack
 from bcdh_lib.metrics import average_precision, ties_of_distances
-from bcdh_lib.network import HashNetwork
+from bcdh_lib.network import HashNetwork, load_checkpoint
 from bcdh_lib.params import Params
 from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table
@@ -111,6 +111,29 @@ def settle(network: HashNetwork, training_set: TrainingSet) -> Tensor:
 
 def _statistics(norm: torch.nn.BatchNorm1d, outputs: Tensor) -> dict[str, Tensor]:
     return norm.state_dict() | {"running_mean": outputs.mean(0), "running_var": outputs.var(0)}
+
+
+def outputs_before_and_after(study: Study, run: str) -> dict[str, np.ndarray]:
+    """Outputs [n, L] of the study's members by a run's network as it started and at its best, for looking at."""
+    trained, _ = load_checkpoint(study.checkpoint(run))
+    torch.manual_seed(study.params.run.seed)
+    start = HashNetwork(trained.settings, trained.bits)
+    members = read_table(study.pairs, "members")
+    views = Views([study.image(photo) for photo in members["photo_id"]], trained.settings.side)
+    kept = keep(start.eval(), views, study.params.run.threads, "photos before and after")
+    training_set = TrainingSet(kept, members["group_id"].to_numpy(), (members["split"] == "train").to_numpy(), np.empty((0, 2)))
+    return {"before training": settle(start, training_set).numpy(), "after training": encode_kept(trained, kept).numpy()}
+
+
+def pairs_by_row(study: Study, split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Similar pairs and as many random dissimilar pairs of a split, as rows of the table `members`, [p, 2] each."""
+    members, pairs = read_table(study.pairs, "members"), read_table(study.pairs, "pairs")
+    row = pd.Series(range(len(members)), index=members["photo_id"])
+    similar = np.stack([row.loc[pairs["query_id"]], row.loc[pairs["positive_id"]]], 1)
+    chosen, group = np.flatnonzero(members["split"] == split), members["group_id"].to_numpy()
+    similar = similar[np.isin(similar[:, 0], chosen)]
+    drawn = np.random.default_rng(seed).choice(chosen, (4 * len(similar), 2))
+    return similar, drawn[group[drawn[:, 0]] != group[drawn[:, 1]]][: len(similar)]
 
 
 def distances_from(outputs: Tensor, rows: np.ndarray, bits: int | None) -> np.ndarray:

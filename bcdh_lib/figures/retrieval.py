@@ -16,11 +16,10 @@ from bcdh_lib.figures.display import show
 from bcdh_lib.figures.labels import benchmark_label, blank, counted, system_label
 from bcdh_lib.figures.sheets import Sheet, shortened
 from bcdh_lib.figures.style import DISSIMILAR, GREY, INK, METHODS, PAGE, SIMILAR, Drawn, face, new_figure, styled
-from bcdh_lib.retrieval import System, distances_of, load_codes, read_benchmarks
+from bcdh_lib.retrieval import OURS, System, distances_of, load_codes, read_benchmarks
 from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table
 
-OURS = "binary_constrained"
 BETTER, WORSE = SIMILAR, DISSIMILAR
 """The colours of a duel: which of two systems has the higher average precision."""
 

@@ -74,16 +74,23 @@ def random_numbers(seed: int, collection: int, number: int, photo: int) -> Rng:
 
 
 def render(study: Study) -> None:
-    """Make the pool, the truth about it, and the three benchmarks, in place of whatever an earlier run left of them.
+    """Make what the settings ask for, in place of what an earlier run left: the pool with its truth, and the benchmarks.
 
+    The pool is asked for by photos.source, a benchmark by retrieval.benchmarks; without either nothing is loaded or made.
     Raises Open3dError where the ray caster's system libraries lack.
     """
-    import_open3d()  # fails here, in one line, rather than in every worker
-    pool, benchmarks = plan_pool(study), {folder: plan(study, folder) for folder, plan in _plans(study).items()}
-    for folder in (study.rendered_pool, study.truth.parent, *benchmarks):
+    pool = plan_pool(study) if study.params.photos.source == "rendered" else []
+    plans, asked = _plans(study), study.params.retrieval.benchmarks
+    benchmarks = {folder: plan(study, folder) for folder, plan in plans.items() if folder.name in asked}
+    for folder in (study.rendered_pool, study.truth.parent, *plans):
         shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    if not (pool or benchmarks):
+        return
+    import_open3d()  # fails here, in one line, rather than in every worker
     taken = _take(study, pool + [outing for outings in benchmarks.values() for outing in outings])
-    _write_truth(study, pool)
+    if pool:
+        _write_truth(study, pool)
     for folder, outings in benchmarks.items():
         if folder.name in PREFIXES:
             own = [outing for outing in outings if outing.collection in (Collection.OXFORD, Collection.PARIS)]
@@ -94,7 +101,7 @@ def _take(study: Study, outings: Sequence[Outing]) -> dict[Path, Taken]:
     """Go on all outings, the long ones first, in run.threads processes."""
     settings, seed = study.params.rendered, study.params.run.seed
     for folder in {path.parent for outing in outings for path in outing.files}:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
     work = (
         joblib.delayed(_go)(outing, seed, settings.width, settings.height)
         for outing in sorted(outings, key=lambda outing: -len(outing.files))

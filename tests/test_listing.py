@@ -1,0 +1,37 @@
+"""The listing of a stranger's folder: it changes with the folder and with nothing else."""
+
+import os
+
+import pytest
+
+from bcdh_lib.photos.folder import PhotosError
+from bcdh_lib.photos.listing import list_pile
+from bcdh_lib.study import Study
+
+
+def study_of(params, root, folder):
+    photos = params.photos.model_copy(update={"source": "folder", "folder": str(folder)})
+    return Study(root, params.model_copy(update={"photos": photos}))
+
+
+def test_new_changed_and_deleted_files_show(params, tmp_path):
+    folder = tmp_path / "photos"
+    (folder / "a b").mkdir(parents=True)
+    (folder / "a b/1.jpg").write_bytes(b"x")
+    study = study_of(params, tmp_path, folder)
+    first = list_pile(study)
+    assert first.count(b"\n") == 1
+    assert list_pile(study) == first
+    os.utime(folder / "a b/1.jpg", ns=(0, 5))
+    touched = list_pile(study)
+    assert touched == b"b'a b/1.jpg' 1 5\n"
+    (folder / "2.jpg").write_bytes(b"")
+    assert list_pile(study).startswith(b"b'2.jpg' 0 ")
+    (folder / "2.jpg").unlink()
+    assert list_pile(study) == touched
+
+
+def test_the_rendered_pile_and_a_missing_folder(params, tmp_path):
+    assert list_pile(Study(tmp_path, params)) == b""
+    with pytest.raises(PhotosError, match="is not there"):
+        list_pile(study_of(params, tmp_path, tmp_path / "none"))
