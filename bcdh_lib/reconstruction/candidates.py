@@ -29,9 +29,8 @@ def propose_candidates(
     Raises ValueError where global descriptors are asked for and none are given.
     """
     settings = study.params.reconstruction
-    photos = np.asarray(photo_ids, dtype=np.int64)
     if settings.candidates == "exhaustive":
-        return np.array(list(combinations(photos, 2)), dtype=np.int64).reshape(-1, 2)
+        return all_pairs(photo_ids)
     proposed = []
     if settings.candidates in ("words", "both"):
         faiss.omp_set_num_threads(study.params.run.threads)
@@ -42,7 +41,12 @@ def propose_candidates(
             raise ValueError(f"reconstruction.candidates is {settings.candidates}, but no global descriptors are given")
         unit = descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-12)
         proposed.append(nearest(sparse.csr_array(unit), settings.neighbours))
-    return photos[np.unique(np.concatenate(proposed), axis=0)]
+    return np.asarray(photo_ids, dtype=np.int64)[np.unique(np.concatenate(proposed), axis=0)]
+
+
+def all_pairs(photo_ids: Sequence[int]) -> np.ndarray:
+    """Every pair of the photos, int64 [n (n - 1) / 2, 2], the smaller id first, sorted."""
+    return np.array(list(combinations(sorted(photo_ids), 2)), dtype=np.int64).reshape(-1, 2)
 
 
 def draw_vocabulary(database: Path, photo_ids: Sequence[int], words: int, seed: int) -> faiss.IndexIVFFlat:
@@ -60,7 +64,8 @@ def draw_vocabulary(database: Path, photo_ids: Sequence[int], words: int, seed: 
     vocabulary = np.concatenate([np.zeros((0, 128), np.float32), *drawn])
     cells = max(1, min(len(vocabulary) // CELL, int(4 * len(vocabulary) ** 0.5)))
     index = faiss.IndexIVFFlat(faiss.IndexFlatL2(128), 128, cells)
-    index.cp.seed, index.cp.niter, index.cp.max_points_per_centroid = seed, 8, CELL
+    index.cp.seed, index.cp.niter = seed, 8
+    index.cp.min_points_per_centroid, index.cp.max_points_per_centroid = 1, CELL
     if len(vocabulary):
         index.train(vocabulary)
         index.add(vocabulary)
@@ -73,7 +78,10 @@ def bags_of_words(database: Path, photo_ids: Sequence[int], vocabulary: faiss.In
 
     Each descriptor counts for its three nearest words: two photos of one detail seldom have the very nearest in common.
     tf enters by its square root, so that a repeated texture does not outweigh all else ("burstiness").
+    idf is log(1 + photos / photos with the word): above 0 even where, in a pile of few photos, all have the word.
     """
+    if not vocabulary.ntotal:
+        return sparse.csr_array((len(photo_ids), 0))
     rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for row, photo in enumerate(tqdm(photo_ids, desc="visual words", unit="photo")):
         words = vocabulary.search(read_descriptors(database, [photo])[0], 3)[1]
@@ -82,7 +90,7 @@ def bags_of_words(database: Path, photo_ids: Sequence[int], vocabulary: faiss.In
     place = (np.concatenate(rows), np.concatenate(columns))
     counts = sparse.coo_array((np.ones(len(place[0])), place), shape=(len(photo_ids), vocabulary.ntotal)).tocsr()
     seen_by = np.bincount(counts.indices, minlength=vocabulary.ntotal)
-    weights = counts.sqrt() @ sparse.diags_array(np.log(len(photo_ids) / np.maximum(seen_by, 1)))
+    weights = counts.sqrt() @ sparse.diags_array(np.log(1 + len(photo_ids) / np.maximum(seen_by, 1)))
     length = np.sqrt(weights.multiply(weights).sum(axis=1))
     return sparse.csr_array(sparse.diags_array(1 / np.maximum(length, 1e-12)) @ weights)
 

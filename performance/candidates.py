@@ -1,0 +1,66 @@
+"""What the candidate pairs leave out: the models they give beside those of exhaustive matching, on the study's own photos.
+
+    python performance/candidates.py [FOLDER OF THE STUDY]
+
+Writes reports/candidates.json. Exhaustive matching takes hours where the study takes minutes; a killed run goes on where it
+stopped. A pair's verified matches do not depend on the other pairs, so all pairs are matched once, and the proposed ones
+are looked up among them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bcdh_lib.reconstruction import build_models, divide, extract_features, propose_candidates, verify_matches
+from bcdh_lib.reconstruction.candidates import all_pairs
+from bcdh_lib.reconstruction.colmap import pair_ids
+from bcdh_lib.study import LIBRARY, Study, find_root, open_study
+from bcdh_lib.tables import read_table, write_bytes
+
+
+def compare(study: Study, descriptors: np.ndarray | None = None) -> dict[str, Any]:
+    """Pairs tried, photos registered and models, by the study's candidates and by all pairs."""
+    settings = (study.params.photos, study.params.reconstruction)
+    inputs = [study.photos / "photos.parquet", LIBRARY / "reconstruction", LIBRARY / "photos"]
+    work = study.unfinished("candidates", settings, inputs)
+    database = work / "database.db"
+    features = extract_features(study, database, read_table(study.photos, "photos").photo_id.tolist())
+    seen = (features > 0).to_numpy()
+    photo_ids = features.index[seen].tolist()
+    proposed = propose_candidates(study, database, photo_ids, None if descriptors is None else descriptors[seen])
+    exhaustive = verify_matches(study, database, all_pairs(photo_ids))
+    own = exhaustive[np.isin(pair_ids(exhaustive[["photo_id", "other_id"]].to_numpy()), pair_ids(proposed))]
+    found = {
+        "proposed": _models(study, database, own, work / "proposed"),
+        "exhaustive": _models(study, database, exhaustive, work / "exhaustive"),
+    }
+    return {
+        "candidates": study.params.reconstruction.candidates,
+        "neighbours": study.params.reconstruction.neighbours,
+        "photos": len(features),
+        **found,
+        "share_of_pairs": round(len(own) / max(len(exhaustive), 1), 4),
+        "share_of_registered": round(found["proposed"]["registered"] / max(found["exhaustive"]["registered"], 1), 4),
+    }
+
+
+def _models(study: Study, database: Path, matches: pd.DataFrame, folder: Path) -> dict[str, int]:
+    settings = study.params.reconstruction
+    parts = divide(study, build_models(study, database, matches, folder))
+    sizes = [len(part.photos) for part in parts if len(part.photos) >= settings.min_model_size]
+    verified = int((matches.inliers >= settings.min_inliers).sum())
+    return {"pairs": len(matches), "verified_pairs": verified, "registered": sum(sizes), "models": len(sizes)}
+
+
+if __name__ == "__main__":
+    study = open_study(root=Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else find_root())
+    comparison = compare(study)
+    write_bytes(study.reports / "candidates.json", (json.dumps(comparison, indent=2) + "\n").encode())
+    study.forget("candidates")
+    print(json.dumps(comparison, indent=2))

@@ -1,0 +1,65 @@
+"""Candidates: nearest neighbours against a hand-worked answer and a slow search; what words find in the tiny pile."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sparse
+
+from bcdh_lib.reconstruction.candidates import nearest, propose_candidates
+from bcdh_lib.reconstruction.features import extract_features
+
+from .conftest import BLANK, STRAY, UNREADABLE, make_study
+
+
+@pytest.fixture(scope="module")
+def database(study, tmp_path_factory):
+    database = tmp_path_factory.mktemp("candidates") / "database.db"
+    extract_features(study, database, list(range(11)))
+    return database
+
+
+def test_nearest_by_hand():
+    vectors = sparse.csr_array(np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 0.0]]))
+    # 0 is nearest to 1 (.8), 1 to 2 (.96), 2 to 1; the zero vector has nothing in common with any.
+    assert nearest(vectors, 1).tolist() == [[0, 1], [1, 2]]
+    assert nearest(vectors, 5).tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+def test_ties_go_to_the_smaller_row():
+    assert nearest(sparse.csr_array(np.ones((4, 1))), 1).tolist() == [[0, 1], [0, 2], [0, 3]]
+
+
+def test_nearest_equals_a_slow_search(monkeypatch):
+    monkeypatch.setattr("bcdh_lib.reconstruction.candidates.BLOCK", 7)
+    vectors = np.random.default_rng(0).random((20, 6))
+    slow = set()
+    for row in range(20):
+        others = sorted((-vectors[row] @ vectors[other], other) for other in range(20) if other != row)
+        slow |= {tuple(sorted((row, other))) for _, other in others[:3]}
+    assert nearest(sparse.csr_array(vectors), 3).tolist() == [list(pair) for pair in sorted(slow)]
+
+
+def test_no_photos_and_photos_without_features(study, database):
+    assert nearest(sparse.csr_array((0, 3)), 2).shape == (0, 2)
+    assert propose_candidates(study, database, []).shape == (0, 2)
+    assert propose_candidates(study, database, [UNREADABLE, BLANK]).shape == (0, 2)
+
+
+def test_words_find_the_photos_of_one_relief(study, database, tmp_path, photos):
+    few = make_study(tmp_path, photos, neighbours=3)
+    proposed = set(map(tuple, propose_candidates(few, database, [0, 1, 3, 4, 5, 6, 7, STRAY, 10]).tolist()))
+    for relief in ([0, 1, 3, 4], [5, 6, 7, 10]):
+        assert {(a, b) for a in relief for b in relief if a < b} <= proposed
+    assert len(proposed) < 36  # all pairs of nine photos
+
+
+def test_ways_to_propose(study, database, tmp_path, photos):
+    ids, directions = [3, 5, 8], np.array([[1.0, 0], [0, 2.0], [1.0, 0.1]])
+    for folder, way, pairs in (
+        ("all", "exhaustive", [[3, 5], [3, 8], [5, 8]]),
+        ("descriptors", "descriptors", [[3, 8], [5, 8]]),
+    ):
+        (tmp_path / folder).mkdir()
+        other = make_study(tmp_path / folder, photos, candidates=way, neighbours=1)
+        assert propose_candidates(other, database, ids, directions).tolist() == pairs
+    with pytest.raises(ValueError, match=r"reconstruction\.candidates is descriptors, but no global descriptors are given"):
+        propose_candidates(other, database, ids)

@@ -1,0 +1,162 @@
+"""The whole step on the tiny pile: what it writes, piles that give no model, repeated, on one worker, killed and resumed."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pycolmap
+import pytest
+from PIL import Image
+
+from bcdh_lib.reconstruction import reconstruct
+from bcdh_lib.reconstruction.registrations import divide
+from bcdh_lib.study import open_study
+from bcdh_lib.tables import read_table
+
+from .conftest import BLANK, STRAY, UNREADABLE, make_study
+from .relief import photograph, relief
+
+FIRST, SECOND = [0, 1, 3, 4], [5, 6, 7, 10]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
+
+
+def summary(study):
+    return json.loads((study.reconstruction / "summary.json").read_text())
+
+
+def test_a_model_a_relief(study):
+    registrations = read_table(study.reconstruction, "registrations")
+    models = registrations.groupby("model_id").photo_id.apply(list)
+    assert sorted(models) == [FIRST, SECOND]
+    assert registrations.group_id.nunique() == 2
+    for model_id, photos in models.items():
+        model = pycolmap.Reconstruction(study.reconstruction / "models" / str(model_id))
+        assert sorted(image - 1 for image in model.reg_image_ids()) == photos
+
+
+def test_tracks_are_what_the_models_see(study):
+    registrations, tracks = (read_table(study.reconstruction, name) for name in ("registrations", "tracks"))
+    assert tracks.groupby("photo_id").size().tolist() == registrations.n_points.tolist()
+    model_of = registrations.set_index("photo_id").model_id
+    assert (tracks.point_id // 2**32 == tracks.photo_id.map(model_of)).all()
+    assert tracks.groupby("point_id").size().min() >= 2
+    model = pycolmap.Reconstruction(study.reconstruction / "models/0")
+    assert set(tracks.point_id[tracks.point_id < 2**32]) == set(model.point3D_ids())
+
+
+def test_scale_follows_the_distance(study):
+    """Photo 4 is taken from 1.3 times as far away as photo 3."""
+    scale = read_table(study.reconstruction, "registrations").set_index("photo_id").scale
+    assert scale[3] / scale[4] == pytest.approx(1.3, rel=0.1)
+
+
+def test_photos_in_no_model_are_explained_and_counted(study):
+    unregistered = read_table(study.reconstruction, "unregistered")
+    assert dict(zip(unregistered.photo_id, unregistered.reason, strict=True)) == {
+        UNREADABLE: "no features",
+        BLANK: "no features",
+        STRAY: "no verified match",
+    }
+    counts = summary(study)
+    assert (counts["photos"], counts["registered"], counts["models"], counts["groups"]) == (11, 8, 2, 2)
+    assert counts["registered"] + sum(counts["unregistered"].values()) == counts["photos"]
+    assert not (study.root / "work/reconstruction").exists()
+
+
+def test_a_photo_in_two_models_stays_with_the_larger(study, tmp_path):
+    models = [study.reconstruction / "models/0", study.reconstruction / "models/0", study.reconstruction / "models/1"]
+    smaller = pycolmap.Reconstruction(models[0])
+    smaller.deregister_frame(smaller.image(min(smaller.reg_image_ids())).frame_id)
+    smaller.write(tmp_path)
+    parts = divide(study, [tmp_path, models[0], models[2]])
+    assert sorted(part.photos.tolist() for part in parts) == [FIRST, SECOND]
+    assert tmp_path not in {part.model for part in parts}
+
+
+@pytest.mark.parametrize(
+    ("pile", "reasons"),
+    [
+        ([], {}),
+        ([None, None], {"no features": 2}),
+        ([Image.new("RGB", (320, 240))] * 3, {"no features": 3}),
+        ([photograph(relief(4), 0.0)], {"no verified match": 1}),
+        ([photograph(relief(seed), 0.0) for seed in (4, 5, 6)], {"no verified match": 3}),
+        ([photograph(relief(4), angle) for angle in (-0.2, 0.2)], {"small model": 2}),
+        ([photograph(relief(4), 0.0)] * 4, {"not registered": 4}),
+    ],
+    ids=["no photo", "all unreadable", "all blank", "a single photo", "nothing matches", "a pair", "all the same"],
+)
+def test_a_pile_without_models_ends_with_counts(tmp_path, pile, reasons):
+    study = make_study(tmp_path, pile)
+    reconstruct(study)
+    counts = summary(study)
+    assert (counts["photos"], counts["models"], counts["registered"]) == (len(pile), 0, 0)
+    assert {reason: count for reason, count in counts["unregistered"].items() if count} == reasons
+    assert len(read_table(study.reconstruction, "registrations")) == len(read_table(study.reconstruction, "tracks")) == 0
+
+
+def test_again_and_with_one_worker_gives_the_same_bytes(study, photos, tmp_path):
+    before = contents(study.reconstruction)
+    alone = make_study(tmp_path, photos)
+    reconstruct(open_study({"run": {"threads": 1}, "reconstruction": {"max_features": 512, "words": 256}}, alone.root))
+    assert contents(alone.reconstruction) == before
+
+
+# Runs the step in small blocks, notes each piece of work once it is finished, and kills itself in the middle of one.
+RUN = """
+import os, signal, sys, threading
+from pathlib import Path
+import pycolmap
+from bcdh_lib import reconstruction
+from bcdh_lib.reconstruction import features, matches, models
+from bcdh_lib.study import open_study
+root, kill_in, kill_at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+features.BLOCK, matches.BLOCK, begun = 3, 6, {}
+def watch(place, name, pieces):
+    work = getattr(place, name)
+    def watched(*args, **kwargs):
+        begun[name] = begun.get(name, 0) + 1
+        dying = (name, begun[name]) == (kill_in, kill_at)
+        done = pieces(args)
+        if dying:
+            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        result = work(*args, **kwargs)
+        if dying:
+            os.kill(os.getpid(), signal.SIGKILL)
+        with open(root / "done.txt", "a") as log:
+            log.writelines(f"{name} {piece}\\n" for piece in done)
+        return result
+    setattr(place, name, watched)
+watch(pycolmap, "extract_features", lambda args: args[2])
+watch(pycolmap, "match_image_pairs", lambda args: Path(args[2].match_list_path).read_text().splitlines())
+watch(models, "map_component", lambda args: [args[2][0]])
+watch(reconstruction, "write_results", lambda args: [])
+reconstruction.reconstruct(open_study({"run": {"threads": 1}, "reconstruction": {"max_features": 512, "words": 256}}, root))
+"""
+
+
+def test_killed_anywhere_it_goes_on_from_what_was_finished(study, photos, tmp_path):
+    root = make_study(tmp_path, photos).root
+
+    def run(kill_in: str = "nothing", kill_at: int = 0) -> int:
+        command = [sys.executable, "-c", RUN, str(root), kill_in, str(kill_at)]
+        return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True).returncode
+
+    for moment in (("extract_features", 2), ("match_image_pairs", 3), ("map_component", 2), ("write_results", 1)):
+        assert run(*moment) == -9, moment
+        assert not (root / "data/reconstruction").exists()
+    assert run() == 0
+    assert contents(root / "data/reconstruction") == contents(study.reconstruction)
+    done = pd.Series((root / "done.txt").read_text().splitlines())
+    finished = done.str.split(n=1).str[0].value_counts()
+    assert done.is_unique  # nothing that was finished was done again
+    assert finished["map_component"] == 2
+    assert finished["match_image_pairs"] <= len(read_table(study.reconstruction, "candidates"))
+    assert np.isin(["extract_features", "match_image_pairs"], finished.index).all()
