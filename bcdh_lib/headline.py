@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bcdh_lib.figures.style import METHODS, face
+from bcdh_lib.study import find_root
 
 COUNTS = {
     "photos": "photos in the pile",
@@ -118,3 +119,31 @@ def _cell(score: Score | None, scores: list[Score]) -> Cell | None:
     best = score.bits is not None and len(rivals) > 1 and score.map == max(rivals)
     worst, top = f"{score.map_worst:.3f}", f"{score.map_best:.3f}"
     return Cell(f"{score.map:.3f}", f"{worst} to {top}" if worst != top else "", best)
+
+
+MARKS = ("<!-- headline: written by python -m bcdh_lib.headline -->", "<!-- end of the headline -->")
+
+
+def markdown(metrics: Metrics) -> str:
+    """The headline table in Markdown, with the figures of this run: nothing in it is typed by hand."""
+    table = headline(metrics)
+    lines = [["method", "bits", *table.benchmarks], ["---"] * (2 + len(table.benchmarks))]
+    for row in table.rows:
+        cells = ["" if cell is None else f"**{cell.map}**" if cell.best else cell.map for cell in row.cells]
+        lines.append([row.label, str(row.bits or "real"), *cells])
+    counts = ", ".join(f"{count:,} {label}" for label, count in metrics.labelled_counts)
+    return f"mAP, expected over ties, one seed; of {counts}.\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    """Put the headline of reports/metrics.json into README.md, between its two marks."""
+    root = find_root()
+    readme = root / "README.md"
+    before, rest = readme.read_text(encoding="utf-8").split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    table = markdown(read_metrics(root / "reports/metrics.json"))
+    readme.write_text(f"{before}{MARKS[0]}\n\n{table}\n\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bcdh_lib.headline import Cell, MetricsError, headline, read_metrics
+from bcdh_lib.headline import MARKS, Cell, MetricsError, headline, markdown, read_metrics
+from bcdh_lib.study import find_root
 
 
 def score(benchmark: str, method: str, bits: int | None, value: float, slack: float = 0.0) -> dict[str, Any]:
@@ -80,3 +82,12 @@ def test_no_metrics_are_no_headline(tmp_path: Path, content: str | None) -> None
         (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(MetricsError, match="dvc repro"):
         read_metrics(tmp_path / "metrics.json")
+
+
+def test_the_readme_tells_the_committed_figures(tmp_path: Path) -> None:
+    """What stands in README.md between its marks is what reports/metrics.json, as committed, gives."""
+    root = find_root()
+    committed = subprocess.run(["git", "show", "HEAD:reports/metrics.json"], cwd=root, capture_output=True, check=True).stdout
+    (tmp_path / "metrics.json").write_bytes(committed)
+    told = (root / "README.md").read_text(encoding="utf-8").split(MARKS[0])[1].split(MARKS[1])[0]
+    assert told.strip() == markdown(read_metrics(tmp_path / "metrics.json"))

@@ -1,0 +1,59 @@
+"""Settings: the file as committed is valid, every key is explained, and each fault names file, key and what is allowed."""
+
+import re
+
+import pytest
+
+from bcdh_lib.params import ParamsError, load_params
+from bcdh_lib.study import find_root
+
+PATH = find_root() / "params.yaml"
+
+
+def test_the_committed_settings_are_valid_and_explained():
+    params = load_params(PATH)
+    assert params.training.runs[0].name == "binary_constrained-16"
+    bare = [line for line in PATH.read_text().splitlines() if re.match(r" +[a-z_]+:", line) and "#" not in line]
+    assert [line.strip() for line in bare if not line.rstrip().endswith(":")] == []
+
+
+def test_changes_are_laid_over_and_nothing_else_moves():
+    changed = load_params(PATH, {"pairs": {"min_shared": 0.3}})
+    assert changed.pairs.min_shared == 0.3
+    assert changed.model_copy(update={"pairs": load_params(PATH).pairs}) == load_params(PATH)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pairs": {"min_shard": 0.3}}, r"pairs\.min_shard: unknown key; known here: source, database, min_shared"),
+        ({"pear": {}}, r"pear: unknown key; known here: run, photos"),
+        ({"run": {"threads": "two"}}, r"run\.threads: .*integer.*'two'"),
+        ({"run": {"threads": True}}, r"run\.threads: .*integer"),
+        ({"pairs": {"min_shared": 1.5}}, r"pairs\.min_shared: .*less than or equal to 1.*1\.5"),
+        ({"photos": {"source": "flickr"}}, r"photos\.source: .*'rendered' or 'folder'"),
+        ({"photos": {"source": "folder"}}, r"name your photos' path in photos\.folder"),
+        ({"training": {"runs": [{"method": "dsh", "bits": 9}]}}, r"training\.runs\.0\.bits: .*multiple of 8"),
+        ({"training": {"runs": [{"method": "dsh", "bits": None}]}}, r"bits is null for the float parent"),
+        (
+            {"training": {"runs": [{"method": "magic", "bits": 8}]}},
+            r"magic has no settings under losses; known: float, bin",
+        ),
+        ({"losses": {"magic": {}}}, r"losses\.magic: unknown; known: binary_constrained"),
+        ({"losses": {"dsh": {"alpha": 1.0}}}, r"losses\.dsh\.alpha: .*settings of this loss: quantization_weight"),
+        ({"run": None}, r"run: "),
+    ],
+)
+def test_a_fault_is_named(changes, message):
+    with pytest.raises(ParamsError, match=message) as raised:
+        load_params(PATH, changes)
+    assert str(PATH) in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"- a", b"a: [", b"\xff\xfe\x00", b"run: {seed: 1}"])
+def test_a_broken_file_is_named(content, tmp_path):
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(ParamsError, match=r"params\.yaml: "):
+        load_params(tmp_path / "params.yaml")
+    with pytest.raises(ParamsError, match="cannot be read"):
+        load_params(tmp_path / "none.yaml")

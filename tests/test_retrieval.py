@@ -1,0 +1,82 @@
+"""From codes on disk to scores: by hand on a made-up benchmark, and codes that do not fit."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bcdh_lib.benchmarks import Benchmark, Query
+from bcdh_lib.comparison import table_of, verdict
+from bcdh_lib.retrieval import RetrievalError, System, _query_rows, load_codes, summarise, systems, ties_on
+from bcdh_lib.study import Study
+from bcdh_lib.tables import write_table
+
+
+@pytest.fixture
+def study(tmp_path, params):
+    return Study(tmp_path, params)
+
+
+@pytest.fixture
+def benchmark(tmp_path):
+    photos = {name: tmp_path / f"{name}.jpg" for name in "abcd"}
+    queries = [Query("q", "a", None, frozenset("bc"), frozenset("a")), Query("r", "d", None, frozenset(), frozenset("d"))]
+    return Benchmark("made_up", photos, queries)
+
+
+def save(study, system, queries, database):
+    folder = study.codes / "made_up"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / f"{system.name}.queries.npy", queries)
+    np.save(folder / f"{system.name}.database.npy", database)
+
+
+def test_scores_by_hand(study, benchmark):
+    """From q: b at distance 0, d at 1, c at 3 bits; a is the query itself. Rectangle (1 + 2/3) / 2; r has no positive."""
+    system = System("dsh", 8)
+    database = np.array([[0], [0], [0b111], [0b1]], dtype=np.uint8)
+    save(study, system, np.zeros((2, 1), np.uint8), database)
+    rows = _query_rows(study, benchmark, system, ties_on(study, benchmark, system))
+    assert rows["ap_rectangle"].iloc[0] == pytest.approx((1 + 2 / 3) / 2)
+    assert rows["ap"].iloc[0] == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
+    assert rows["recall_in_radius"].iloc[0] == 0.5
+    assert np.isnan(rows["ap"].iloc[1])
+    write_table(study.reports, "queries", rows)
+    summary = summarise(rows)
+    assert summary["map"].item() == rows["ap"].iloc[0]
+    assert summary[["queries", "empty"]].to_numpy().tolist() == [[2, 1]]
+
+
+def test_real_vectors_are_ranked_by_distance(study, benchmark):
+    system = System("float", None)
+    turn = np.array([[np.cos(angle), np.sin(angle)] for angle in (0, 0.3, 0.1, 0.2)], dtype=np.float32)
+    save(study, system, turn[[0, 3]], turn)
+    rows = _query_rows(study, benchmark, system, ties_on(study, benchmark, system))
+    assert rows["ap_rectangle"].iloc[0] == pytest.approx((1 + 2 / 3) / 2)
+    assert rows["bits"].isna().all()
+
+
+def test_codes_that_do_not_fit_are_named(study, benchmark):
+    system = System("dsh", 8)
+    with pytest.raises(RetrievalError, match=r"dsh-8\.queries\.npy: cannot be read"):
+        load_codes(study, benchmark, system)
+    for queries in (np.zeros((3, 1), np.uint8), np.zeros((2, 2), np.uint8), np.zeros((2, 1), np.float32)):
+        save(study, system, queries, np.zeros((4, 1), np.uint8))
+        with pytest.raises(RetrievalError, match=r"dsh-8\.queries\.npy: holds"):
+            load_codes(study, benchmark, system)
+
+
+def test_what_is_compared(study):
+    names = [system.name for system in systems(study)]
+    assert len(set(names)) == len(names)
+    assert {"float", "pretrained", "itq-16", "lsh-128", "binary_constrained-64", "dsh-64"} <= set(names)
+
+
+def test_the_verdict_says_where_ours_stands():
+    summary = pd.DataFrame(
+        {"benchmark": "made_up", "method": ["dsh", "binary_constrained", "float"], "bits": [64, 64, None], "map": [0.6, 0.5, 0.7]}
+    )
+    said = verdict(summary)
+    assert "number 2 of 2 at 64 bits" in said
+    assert "dsh 0.600" in said
+    assert "float 0.700" in said
+    assert table_of(summary).loc[("float", "real"), "made_up"] == 0.7
