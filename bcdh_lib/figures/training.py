@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -95,10 +96,12 @@ def bits(outputs: Outputs) -> Drawn:
     balance.vlines(range(len(share)), 0.5, share, color=BLUE, linewidth=1)
     balance.plot(range(len(share)), share, "o", color=BLUE, markersize=3.5)
     balance.set(xlabel="bit", ylabel="share of +1 among photos", ylim=(-0.02, 1.02), title="Balance")
-    image = matrix.imshow(correlation, cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    bar = {"label": "correlation of two bits", "ticks": [-1, -0.5, 0, 0.5, 1]}
+    every = max(1, len(share) // 8)
+    seaborn.heatmap(
+        correlation, vmin=-1, vmax=1, cmap="RdBu_r", square=True, ax=matrix, cbar_kws=bar, xticklabels=every, yticklabels=every
+    )
     matrix.set(xlabel="bit", ylabel="bit", title="Correlation")
-    matrix.grid(visible=False)
-    figure.colorbar(image, ax=matrix, label="correlation of two bits", ticks=[-1, -0.5, 0, 0.5, 1])
     dead = int(((share == 0) | (share == 1)).sum())
     typical = f"{np.nanmean(others):.2f}" if np.isfinite(others).any() else "undefined"
     alt = (
