@@ -89,6 +89,7 @@ class Network(Section):
     frozen_blocks: NotNegative
     gem_power: Annotated[float, Field(ge=1)]
     normalise: bool
+    start: Literal["itq", "random"]
 
 
 class TrainingRun(Section):

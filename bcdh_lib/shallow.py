@@ -32,10 +32,24 @@ def fit_lsh(vectors: Vectors, bits: int, seed: int) -> Coder:
 
 def fit_itq(vectors: Vectors, bits: int, seed: int) -> Coder:
     """Iterative quantization (Gong and Lazebnik, CVPR 2011): PCA, then the rotation nearest to the cube's corners; faiss."""
+    transform = _train_itq(vectors, bits, seed)
+    return lambda fresh: pack(transform.apply(np.ascontiguousarray(fresh)))
+
+
+def itq_projection(vectors: Vectors, bits: int, seed: int) -> NDArray[np.float32]:
+    """ITQ's linear map [bits, d], its rotation turned into its PCA; random directions where there are too few vectors for PCA."""
+    if min(vectors.shape) <= bits:
+        rotation = faiss.RandomRotationMatrix(vectors.shape[1], bits)
+        rotation.init(seed)
+        return faiss.vector_to_array(rotation.A).reshape(bits, -1)
+    return faiss.vector_to_array(_train_itq(vectors, bits, seed).pca_then_itq.A).reshape(bits, -1)
+
+
+def _train_itq(vectors: Vectors, bits: int, seed: int) -> faiss.ITQTransform:
     transform = faiss.ITQTransform(vectors.shape[1], bits, True)
     transform.itq.seed = seed
-    transform.train(np.ascontiguousarray(vectors))
-    return lambda fresh: pack(transform.apply(np.ascontiguousarray(fresh)))
+    transform.train(np.ascontiguousarray(vectors, dtype=np.float32))
+    return transform
 
 
 SHALLOW: dict[str, Callable[[Vectors, int, int], Coder]] = {"itq": fit_itq, "lsh": fit_lsh}

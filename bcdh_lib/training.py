@@ -28,7 +28,16 @@ from bcdh_lib.params import Params, TrainingRun
 from bcdh_lib.processes import gather, process_count, process_rank, wait_for_all
 from bcdh_lib.study import LIBRARY, Study, open_study
 from bcdh_lib.tables import write_bytes, write_table
-from bcdh_lib.training_set import TrainingSet, device, load_training_set, outputs_of, prepare, settle, validation_map
+from bcdh_lib.training_set import (
+    TrainingSet,
+    device,
+    load_training_set,
+    outputs_of,
+    prepare,
+    settle,
+    start_network,
+    validation_map,
+)
 
 
 class TrainingError(RuntimeError):
@@ -41,10 +50,9 @@ def batch_loss(values: Tensor, similar: Tensor) -> Tensor:
     return torch.stack(parts).mean()
 
 
-def make_run(params: Params, run: TrainingRun) -> tuple[HashNetwork, PairwiseLoss]:
-    """The untrained network and the loss of a run; the hash layer starts from the run's seed."""
-    torch.manual_seed(params.run.seed)
-    network = HashNetwork(params.network, run.bits).to(device())
+def make_run(training_set: TrainingSet, params: Params, run: TrainingRun) -> tuple[HashNetwork, PairwiseLoss]:
+    """The network of a run before training, and its loss."""
+    network = start_network(training_set, params.network, run.bits, params.run.seed).to(device())
     if run.bits is None:
         return network, make_loss("contrastive", 0, params.losses["contrastive"])
     return network, make_loss(run.method, run.bits, params.losses[run.method])
@@ -116,7 +124,7 @@ def train_run(training_set: TrainingSet, params: Params, run: TrainingRun, work:
     Returns the history, one row a round (round 0: untrained). The best network is the one of the best validation mAP.
     Raises TrainingError where the loss is not finite; the last good state and the best network so far stay.
     """
-    network, loss = make_run(params, run)
+    network, loss = make_run(training_set, params, run)
     optimiser = make_optimiser(params, network)
     wait_for_all()
     history = load_state(work / "state.safetensors", network, optimiser)

@@ -18,7 +18,8 @@ from torch import Tensor
 from bcdh_lib.codes import hamming, pack
 from bcdh_lib.metrics import average_precision, ties_of_distances
 from bcdh_lib.network import HashNetwork, load_checkpoint
-from bcdh_lib.params import Params
+from bcdh_lib.params import Network, Params
+from bcdh_lib.shallow import itq_projection
 from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table
 from bcdh_lib.views import Views
@@ -69,7 +70,7 @@ def load_training_set(study: Study) -> TrainingSet:
     return TrainingSet(
         activations=activations,
         group=members["group_id"].to_numpy(),
-        train=(members["split"] == "train").to_numpy(),
+        train=(members["split"] == "train").to_numpy(copy=True),
         pairs=np.stack([row.loc[pairs["query_id"]], row.loc[pairs["positive_id"]]], 1),
         fingerprint=hashlib.sha256((study.pairs / "pairs.parquet").read_bytes()).hexdigest(),
     )
@@ -113,15 +114,28 @@ def _statistics(norm: torch.nn.BatchNorm1d, outputs: Tensor) -> dict[str, Tensor
     return norm.state_dict() | {"running_mean": outputs.mean(0), "running_var": outputs.var(0)}
 
 
+def start_network(training_set: TrainingSet, settings: Network, bits: int | None, seed: int) -> HashNetwork:
+    """The network before training: pretrained backbone, and a hash layer that is random or ITQ's (network.start), seeded.
+
+    ITQ is fitted to the pretrained vectors of the training photos: no label, and alike for every method.
+    """
+    torch.manual_seed(seed)
+    network = HashNetwork(settings, bits)
+    if network.hash_layer is not None and settings.start == "itq":
+        vectors = encode_kept(HashNetwork(settings, None).to(device()).eval(), training_set.activations)
+        projection = itq_projection(vectors.numpy()[training_set.train], network.hash_layer.out_features, seed)
+        network.hash_layer.load_state_dict(network.hash_layer.state_dict() | {"weight": torch.from_numpy(projection.copy())})
+    return network
+
+
 def outputs_before_and_after(study: Study, run: str) -> dict[str, np.ndarray]:
     """Outputs [n, L] of the study's members by a run's network as it started and at its best, for looking at."""
     trained, _ = load_checkpoint(study.checkpoint(run))
-    torch.manual_seed(study.params.run.seed)
-    start = HashNetwork(trained.settings, trained.bits)
     members = read_table(study.pairs, "members")
     views = Views([study.image(photo) for photo in members["photo_id"]], trained.settings.side)
-    kept = keep(start.eval(), views, study.params.run.threads, "photos before and after")
+    kept = keep(trained, views, study.params.run.threads, "photos before and after")
     training_set = TrainingSet(kept, members["group_id"].to_numpy(), (members["split"] == "train").to_numpy(), np.empty((0, 2)))
+    start = start_network(training_set, trained.settings, trained.bits, study.params.run.seed)
     return {"before training": settle(start, training_set).numpy(), "after training": encode_kept(trained, kept).numpy()}
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bcdh_lib.codes import hamming, unpack
-from bcdh_lib.shallow import SHALLOW, ShallowError, fit
+from bcdh_lib.codes import hamming, pack, unpack
+from bcdh_lib.shallow import SHALLOW, ShallowError, fit, itq_projection
 
 
 def vectors(n=200, d=32):
@@ -32,6 +32,16 @@ def test_itq_turns_the_principal_components_nearer_to_the_corners_than_pca_leave
     u, _, vt = np.linalg.svd(codes.T @ projected)
     turned = projected @ (u @ vt).T
     assert ((codes - turned) ** 2).sum() < ((np.sign(projected) - projected) ** 2).sum()
+
+
+def test_the_projection_gives_itqs_codes_and_is_orthonormal():
+    data = vectors()
+    projection = itq_projection(data, 8, 0)
+    assert (pack((data - data.mean(0)) @ projection.T) == fit("itq", data, 8, 0)(data)).mean() > 0.99
+    np.testing.assert_allclose(projection @ projection.T, np.eye(8), atol=1e-4)
+    few = itq_projection(data[:5], 16, 0)
+    assert few.shape == (16, 32)
+    np.testing.assert_allclose(few @ few.T, np.eye(16), atol=1e-4)
 
 
 @pytest.mark.parametrize("method", SHALLOW)

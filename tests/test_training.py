@@ -97,7 +97,7 @@ def test_killed_and_started_again(training_set, params, tmp_path):
 
 def first_gradients(training_set, params):
     """Gradients of the first batch, by name; of all processes together where there are several."""
-    network, loss = make_run(params, RUN)
+    network, loss = make_run(training_set, params, RUN)
     projector = Projector(network)
     if process_count() > 1:
         projector = torch.nn.parallel.DistributedDataParallel(projector)
@@ -144,7 +144,7 @@ def test_everything_can_train(params):
     pixels = torch.randint(0, 256, (8, 2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     pairs = np.array([[0, 1], [1, 0], [2, 3], [3, 2], [4, 5], [5, 4]])
     training_set = TrainingSet(pixels, np.repeat(np.arange(4), 2), np.arange(8) < 6, pairs)
-    network, loss = make_run(whole, RUN)
+    network, loss = make_run(training_set, whole, RUN)
     before = network.late[0][0].weight.clone()
     batches = draw_round(training_set, settle(network, training_set), 16, whole, 1)
     train_round(network, Projector(network), loss, make_optimiser(whole, network), pixels, batches)

@@ -12,6 +12,9 @@ from bcdh_lib.scenery.mesh import LEVELS, Array, Solid, unit
 
 LINEAR = (np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)  # of a painted colour
 CLOUDS = 1200  # texels of a side of the clouds
+GROUND = 0.05  # m; what is lower is the ground
+WHITE, LAMP = np.float32(0.8), np.array((2.0, 1.3, 0.6), np.float32)  # snow, lamplight
+MIRROR = np.float32(0.42)  # share of the light that glass reflects or lets out
 SEASONS = ((1, 1, 1), (1.2, 1.25, 0.8), (2.0, 1.0, 0.5), (0.8, 0.75, 0.7), (1.6, 1.3, 0.6))  # tints of leaves
 
 
@@ -27,6 +30,9 @@ class Light:
     cover: float  # of clouds, -2 clear .. 2 closed
     haze: float  # 1 / m
     leaves: Array  # [3], what the season does to leaves
+    soil: Array  # [3], and rain and drought to the ground
+    snow: float  # share of what lies flat that it covers
+    lamps: float  # light behind the windows
     glare: float  # how bright glass mirrors the sky
 
 
@@ -42,6 +48,7 @@ class Weather:
     zenith: tuple[float, float, float]
     horizon: tuple[float, float, float]
     cover: tuple[float, float]
+    lamps: tuple[float, float] = (0.0, 0.0)
 
 
 WEATHERS = (
@@ -78,6 +85,9 @@ def draw_light(rng: Rng, heading: float) -> Light:
         cover=rng.uniform(*weather.cover),
         haze=rng.exponential(0.0006) + fog,
         leaves=_colour(SEASONS[rng.choice(len(SEASONS), p=[0.45, 0.2, 0.15, 0.1, 0.1])]) * np.float32(rng.uniform(0.7, 1.2)),
+        soil=np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.1, 3)).astype(np.float32),
+        snow=rng.uniform(0.6, 1.0) if rng.random() < 0.08 else 0.0,
+        lamps=rng.uniform(*weather.lamps),
         glare=rng.uniform(0.1, 0.45),
     )
 
@@ -140,10 +150,12 @@ def shine(texels: Array, rough: Array, sunlit: Array, light: Light, height: Arra
     """
     albedo = LINEAR[texels[:, :3].astype(np.uint8)]
     albedo[leaf] *= light.leaves
+    albedo[height < GROUND] *= light.soil
+    if light.snow:
+        albedo += (WHITE - albedo) * (np.float32(light.snow) * np.clip(2 * rough[:, 2] - 0.6, 0, 1))[:, None]
     up = 0.5 + 0.5 * rough[:, 2]
     open_sky = up * (0.65 + 0.35 * np.clip(height / 4, 0, 1))
     ambient = open_sky[:, None] * light.dome + ((1 - up) * 0.25)[:, None] * (light.dome + 0.3 * light.beam)
-    mirror = np.float32(0.42 / 255) * texels[:, 5:]
-    return albedo * (ambient + sunlit[:, None] * light.beam) * (1 - mirror) + mirror * (
-        np.float32(light.glare) * (light.horizon + light.zenith)
-    )
+    glass = texels[:, 5:] / 255
+    behind = np.float32(light.glare) * (light.horizon + light.zenith) + np.float32(light.lamps) * LAMP
+    return albedo * (ambient + sunlit[:, None] * light.beam) * (1 - MIRROR * glass) + MIRROR * glass * behind
