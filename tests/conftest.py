@@ -13,7 +13,7 @@ def params():
     """The study's settings with a small, quick network and a short training."""
     changes = {
         "run": {"threads": 1},
-        "network": {"side": 64, "frozen_blocks": 15},
+        "network": {"side": 64, "frozen_blocks": 15, "start": "random"},
         "training": {"rounds": 2, "steps_per_round": 2, "tuples": 4, "negatives": 2, "views": 1, "learning_rate": 1e-3},
     }
     params = open_study(changes, find_root()).params
