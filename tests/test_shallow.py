@@ -34,13 +34,12 @@ def test_itq_turns_the_principal_components_nearer_to_the_corners_than_pca_leave
     assert ((codes - turned) ** 2).sum() < ((np.sign(projected) - projected) ** 2).sum()
 
 
-def test_the_projection_gives_itqs_codes_and_is_orthonormal():
-    """Nearly its codes: faiss also scales the centred vectors to unit length, which no linear map can."""
+def test_the_projection_gives_nearly_itqs_codes():
+    """Nearly: faiss also scales the centred vectors to unit length, which no linear map can."""
     data = vectors()
     projection = itq_projection(data, 8, 0)
     own, faiss_codes = pack((data - data.mean(0)) @ projection.T), fit("itq", data, 8, 0)(data)
     assert (unpack(own) == unpack(faiss_codes)).mean() > 0.85
-    np.testing.assert_allclose(projection @ projection.T, np.eye(8), atol=1e-4)
     few = itq_projection(data[:5], 16, 0)
     assert few.shape == (16, 32)
     assert np.linalg.matrix_rank(few) == 16
