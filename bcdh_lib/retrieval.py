@@ -163,6 +163,7 @@ def _query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties) 
 def summarise(queries: pd.DataFrame) -> pd.DataFrame:
     """Means over the queries that have positives, one row a benchmark and system; `empty` counts the queries that have none."""
     keys = ["benchmark", "method", "bits"]
+    queries = queries.assign(bits=queries["bits"].astype("Int32"))  # pandas reads a column with nulls as real numbers
     answered = queries[queries["positives"] > 0]
     means = answered.drop(columns=["query", "seed", "positives"]).groupby(keys, dropna=False, sort=False).mean().reset_index()
     means = means.rename(columns={column: column.replace("ap", "map", 1) for column in means if column.startswith("ap")})

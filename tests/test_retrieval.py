@@ -1,14 +1,17 @@
 """From codes on disk to scores: by hand on a made-up benchmark, and codes that do not fit."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from bcdh_lib.benchmarks import Benchmark, Query
-from bcdh_lib.comparison import table_of, verdict
+from bcdh_lib.comparison import table_of, verdict, write_metrics
+from bcdh_lib.headline import read_metrics
 from bcdh_lib.retrieval import RetrievalError, System, _query_rows, load_codes, summarise, systems, ties_on
 from bcdh_lib.study import Study
-from bcdh_lib.tables import write_table
+from bcdh_lib.tables import TABLES, write_bytes, write_table
 
 
 @pytest.fixture
@@ -53,6 +56,27 @@ def test_real_vectors_are_ranked_by_distance(study, benchmark):
     rows = _query_rows(study, benchmark, system, ties_on(study, benchmark, system))
     assert rows["ap_rectangle"].iloc[0] == pytest.approx((1 + 2 / 3) / 2)
     assert rows["bits"].isna().all()
+
+
+def test_the_metrics_file_is_of_the_form_that_the_site_reads(study, benchmark):
+    """From the table on disk, where code lengths and nulls share a column, to metrics.json and its strict reader."""
+    tables = {"photos": study.photos, "left_out": study.photos}
+    for name, folder in tables.items():
+        write_table(folder, name, TABLES[name].schema.empty_table().to_pandas())
+    for folder, counts in (
+        (study.reconstruction, {"models": 2, "registered": 9}),
+        (study.pairs, {"similar_pairs": 5, "dissimilar_pairs": 7}),
+    ):
+        write_bytes(folder / "summary.json", json.dumps(counts).encode())
+    hashed, real = System("dsh", 8), System("float", None)
+    save(study, hashed, np.zeros((2, 1), np.uint8), np.zeros((4, 1), np.uint8))
+    save(study, real, np.ones((2, 1), np.float32), np.ones((4, 1), np.float32))
+    rows = [_query_rows(study, benchmark, system, ties_on(study, benchmark, system)) for system in (hashed, real)]
+    write_table(study.reports, "queries", pd.concat(rows))
+    write_metrics(study)
+    metrics = read_metrics(study.reports / "metrics.json")
+    assert {(score.method, score.bits) for score in metrics.retrieval} == {("dsh", 8), ("float", None)}
+    assert metrics.counts["models"] == 2
 
 
 def test_codes_that_do_not_fit_are_named(study, benchmark):

@@ -15,6 +15,7 @@ from bcdh_lib.reconstruction.features import read_descriptors
 from bcdh_lib.study import Study
 
 CELL = 32  # words, at least, of a cell that a search of the vocabulary opens or leaves closed
+SEARCHED = 64  # photos whose words are searched at once: threads that meet at every photo mostly wait for each other
 BLOCK = 256  # photos whose similarities to all others are in memory at once
 
 
@@ -83,10 +84,14 @@ def bags_of_words(database: Path, photo_ids: Sequence[int], vocabulary: faiss.In
     if not vocabulary.ntotal:
         return sparse.csr_array((len(photo_ids), 0))
     rows, columns = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for row, photo in enumerate(tqdm(photo_ids, desc="visual words", unit="photo")):
-        words = vocabulary.search(read_descriptors(database, [photo])[0], 3)[1]
-        columns.append(words[words >= 0])
-        rows.append(np.full(len(columns[-1]), row))
+    with tqdm(total=len(photo_ids), desc="visual words", unit="photo") as progress:
+        for start in range(0, len(photo_ids), SEARCHED):
+            descriptors = read_descriptors(database, photo_ids[start : start + SEARCHED])
+            row = np.repeat(np.arange(start, start + len(descriptors)), [len(each) for each in descriptors])
+            words = vocabulary.search(np.concatenate(descriptors), 3)[1]
+            rows.append(np.repeat(row, 3)[words.ravel() >= 0])
+            columns.append(words[words >= 0])
+            progress.update(len(descriptors))
     place = (np.concatenate(rows), np.concatenate(columns))
     counts = sparse.coo_array((np.ones(len(place[0])), place), shape=(len(photo_ids), vocabulary.ntotal)).tocsr()
     seen_by = np.bincount(counts.indices, minlength=vocabulary.ntotal)
