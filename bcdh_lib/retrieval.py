@@ -44,12 +44,19 @@ class System:
 
 
 def systems(study: Study) -> list[System]:
-    """All that is compared: the trained runs, the pretrained network, shallow codes at every code length in use."""
+    """All that is compared: the trained runs, the pretrained network, shallow codes at every code length in use.
+
+    Shallow codes need the float parent, and as many training photos as bits: longer ones are not made.
+    """
     runs = [System(run.method, run.bits) for run in study.params.training.runs]
-    lengths = sorted({run.bits for run in runs if run.bits})
+    lengths = sorted({run.bits for run in runs if run.bits and run.bits <= _count_training_photos(study)})
     parent = any(run.bits is None for run in runs)
     shallow = [System(method, bits) for method in SHALLOW for bits in lengths] if parent else []
     return [*runs, *shallow, System(PRETRAINED, None)]
+
+
+def _count_training_photos(study: Study) -> int:
+    return int((read_table(study.pairs, "members")["split"] == "train").sum())
 
 
 def read_benchmarks(study: Study) -> list[Benchmark]:
