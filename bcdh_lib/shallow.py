@@ -42,7 +42,8 @@ def itq_projection(vectors: Vectors, bits: int, seed: int) -> NDArray[np.float32
         rotation = faiss.RandomRotationMatrix(vectors.shape[1], bits)
         rotation.init(seed)
         return faiss.vector_to_array(rotation.A).reshape(bits, -1)
-    return faiss.vector_to_array(_train_itq(vectors, bits, seed).pca_then_itq.A).reshape(bits, -1)
+    transform = _train_itq(vectors, bits, seed)  # a name of its own: its parts lie in its memory and die with it
+    return faiss.vector_to_array(transform.pca_then_itq.A).reshape(bits, -1)
 
 
 def _train_itq(vectors: Vectors, bits: int, seed: int) -> faiss.ITQTransform:

@@ -1,5 +1,8 @@
 """Every shallow coder: neighbours keep their bits, ITQ against its definition, too few vectors."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -38,11 +41,27 @@ def test_the_projection_gives_nearly_itqs_codes():
     """Nearly: faiss also scales the centred vectors to unit length, which no linear map can."""
     data = vectors()
     projection = itq_projection(data, 8, 0)
+    np.testing.assert_allclose(projection @ projection.T, np.eye(8), atol=1e-5)
     own, faiss_codes = pack((data - data.mean(0)) @ projection.T), fit("itq", data, 8, 0)(data)
     assert (unpack(own) == unpack(faiss_codes)).mean() > 0.85
     few = itq_projection(data[:5], 16, 0)
-    assert few.shape == (16, 32)
-    assert np.linalg.matrix_rank(few) == 16
+    np.testing.assert_allclose(few @ few.T, np.eye(16), atol=1e-5)
+
+
+def test_the_projection_is_the_same_rotation_in_every_process():
+    """At the study's own sizes: memory that faiss had freed was once read here, and differed from process to process."""
+    code = """if True:
+        import sys, numpy as np
+        from bcdh_lib.shallow import itq_projection
+        vectors = np.random.default_rng(0).normal(size=(450, 1280)).astype("float32")
+        for bits in (16, 64, 128):
+            sys.stdout.buffer.write(itq_projection(vectors, bits, 7).tobytes())
+    """
+    one, other = (subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout for _ in range(2))
+    assert one == other
+    rows = np.frombuffer(one, dtype=np.float32).reshape(16 + 64 + 128, 1280)
+    for projection in np.split(rows, [16, 80]):
+        np.testing.assert_allclose(projection @ projection.T, np.eye(len(projection)), atol=1e-5)
 
 
 @pytest.mark.parametrize("method", SHALLOW)
