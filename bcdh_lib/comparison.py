@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from bcdh_lib.retrieval import OURS, curves, score, summarise
+from bcdh_lib.params import run_name
+from bcdh_lib.retrieval import OURS, score, summarise
 from bcdh_lib.study import Study
-from bcdh_lib.tables import read_table, write_bytes
+from bcdh_lib.tables import read_table, write_bytes, write_json
 
 
 def score_all(study: Study) -> pd.DataFrame:
@@ -17,15 +18,15 @@ def score_all(study: Study) -> pd.DataFrame:
 
     Writes the table `queries`, and under reports/: map.csv (the summary), curves.csv (precision-recall), map.json (mAP alone).
     """
-    summary = summarise(score(study))
+    queries, curves = score(study)
+    summary = summarise(queries)
     write_bytes(study.reports / "map.csv", summary.to_csv(index=False, float_format="%.6f").encode())
-    write_bytes(study.reports / "curves.csv", curves(study).to_csv(index=False, float_format="%.6f").encode())
-    names = summary["method"] + summary["bits"].map(lambda bits: "" if pd.isna(bits) else f"-{bits}")
-    nested = {
-        str(benchmark): {name: round(value, 6) for name, value in zip(names[rows.index], rows["map"], strict=True)}
-        for benchmark, rows in summary.groupby("benchmark", sort=False)
-    }
-    _write_json(study, "map.json", nested)
+    write_bytes(study.reports / "curves.csv", curves.to_csv(index=False, float_format="%.6f").encode())
+    nested: dict[str, dict[str, float]] = {}
+    for row in summary.itertuples():
+        name = run_name(row.method, None if pd.isna(row.bits) else row.bits)
+        nested.setdefault(row.benchmark, {})[name] = round(row.map, 6)
+    write_json(study.reports / "map.json", nested, indent=1)
     return summary
 
 
@@ -45,12 +46,8 @@ def write_metrics(study: Study) -> dict[str, Any]:
     columns = ["benchmark", "method", "bits", "map", "map_best", "map_worst", "map_rectangle"]
     scores = json.loads(summary[columns].to_json(orient="records", double_precision=6))
     metrics = {"counts": counts, "retrieval": scores}
-    _write_json(study, "metrics.json", metrics)
+    write_json(study.reports / "metrics.json", metrics, indent=1)
     return metrics
-
-
-def _write_json(study: Study, name: str, content: Any) -> None:
-    write_bytes(study.reports / name, (json.dumps(content, indent=1) + "\n").encode())
 
 
 def table_of(summary: pd.DataFrame, value: str = "map") -> pd.DataFrame:

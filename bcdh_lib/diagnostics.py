@@ -6,13 +6,11 @@ dissimilar ones (photos of two groups of models) of two.
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 
 from bcdh_lib.study import Study
-from bcdh_lib.tables import read_table, write_bytes
+from bcdh_lib.tables import read_table, write_json
 
 
 def diagnose(study: Study) -> dict[str, float]:
@@ -21,7 +19,7 @@ def diagnose(study: Study) -> dict[str, float]:
     if study.truth.is_file():
         pairs, members = read_table(study.pairs, "pairs"), read_table(study.pairs, "members")
         figures = pair_precision(pairs, members, true_landmarks(study))
-    write_bytes(study.reports / "diagnostics.json", (json.dumps(figures, indent=2) + "\n").encode())
+    write_json(study.reports / "diagnostics.json", figures)
     return figures
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 from bcdh_lib.pairs import count_dissimilar, similar_pairs, split_members
 from bcdh_lib.retrieval_sfm import read_published_pairs
 from bcdh_lib.study import Study
-from bcdh_lib.tables import read_table, write_bytes, write_table
+from bcdh_lib.tables import read_table, write_json, write_table
 
 Tables = tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]
 """The tables `pairs` and `members`, and how many pairs were left out, by reason."""
@@ -52,5 +51,5 @@ def make_pairs(study: Study) -> dict[str, int]:
     }
     write_table(study.pairs, "pairs", pairs)
     write_table(study.pairs, "members", members)
-    write_bytes(study.pairs / "summary.json", (json.dumps(counts, indent=2) + "\n").encode())
+    write_json(study.pairs / "summary.json", counts)
     return counts

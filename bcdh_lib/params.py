@@ -104,7 +104,12 @@ class TrainingRun(Section):
 
     @property
     def name(self) -> str:
-        return self.method if self.bits is None else f"{self.method}-{self.bits}"
+        return run_name(self.method, self.bits)
+
+
+def run_name(method: str, bits: int | None) -> str:
+    """What files and tables call a method at a code length; the method alone for real vectors."""
+    return method if bits is None else f"{method}-{bits}"
 
 
 class Training(Section):

@@ -6,9 +6,7 @@ parent's vectors, fitted on the training photos. Codes are uint8 [n, L/8], vecto
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,9 +15,10 @@ from bcdh_lib.benchmarks import Benchmark, read_benchmark
 from bcdh_lib.codes import hamming, pack
 from bcdh_lib.metrics import Ties, average_precision, precision_at, precision_at_recall, recall_within, ties_of_distances
 from bcdh_lib.network import HashNetwork, load_checkpoint
+from bcdh_lib.params import run_name
 from bcdh_lib.shallow import SHALLOW, Coder, fit
 from bcdh_lib.study import Study
-from bcdh_lib.tables import read_table, write_bytes, write_table
+from bcdh_lib.tables import read_table, write_array, write_table
 from bcdh_lib.training_set import device, encode_kept, keep, prepare
 from bcdh_lib.views import Views
 
@@ -40,7 +39,7 @@ class System:
 
     @property
     def name(self) -> str:
-        return self.method if self.bits is None else f"{self.method}-{self.bits}"
+        return run_name(self.method, self.bits)
 
 
 def systems(study: Study) -> list[System]:
@@ -65,7 +64,7 @@ def read_benchmarks(study: Study) -> list[Benchmark]:
 
 
 def write_codes(study: Study) -> None:
-    """Encode every benchmark's database and queries by every system, as codes/BENCHMARK/NAME.npy and NAME.queries.npy.
+    """Encode every benchmark's database and queries by every system, as codes/BENCHMARK/NAME.database.npy and .queries.npy.
 
     Photos are decoded once a benchmark; rows follow the benchmark's own order. Raises ViewError, NetworkError, BenchmarkError.
     """
@@ -80,7 +79,7 @@ def write_codes(study: Study) -> None:
             coded = {name: pack(array) if networks[name].bits else array for name, array in outputs.items()}
             coded |= {name: coder(outputs[FLOAT]) for name, coder in coders.items()}
             for name, array in coded.items():
-                _save(study.codes / benchmark.name / f"{name}.{part}.npy", array)
+                write_array(study.codes / benchmark.name / f"{name}.{part}.npy", array)
 
 
 def _parts(study: Study, benchmark: Benchmark) -> dict[str, Views]:
@@ -102,12 +101,6 @@ def _shallow_coders(study: Study, networks: dict[str, HashNetwork]) -> dict[str,
     kept = keep(networks[FLOAT], views, study.params.run.threads, "training photos for LSH and ITQ")
     vectors = encode_kept(networks[FLOAT], kept).numpy()
     return {system.name: fit(system.method, vectors, system.bits or 0, study.params.run.seed) for system in shallow}
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    write_bytes(path, buffer.getvalue())
 
 
 def load_codes(study: Study, benchmark: Benchmark, system: System) -> tuple[np.ndarray, np.ndarray]:
@@ -137,15 +130,22 @@ def ties_on(study: Study, benchmark: Benchmark, system: System) -> Ties:
     return ties_of_distances(distances, benchmark.positive(), benchmark.junk())
 
 
-def score(study: Study) -> pd.DataFrame:
-    """Score every system on every benchmark; writes and returns the table `queries`, one row a query and system."""
-    rows = []
+def score(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score every system on every benchmark: the tables of query rows and of precision-recall curves; writes `queries`.
+
+    A curve is the precision at each recall of RECALLS, mean over the queries with positives: benchmark, method, bits, recall,
+    precision.
+    """
+    compared = systems(study)
+    rows, curves = [], []
     for benchmark in read_benchmarks(study):
-        for system in systems(study):
-            rows.append(_query_rows(study, benchmark, system, ties_on(study, benchmark, system)))
+        for system in compared:
+            ties = ties_on(study, benchmark, system)
+            rows.append(_query_rows(study, benchmark, system, ties))
+            curves.append(_curve(benchmark, system, ties))
     queries = pd.concat(rows, ignore_index=True)
     write_table(study.reports, "queries", queries)
-    return queries
+    return queries, pd.concat(curves, ignore_index=True)
 
 
 def _query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties) -> pd.DataFrame:
@@ -167,6 +167,12 @@ def _query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties) 
     )
 
 
+def _curve(benchmark: Benchmark, system: System, ties: Ties) -> pd.DataFrame:
+    precision = np.nanmean(precision_at_recall(ties, RECALLS), axis=0)
+    curve = pd.DataFrame({"recall": RECALLS, "precision": precision}).assign(benchmark=benchmark.name, **vars(system))
+    return curve[["benchmark", "method", "bits", "recall", "precision"]]
+
+
 def summarise(queries: pd.DataFrame) -> pd.DataFrame:
     """Means over the queries that have positives, one row a benchmark and system; `empty` counts the queries that have none."""
     keys = ["benchmark", "method", "bits"]
@@ -176,15 +182,3 @@ def summarise(queries: pd.DataFrame) -> pd.DataFrame:
     means = means.rename(columns={column: column.replace("ap", "map", 1) for column in means if column.startswith("ap")})
     counts = queries.groupby(keys, dropna=False, sort=False)["positives"].agg(queries="size", empty=lambda p: int((p == 0).sum()))
     return means.merge(counts.reset_index(), on=keys)
-
-
-def curves(study: Study) -> pd.DataFrame:
-    """Precision at each recall of RECALLS, mean over the queries with positives: benchmark, method, bits, recall, precision."""
-    rows = []
-    for benchmark in read_benchmarks(study):
-        for system in systems(study):
-            precision = np.nanmean(precision_at_recall(ties_on(study, benchmark, system), RECALLS), axis=0)
-            rows.append(
-                pd.DataFrame({"recall": RECALLS, "precision": precision}).assign(benchmark=benchmark.name, **vars(system))
-            )
-    return pd.concat(rows, ignore_index=True)[["benchmark", "method", "bits", "recall", "precision"]]

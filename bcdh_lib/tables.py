@@ -7,7 +7,9 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -159,6 +161,18 @@ def read_figures(path: Path) -> pd.DataFrame:
     except (OSError, ValueError) as error:
         raise TableError(f"{path}: cannot be read ({error}); make it with: dvc repro") from None
     return figures.T.set_axis(["figure"], axis=1)
+
+
+def write_json(path: Path, content: Any, indent: int = 2) -> None:
+    """Write figures as JSON, whole or not at all."""
+    write_bytes(path, (json.dumps(content, indent=indent) + "\n").encode())
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy, whole or not at all."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    write_bytes(path, buffer.getvalue())
 
 
 def write_bytes(path: Path, content: bytes) -> None:

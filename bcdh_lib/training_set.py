@@ -30,12 +30,16 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Photos by row: activations [n, 1 + views, ...] (view 0 is plain), group [n], train [n]; similar pairs as rows [p, 2]."""
+    """Photos by row: activations [n, 1 + views, ...] (view 0 is plain), group [n], train [n]; similar pairs as rows [p, 2].
+
+    vectors [n, d] are the pretrained network's, from which every run's hash layer starts (network.start: itq).
+    """
 
     activations: Tensor
     group: np.ndarray
     train: np.ndarray
     pairs: np.ndarray
+    vectors: np.ndarray
     fingerprint: str = ""  # sha256 of the tables of pairs
 
     @property
@@ -66,14 +70,20 @@ def load_training_set(study: Study) -> TrainingSet:
     views = Views(paths, params.network.side, augmented=params.training.views, seed=params.run.seed)
     network = HashNetwork(params.network, bits=None).to(device()).eval()
     activations = keep(network, views, params.run.threads, "activations of the frozen blocks")
-    row = pd.Series(range(len(members)), index=members["photo_id"])
     return TrainingSet(
         activations=activations,
         group=members["group_id"].to_numpy(),
         train=(members["split"] == "train").to_numpy(copy=True),
-        pairs=np.stack([row.loc[pairs["query_id"]], row.loc[pairs["positive_id"]]], 1),
+        pairs=_rows_of(members, pairs),
+        vectors=encode_kept(network, activations).numpy(),
         fingerprint=hashlib.sha256((study.pairs / "pairs.parquet").read_bytes()).hexdigest(),
     )
+
+
+def _rows_of(members: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+    """The similar pairs as rows of the table `members`, [p, 2]."""
+    row = pd.Series(range(len(members)), index=members["photo_id"])
+    return np.stack([row.loc[pairs["query_id"]], row.loc[pairs["positive_id"]]], 1)
 
 
 def keep(network: HashNetwork, views: Views, workers: int, title: str) -> Tensor:
@@ -122,8 +132,7 @@ def start_network(training_set: TrainingSet, settings: Network, bits: int | None
     torch.manual_seed(seed)
     network = HashNetwork(settings, bits)
     if network.hash_layer is not None and settings.start == "itq":
-        vectors = encode_kept(HashNetwork(settings, None).to(device()).eval(), training_set.activations)
-        projection = itq_projection(vectors.numpy()[training_set.train], network.hash_layer.out_features, seed)
+        projection = itq_projection(training_set.vectors[training_set.train], network.hash_layer.out_features, seed)
         network.hash_layer.load_state_dict(network.hash_layer.state_dict() | {"weight": torch.from_numpy(projection.copy())})
     return network
 
@@ -134,7 +143,9 @@ def outputs_before_and_after(study: Study, run: str) -> dict[str, np.ndarray]:
     members = read_table(study.pairs, "members")
     views = Views([study.image(photo) for photo in members["photo_id"]], trained.settings.side)
     kept = keep(trained, views, study.params.run.threads, "photos before and after")
-    training_set = TrainingSet(kept, members["group_id"].to_numpy(), (members["split"] == "train").to_numpy(), np.empty((0, 2)))
+    vectors = encode_kept(HashNetwork(trained.settings, bits=None).to(device()).eval(), kept).numpy()
+    group, train = members["group_id"].to_numpy(), (members["split"] == "train").to_numpy()
+    training_set = TrainingSet(kept, group, train, np.empty((0, 2)), vectors)
     start = start_network(training_set, trained.settings, trained.bits, study.params.run.seed)
     return {"before training": settle(start, training_set).numpy(), "after training": encode_kept(trained, kept).numpy()}
 
@@ -142,8 +153,7 @@ def outputs_before_and_after(study: Study, run: str) -> dict[str, np.ndarray]:
 def pairs_by_row(study: Study, split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Similar pairs and as many random dissimilar pairs of a split, as rows of the table `members`, [p, 2] each."""
     members, pairs = read_table(study.pairs, "members"), read_table(study.pairs, "pairs")
-    row = pd.Series(range(len(members)), index=members["photo_id"])
-    similar = np.stack([row.loc[pairs["query_id"]], row.loc[pairs["positive_id"]]], 1)
+    similar = _rows_of(members, pairs)
     chosen, group = np.flatnonzero(members["split"] == split), members["group_id"].to_numpy()
     similar = similar[np.isin(similar[:, 0], chosen)]
     drawn = np.random.default_rng(seed).choice(chosen, (4 * len(similar), 2))

@@ -21,7 +21,7 @@ from bcdh_lib.reconstruction import build_models, divide, extract_features, prop
 from bcdh_lib.reconstruction.candidates import all_pairs
 from bcdh_lib.reconstruction.colmap import pair_ids
 from bcdh_lib.study import LIBRARY, Study, find_root, open_study
-from bcdh_lib.tables import read_table, write_bytes
+from bcdh_lib.tables import read_table, write_json
 
 
 def compare(study: Study, descriptors: np.ndarray | None = None) -> dict[str, Any]:
@@ -61,6 +61,6 @@ def _models(study: Study, database: Path, matches: pd.DataFrame, folder: Path) -
 if __name__ == "__main__":
     study = open_study(root=Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else find_root())
     comparison = compare(study)
-    write_bytes(study.reports / "candidates.json", (json.dumps(comparison, indent=2) + "\n").encode())
+    write_json(study.reports / "candidates.json", comparison)
     study.forget("candidates")
     print(json.dumps(comparison, indent=2))

@@ -30,4 +30,4 @@ def training_set():
     noise[:, :, :96] *= 3  # half of the channels carry no meaning: what training can find out
     meaning[:, :96] = 0
     pairs = np.array([(i, j) for i in range(24) for j in range(24) if i != j and group[i] == group[j]])
-    return TrainingSet(meaning[group][:, None] + noise, group, group < 4, pairs)
+    return TrainingSet(meaning[group][:, None] + noise, group, group < 4, pairs, np.empty((24, 0)))

@@ -10,7 +10,7 @@ from bcdh_lib.training_set import TrainingSet
 def small_set(groups, train=None):
     group = np.array(groups)
     train = np.ones(len(group), dtype=bool) if train is None else np.array(train)
-    return TrainingSet(torch.zeros(len(group), 2, 1, 1, 1), group, train, np.array([[0, 1], [1, 0]]))
+    return TrainingSet(torch.zeros(len(group), 2, 1, 1, 1), group, train, np.array([[0, 1], [1, 0]]), np.empty((len(group), 0)))
 
 
 def test_negatives_by_hand():

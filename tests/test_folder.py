@@ -193,7 +193,7 @@ def test_what_may_only_be_read_and_what_may_not(params):
         for path, mode in modes.items():
             os.chmod(path, mode)
         with powerless():
-            files, barred = folder._find(pile)
+            files, barred = folder.find_files(pile)
             one, two = [folder._take(job, params.photos, copies) for job in files.items()]
         pile.chmod(0o755)
         assert isinstance(one, folder.Photo)

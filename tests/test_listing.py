@@ -35,3 +35,11 @@ def test_the_rendered_pile_and_a_missing_folder(params, tmp_path):
     assert list_pile(Study(tmp_path, params)) == b""
     with pytest.raises(PhotosError, match="is not there"):
         list_pile(study_of(params, tmp_path, tmp_path / "none"))
+
+
+def test_a_link_to_a_folder_above_is_not_followed_for_ever(params, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "1.jpg").write_bytes(b"x")
+    (folder / "loop").symlink_to(folder)
+    assert list_pile(study_of(params, tmp_path, folder)).count(b"\n") == 1

@@ -143,7 +143,7 @@ def test_everything_can_train(params):
     whole = params.model_copy(update={"network": params.network.model_copy(update={"frozen_blocks": 0})})
     pixels = torch.randint(0, 256, (8, 2, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     pairs = np.array([[0, 1], [1, 0], [2, 3], [3, 2], [4, 5], [5, 4]])
-    training_set = TrainingSet(pixels, np.repeat(np.arange(4), 2), np.arange(8) < 6, pairs)
+    training_set = TrainingSet(pixels, np.repeat(np.arange(4), 2), np.arange(8) < 6, pairs, np.empty((8, 0)))
     network, loss = make_run(training_set, whole, RUN)
     before = network.late[0][0].weight.clone()
     batches = draw_round(training_set, settle(network, training_set), 16, whole, 1)

@@ -87,7 +87,7 @@ def take_in(study: Study, folder: Path) -> None:
     Photos are numbered in the order of their paths; of equal files, and of files with equal pixels, the first is kept. A killed
     run goes on from its finished photos. Raises PhotosError where no file is a usable photo.
     """
-    files, left_out = _find(folder)
+    files, left_out = find_files(folder)
     here = study.unfinished("photos", (study.params.photos, os.path.abspath(folder)), CODE)
     outcomes = _outcomes(files, study, here)
     photos = [one for one in outcomes if isinstance(one, Photo)]
@@ -112,7 +112,7 @@ def path_in_table(path: Path) -> str:
     return os.fsencode(path.as_posix()).replace(b"\\", rb"\\").replace(b"\n", rb"\n").decode("utf-8", "backslashreplace")
 
 
-def _find(folder: Path) -> tuple[dict[str, Path], list[LeftOut]]:
+def find_files(folder: Path) -> tuple[dict[str, Path], list[LeftOut]]:
     """Every file under `folder` by its path in the tables, sorted; and the folders that could not be entered or came again."""
     files: dict[str, Path] = {}
     left_out: list[LeftOut] = []

@@ -10,7 +10,7 @@ import os
 import sys
 
 from bcdh_lib.params import ParamsError
-from bcdh_lib.photos.folder import PhotosError, locate
+from bcdh_lib.photos.folder import PhotosError, find_files, locate
 from bcdh_lib.study import Study, open_study
 from bcdh_lib.tables import write_bytes
 
@@ -19,13 +19,11 @@ def list_pile(study: Study) -> bytes:
     """A line a file of photos.folder, sorted; empty for the rendered pile. Raises PhotosError where there is no such folder."""
     if study.params.photos.source != "folder":
         return b""
-    folder = os.fsencode(locate(study))
+    folder = locate(study)
     lines = []
-    for parent, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            path = os.path.join(parent, name)
-            status = os.lstat(path)
-            lines.append(b"%r %d %d\n" % (os.path.relpath(path, folder), status.st_size, status.st_mtime_ns))
+    for file in find_files(folder)[0].values():
+        status = os.lstat(file)
+        lines.append(b"%r %d %d\n" % (os.fsencode(file.relative_to(folder)), status.st_size, status.st_mtime_ns))
     return b"".join(sorted(lines))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import shutil
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from bcdh_lib.reconstruction.matches import verify_matches
 from bcdh_lib.reconstruction.models import build_models
 from bcdh_lib.reconstruction.registrations import REASONS, Part, divide, explain_unregistered, write_models
 from bcdh_lib.study import LIBRARY, Study
-from bcdh_lib.tables import read_table, write_bytes, write_table
+from bcdh_lib.tables import read_table, write_array, write_json, write_table
 
 __all__ = [
     "ReconstructionError",
@@ -98,13 +96,11 @@ def write_results(study: Study, features: pd.Series, matches: pd.DataFrame, part
         "unregistered": {reason: int((unregistered.reason == reason).sum()) for reason in REASONS},
         "linked": int(unregistered.linked.sum()),
     }
-    write_bytes(folder / "summary.json", (json.dumps(counts, indent=2) + "\n").encode())
+    write_json(folder / "summary.json", counts)
 
 
 def _proposed(study: Study, database: Path, photo_ids: list[int], descriptors: np.ndarray | None, kept: Path) -> np.ndarray:
     """The candidates, found once: they are read back from the file `kept` when a killed run goes on."""
     if not kept.exists():
-        content = io.BytesIO()
-        np.save(content, propose_candidates(study, database, photo_ids, descriptors))
-        write_bytes(kept, content.getvalue())
+        write_array(kept, propose_candidates(study, database, photo_ids, descriptors))
     return np.load(kept)
