@@ -137,6 +137,7 @@ def train_run(training_set: TrainingSet, params: Params, run: TrainingRun, work:
     for round_number in tqdm(rounds, desc=run.name, unit="round", disable=process_rank() > 0):
         row = {"round": round_number, "loss": float("nan"), "quantization": float("nan")}
         if round_number > 0:
+            loss.advance((round_number - 1) / max(params.training.rounds - 1, 1))
             batches = draw_round(training_set, outputs, run.bits, params, round_number)
             row |= train_round(network, projector, loss, optimiser, training_set.activations, batches)
             outputs = settle(network, training_set)

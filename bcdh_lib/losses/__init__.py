@@ -7,13 +7,23 @@ from typing import Any
 
 from bcdh_lib.losses.binary_constrained import BinaryConstrained
 from bcdh_lib.losses.contrastive import Contrastive
+from bcdh_lib.losses.dch import DCH
+from bcdh_lib.losses.dhn import DHN
+from bcdh_lib.losses.dpsh import DPSH
 from bcdh_lib.losses.dsh import DSH
+from bcdh_lib.losses.greedyhash import GreedyHash
+from bcdh_lib.losses.hashnet import HashNet
 from bcdh_lib.losses.pairwise import PairwiseLoss
 
 LOSSES: dict[str, type[PairwiseLoss]] = {
     "binary_constrained": BinaryConstrained,
     "contrastive": Contrastive,
     "dsh": DSH,
+    "dpsh": DPSH,
+    "dhn": DHN,
+    "hashnet": HashNet,
+    "dch": DCH,
+    "greedyhash": GreedyHash,
 }
 
 

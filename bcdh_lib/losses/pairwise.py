@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bcdh_lib.params import Section
@@ -12,6 +15,31 @@ from bcdh_lib.params import Section
 def sgn(outputs: Tensor) -> Tensor:
     """-1 or +1 for each output; sgn(0) is +1, so that a code never has a third value."""
     return (outputs >= 0).to(outputs.dtype) * 2 - 1
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, outputs: Tensor) -> Tensor:
+        return sgn(outputs)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient
+
+
+def straight_through(outputs: Tensor) -> Tensor:
+    """sgn of the outputs, whose gradient passes as if the sign were not there."""
+    return _StraightThrough.apply(outputs)
+
+
+def log_cosh(x: Tensor) -> Tensor:
+    """log cosh x without overflow."""
+    return x.abs() + F.softplus(-2 * x.abs()) - math.log(2)
+
+
+def likelihood(theta: Tensor, similar: Tensor) -> Tensor:
+    """log(1 + e^theta) - s theta, [p]: minus the log likelihood of the label when a pair is similar with odds e^theta."""
+    return F.softplus(theta.where(~similar, -theta))
 
 
 class PairwiseLoss(nn.Module):
@@ -29,6 +57,9 @@ class PairwiseLoss(nn.Module):
         super().__init__()
         self.bits = bits
         self.settings = settings
+
+    def advance(self, share: float) -> None:
+        """Take up the share of training that is done: 0 in the first round, 1 in the last. For losses that change on the way."""
 
     def forward(self, outputs: Tensor, pairs: Tensor, similar: Tensor) -> Tensor:
         raise NotImplementedError
