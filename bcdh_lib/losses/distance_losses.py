@@ -1,0 +1,40 @@
+"""What a distance between two binary codes costs: l_1 for similar pairs, non-decreasing; l_0 for dissimilar ones, non-increasing.
+
+Each takes distances in bits and similar, shapes that broadcast, and the margin m in bits. All are convex. Slopes are 1 beyond the
+margin, so that one weight of the quantization error means the same for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def linear(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
+    """l_1 = d and l_0 = m - d: no distance is enough, and l_0 may be negative."""
+    return distance.where(similar, margin - distance)
+
+
+def hinge(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
+    """l_1 = d and l_0 = max(0, m - d)."""
+    return distance.where(similar, (margin - distance).clamp(min=0))
+
+
+def squared(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
+    """l_1 = d^2 / m and l_0 = max(0, m - d)^2 / m: as the hinge at d = m and at d = 0."""
+    return distance.where(similar, (margin - distance).clamp(min=0)).square() / margin
+
+
+def logistic(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
+    """l_1 = log(1 + e^(d - m)) and l_0 = log(1 + e^(m - d)): the likelihood of the label at odds of e^(m - d)."""
+    return F.softplus((distance - margin).where(similar, margin - distance))
+
+
+DISTANCE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "linear": linear,
+    "hinge": hinge,
+    "squared": squared,
+    "logistic": logistic,
+}
