@@ -3,8 +3,8 @@
     python performance/losses.py
 
 Writes reports/losses.json, in minutes, on one thread. Times are medians of runs side by side in one process, the contestants
-taking turns (the plain descent, which is slow, has but one that counts); a busy machine slows all of them, so that the ratios say more than the milliseconds. `load` is the number of
-processes that wanted the processor during the last minute when the measurement began.
+taking turns; only the plain descent, which is slow, runs but once that counts. A busy machine slows all of them, so that the
+ratios say more than the milliseconds; `load` is the number of processes that wanted the processor when the measurement began.
 """
 
 from __future__ import annotations
