@@ -16,7 +16,7 @@ LEFT_OUT = {"params", "study", "figures"}
 
 
 def imported(source: str) -> set[str]:
-    """Modules of bcdh_lib that the source imports, as dotted names without the package; a name from a module counts as that module."""
+    """Modules of bcdh_lib that the source imports, as dotted names without the package; names from one may be modules too."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
