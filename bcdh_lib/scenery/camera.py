@@ -203,12 +203,12 @@ def _shadowed(scene: Any, points: Array, sun: Array) -> NDArray[np.bool_]:
 
 def develop(rng: Rng, picture: Array, width: int, height: int) -> NDArray[np.uint8]:
     """From light to pixels [height, width, 3]: exposure, white balance, tone, contrast, lens blur, vignette, sensor noise."""
-    exposure = 0.42 / np.mean(np.minimum(picture, 3)) * 2 ** rng.normal(0, 0.55)
-    gain = (-1.35 * exposure * np.exp(rng.normal(0, 0.07, 3))).astype(np.float32)
+    exposure = 0.42 / np.mean(np.minimum(picture, 3)) * 2 ** rng.normal(0, 0.6)
+    gain = (-1.35 * exposure * np.exp(rng.normal(0, 0.12, 3))).astype(np.float32)
     tone = (1 - np.exp(picture * gain)) ** np.float32(1 / 2.2)
     grey = (tone @ np.array([0.3, 0.59, 0.11], np.float32))[..., None]
-    saturation = 0.0 if rng.random() < 0.04 else rng.uniform(0.6, 1.35)
-    tone = 0.5 + (grey + (tone - grey) * saturation - 0.5) * rng.uniform(0.75, 1.3)
+    saturation = 0.0 if rng.random() < 0.08 else rng.uniform(0.3, 1.5)
+    tone = 0.5 + (grey + (tone - grey) * saturation - 0.5) * rng.uniform(0.65, 1.35)
     image = Image.fromarray((np.clip(tone, 0, 1) * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
     if rng.random() < 0.4:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.8)))

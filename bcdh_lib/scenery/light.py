@@ -51,20 +51,48 @@ class Weather:
     lamps: tuple[float, float] = (0.0, 0.0)
 
 
-WEATHERS = (
-    Weather(
-        0.48, (22, 68), (2.0, 3.2), (1, 0.95, 0.85), (0.5, 0.6, 0.8), (0.16, 0.34, 0.75), (0.62, 0.74, 0.9), (-2, 0.6)
-    ),  # sunny
-    Weather(
-        0.28, (50, 50), (0.15, 0.15), (1, 1, 1), (0.95, 0.97, 1.0), (0.62, 0.65, 0.7), (0.85, 0.87, 0.9), (0.5, 2)
-    ),  # overcast
-    Weather(
-        0.16, (6, 18), (1.6, 2.6), (1, 0.68, 0.4), (0.42, 0.44, 0.6), (0.25, 0.34, 0.6), (0.95, 0.7, 0.48), (-1.5, 0.8)
-    ),  # low sun
-    Weather(
-        0.08, (50, 50), (0.1, 0.1), (1, 0.6, 0.5), (0.5, 0.52, 0.75), (0.12, 0.16, 0.36), (0.7, 0.5, 0.5), (-1.5, 1.5)
-    ),  # dusk
+SUNNY = Weather(
+    chance=0.42,
+    rise=(22, 68),
+    strength=(2.0, 3.2),
+    beam=(1, 0.95, 0.85),
+    dome=(0.5, 0.6, 0.8),
+    zenith=(0.16, 0.34, 0.75),
+    horizon=(0.62, 0.74, 0.9),
+    cover=(-2, 0.6),
 )
+OVERCAST = Weather(
+    chance=0.28,
+    rise=(50, 50),
+    strength=(0.15, 0.15),
+    beam=(1, 1, 1),
+    dome=(0.95, 0.97, 1.0),
+    zenith=(0.62, 0.65, 0.7),
+    horizon=(0.85, 0.87, 0.9),
+    cover=(0.5, 2),
+)
+LOW_SUN = Weather(
+    chance=0.18,
+    rise=(6, 18),
+    strength=(1.6, 2.6),
+    beam=(1, 0.68, 0.4),
+    dome=(0.42, 0.44, 0.6),
+    zenith=(0.25, 0.34, 0.6),
+    horizon=(0.95, 0.7, 0.48),
+    cover=(-1.5, 0.8),
+)
+DUSK = Weather(
+    chance=0.12,
+    rise=(50, 50),
+    strength=(0.1, 0.1),
+    beam=(1, 0.6, 0.5),
+    dome=(0.5, 0.52, 0.75),
+    zenith=(0.12, 0.16, 0.36),
+    horizon=(0.7, 0.5, 0.5),
+    cover=(-1.5, 1.5),
+    lamps=(0.0, 0.9),
+)
+WEATHERS = (SUNNY, OVERCAST, LOW_SUN, DUSK)
 
 
 def draw_light(rng: Rng, heading: float) -> Light:
@@ -86,7 +114,7 @@ def draw_light(rng: Rng, heading: float) -> Light:
         haze=rng.exponential(0.0006) + fog,
         leaves=_colour(SEASONS[rng.choice(len(SEASONS), p=[0.45, 0.2, 0.15, 0.1, 0.1])]) * np.float32(rng.uniform(0.7, 1.2)),
         soil=np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.1, 3)).astype(np.float32),
-        snow=rng.uniform(0.6, 1.0) if rng.random() < 0.08 else 0.0,
+        snow=rng.uniform(0.6, 1.0) if rng.random() < 0.12 else 0.0,
         lamps=rng.uniform(*weather.lamps),
         glare=rng.uniform(0.1, 0.45),
     )
