@@ -89,7 +89,8 @@ BACKBONES: dict[str, Callable[[bool], Backbone]] = {
 class HashNetwork(nn.Module):
     """backbone -> GeM pooling -> hash layer -> batch normalisation without affine; the code is the sign of the outputs.
 
-    Without a hash layer (`bits` None) it is the float parent: its outputs are the pooled features as unit vectors.
+    Without a hash layer (`bits` None) it is the float parent: its outputs are the pooled features as unit vectors, and where
+    nothing is learned whitened ones: by the identity, until `whitening.learn_whitening` gave it better.
     The batch normalisations inside the backbone keep their pretrained statistics, in training too.
     """
 
@@ -107,6 +108,7 @@ class HashNetwork(nn.Module):
         # A bias before the normalisation would have no gradient but rounding noise, which Adam would blow up.
         self.hash_layer = nn.Linear(backbone.channels, bits, bias=not settings.normalise) if bits else None
         self.norm = nn.BatchNorm1d(bits, affine=False) if bits and settings.normalise else None
+        self.whitening = _identity(backbone.channels) if bits is None and settings.whitening is not None else None
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third off the time of a training step on a CPU
         self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
@@ -135,12 +137,23 @@ class HashNetwork(nn.Module):
         return F.normalize(pooled, dim=1) if self.hash_layer is None else self.hash_layer(F.normalize(pooled, dim=1))
 
     def normalise(self, outputs: Tensor) -> Tensor:
-        """The L real outputs whose signs are the code; in training by the batch's statistics, else by the running ones."""
+        """The L real outputs whose signs are the code; in training by the batch's statistics, else by the running ones.
+
+        The float parent's unit vectors stay as they are in training, and are whitened else.
+        """
+        if self.whitening is not None and not self.training:
+            return F.normalize(self.whitening(outputs), dim=1)
         return outputs if self.norm is None else self.norm(outputs)
 
     def forward(self, views: Tensor) -> Tensor:
         """Outputs float [n, L] (unit vectors for the float parent) of views uint8 [n, 3, side, side]."""
         return self.normalise(self.project(self.activations(views)))
+
+
+def _identity(channels: int) -> nn.Linear:
+    layer = nn.Linear(channels, channels).requires_grad_(False)
+    layer.load_state_dict({"weight": torch.eye(channels), "bias": torch.zeros(channels)})
+    return layer
 
 
 def save_checkpoint(path: Path, network: HashNetwork, facts: dict[str, Any]) -> None:

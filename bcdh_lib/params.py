@@ -89,6 +89,7 @@ class Network(Section):
     frozen_blocks: NotNegative
     gem_power: Annotated[float, Field(ge=1)]
     normalise: bool
+    whitening: Annotated[float, Field(gt=0)] | None
     start: Literal["itq", "random"]
 
 

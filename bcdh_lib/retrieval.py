@@ -22,7 +22,7 @@ from bcdh_lib.tables import read_table, write_array, write_table
 from bcdh_lib.training_set import device, encode_kept, keep, prepare
 from bcdh_lib.views import Views
 
-OURS, FLOAT, PRETRAINED = "binary_constrained", "float", "pretrained"
+OURS, FLOAT, WHITENED, PRETRAINED = "binary_constrained", "float", "whitened", "pretrained"
 RECALLS = np.linspace(0.05, 1, 20)
 
 
@@ -43,7 +43,7 @@ class System:
 
 
 def systems(study: Study) -> list[System]:
-    """All that is compared: the trained runs, the pretrained network, shallow codes at every code length in use.
+    """All that is compared: the trained runs, the pretrained network plain and whitened, shallow codes at every code length.
 
     Shallow codes need the float parent, and as many training photos as bits: longer ones are not made.
     """
@@ -51,7 +51,8 @@ def systems(study: Study) -> list[System]:
     lengths = sorted({run.bits for run in runs if run.bits and run.bits <= _count_training_photos(study)})
     parent = any(run.bits is None for run in runs)
     shallow = [System(method, bits) for method in SHALLOW for bits in lengths] if parent else []
-    return [*runs, *shallow, System(PRETRAINED, None)]
+    untrained = [WHITENED, PRETRAINED] if study.params.network.whitening is not None else [PRETRAINED]
+    return [*runs, *shallow, *(System(method, None) for method in untrained)]
 
 
 def _count_training_photos(study: Study) -> int:
@@ -69,7 +70,8 @@ def write_codes(study: Study) -> None:
     Photos are decoded once a benchmark; rows follow the benchmark's own order. Raises ViewError, NetworkError, BenchmarkError.
     """
     prepare(study.params)
-    networks = {run.name: load_checkpoint(study.checkpoint(run.name))[0].to(device()) for run in study.params.training.runs}
+    stored = [system.name for system in systems(study) if system.method not in (PRETRAINED, *SHALLOW)]
+    networks = {name: load_checkpoint(study.checkpoint(name))[0].to(device()) for name in stored}
     networks[PRETRAINED] = HashNetwork(study.params.network, bits=None).to(device()).eval()
     coders = _shallow_coders(study, networks)
     for benchmark in read_benchmarks(study):

@@ -39,6 +39,9 @@ from bcdh_lib.training_set import (
     validation_map,
 )
 
+CODE = ("training.py", "training_set.py", "batches.py", "network.py", "whitening.py", "shallow.py", "views.py", "losses")
+"""What decides the weights: a run that other code began is not gone on with."""
+
 
 class TrainingError(RuntimeError):
     """Training that cannot start or go on; the message says why and what to change."""
@@ -182,12 +185,19 @@ def load_state(path: Path, network: HashNetwork, optimiser: torch.optim.Optimize
     return history
 
 
+def write_whitened(training_set: TrainingSet, params: Params, path: Path) -> None:
+    """The checkpoint of the pretrained network with the whitening that the pairs teach: the float parent before training."""
+    network, _ = make_run(training_set, params, TrainingRun(method="float", bits=None))
+    settle(network, training_set)
+    save_checkpoint(path, network, {"method": "whitened"})
+
+
 def train_all(study: Study) -> pd.DataFrame:
     """Train every run of training.runs and publish checkpoints and the table `history`; goes on where a killed one stopped."""
     params = study.params
     prepare(params)
     tables = [study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"]
-    modules = [LIBRARY / name for name in ("training.py", "training_set.py", "batches.py", "network.py", "views.py", "losses")]
+    modules = [LIBRARY / name for name in CODE]
     work = study.unfinished("training", (params.network, params.training, params.losses), tables + modules)
     training_set = load_training_set(study)
     histories = [
@@ -198,6 +208,8 @@ def train_all(study: Study) -> pd.DataFrame:
         for run in params.training.runs:
             for ending in (".safetensors", ".json"):
                 write_bytes(study.checkpoint(run.name).with_suffix(ending), (work / run.name / f"best{ending}").read_bytes())
+        if params.network.whitening is not None:
+            write_whitened(training_set, params, study.checkpoint("whitened"))
         write_table(study.checkpoints, "history", history)
         write_bytes(study.reports / "history.csv", history.to_csv(index=False, float_format="%.6f").encode())
     return history

@@ -23,6 +23,7 @@ from bcdh_lib.shallow import itq_projection
 from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table
 from bcdh_lib.views import Views
+from bcdh_lib.whitening import learn_whitening
 
 BATCH = 32
 """Photos encoded at a time where nothing is learned."""
@@ -108,7 +109,7 @@ def encode_kept(network: HashNetwork, kept: Tensor) -> Tensor:
 
 
 def settle(network: HashNetwork, training_set: TrainingSet) -> Tensor:
-    """Outputs float [n, L] of the plain views, after setting the normalisation to the training photos' own statistics.
+    """Outputs float [n, L] of the plain views, after setting normalisation or whitening to the training photos' own statistics.
 
     A running mean over batches of hard tuples would describe these tuples; encoding wants the photos.
     """
@@ -117,6 +118,9 @@ def settle(network: HashNetwork, training_set: TrainingSet) -> Tensor:
         raw = torch.cat([outputs_of(network, block[:, 0]) for block in training_set.activations.split(BATCH)])
         if network.norm is not None:
             network.norm.load_state_dict(_statistics(network.norm, raw[torch.from_numpy(training_set.train).to(raw.device)]))
+        if network.whitening is not None:
+            matrix, offset = whitening_of(training_set, raw.cpu().numpy(), network.settings)
+            network.whitening.load_state_dict({"weight": torch.from_numpy(matrix), "bias": torch.from_numpy(offset)})
         return network.normalise(raw).cpu()
 
 
@@ -124,16 +128,27 @@ def _statistics(norm: torch.nn.BatchNorm1d, outputs: Tensor) -> dict[str, Tensor
     return norm.state_dict() | {"running_mean": outputs.mean(0), "running_var": outputs.var(0)}
 
 
+def whitening_of(training_set: TrainingSet, vectors: np.ndarray, settings: Network) -> tuple[np.ndarray, np.ndarray]:
+    """The whitening, matrix and offset, that the training photos and their similar pairs teach; the identity without one."""
+    if settings.whitening is None:
+        return np.eye(vectors.shape[1], dtype=vectors.dtype), np.zeros(vectors.shape[1], dtype=vectors.dtype)
+    row = np.cumsum(training_set.train) - 1  # of a photo among the training photos
+    return learn_whitening(vectors[training_set.train], row[training_set.train_pairs], settings.whitening)
+
+
 def start_network(training_set: TrainingSet, settings: Network, bits: int | None, seed: int) -> HashNetwork:
     """The network before training: pretrained backbone, and a hash layer that is random or ITQ's (network.start), seeded.
 
-    ITQ is fitted to the pretrained vectors of the training photos: no label, and alike for every method.
+    ITQ is fitted to the whitened pretrained vectors of the training photos: no label, and alike for every method.
     """
     torch.manual_seed(seed)
     network = HashNetwork(settings, bits)
     if network.hash_layer is not None and settings.start == "itq":
-        projection = itq_projection(training_set.vectors[training_set.train], network.hash_layer.out_features, seed)
-        network.hash_layer.load_state_dict(network.hash_layer.state_dict() | {"weight": torch.from_numpy(projection.copy())})
+        matrix, offset = whitening_of(training_set, training_set.vectors, settings)
+        whitened = training_set.vectors[training_set.train] @ matrix.T + offset
+        # One linear map after the other is one; the offset is the normalisation's to take out.
+        weight = itq_projection(whitened, network.hash_layer.out_features, seed) @ matrix
+        network.hash_layer.load_state_dict(network.hash_layer.state_dict() | {"weight": torch.from_numpy(weight)})
     return network
 
 
@@ -145,7 +160,8 @@ def outputs_before_and_after(study: Study, run: str) -> dict[str, np.ndarray]:
     kept = keep(trained, views, study.params.run.threads, "photos before and after")
     vectors = encode_kept(HashNetwork(trained.settings, bits=None).to(device()).eval(), kept).numpy()
     group, train = members["group_id"].to_numpy(), (members["split"] == "train").to_numpy()
-    training_set = TrainingSet(kept, group, train, np.empty((0, 2)), vectors)
+    pairs = _rows_of(members, read_table(study.pairs, "pairs"))
+    training_set = TrainingSet(kept, group, train, pairs, vectors)
     start = start_network(training_set, trained.settings, trained.bits, study.params.run.seed)
     return {"before training": settle(start, training_set).numpy(), "after training": encode_kept(trained, kept).numpy()}
 

@@ -55,6 +55,19 @@ def test_the_normalisation_leaves_no_bit_to_its_bias(params):
     assert torch.equal(plain.normalise(torch.ones(2, 8)), torch.ones(2, 8))
 
 
+def test_the_float_parent_is_whitened_only_where_nothing_is_learned(params):
+    """The identity until whitening is learned; a network of codes, or whitening null, has none."""
+    network = HashNetwork(params.network, None, pretrained=False)
+    units = F.normalize(torch.randn(3, 1280, generator=torch.Generator().manual_seed(0)), dim=1)
+    torch.testing.assert_close(network.eval().normalise(units), units)
+    network.whitening.load_state_dict({"weight": torch.diag(torch.arange(1280.0)), "bias": torch.ones(1280)})
+    torch.testing.assert_close(network.normalise(units), F.normalize(units * torch.arange(1280.0) + 1, dim=1))
+    assert torch.equal(network.train().normalise(units), units)
+    assert not any(parameter.requires_grad for parameter in network.whitening.parameters())
+    assert HashNetwork(params.network, 8, pretrained=False).whitening is None
+    assert HashNetwork(settings_with(params, whitening=None), None, pretrained=False).whitening is None
+
+
 def test_checkpoints_come_back_equal_and_describe_themselves(params, tmp_path):
     network = HashNetwork(params.network, 16).eval()
     save_checkpoint(tmp_path / "net.safetensors", network, {"method": "dsh", "seed": 3})

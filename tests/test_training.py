@@ -1,5 +1,6 @@
 """Training: learns, repeats, goes on after a kill, two processes give the gradients of one, NaN is named."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -12,11 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bcdh_lib.batches import draw_round
-from bcdh_lib.network import load_checkpoint
+from bcdh_lib.network import HashNetwork, load_checkpoint
 from bcdh_lib.params import TrainingRun
 from bcdh_lib.processes import process_count
+from bcdh_lib.shallow import itq_projection
 from bcdh_lib.training import Projector, TrainingError, batch_loss, make_optimiser, make_run, train_round, train_run
-from bcdh_lib.training_set import TrainingSet, settle, validation_map
+from bcdh_lib.training_set import TrainingSet, encode_kept, outputs_of, settle, start_network, validation_map
+from bcdh_lib.whitening import learn_whitening
 
 RUN = TrainingRun(method="binary_constrained", bits=16)
 
@@ -58,6 +61,27 @@ def test_training_raises_the_map_and_repeats(training_set, params, run, tmp_path
         assert history[-1]["quantization"] < history[1]["quantization"]
     train_run(training_set, longer, run, tmp_path / "b")
     assert same(weights_of(tmp_path / "a"), weights_of(tmp_path / "b"))
+
+
+def test_the_float_parent_settles_on_the_whitening_of_its_training_photos(training_set, params):
+    network, _ = make_run(training_set, params, TrainingRun(method="float", bits=None))
+    outputs = settle(network, training_set)
+    raw = torch.cat([outputs_of(network, kept[:1]) for kept in training_set.activations]).detach()
+    matrix, offset = learn_whitening(raw[:16].numpy(), training_set.train_pairs, params.network.whitening)  # 16 to train, first
+    expected = torch.nn.functional.normalize(raw @ torch.from_numpy(matrix).T + torch.from_numpy(offset), dim=1)
+    torch.testing.assert_close(outputs, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_hash_layer_starts_from_itq_of_the_whitened_vectors(training_set, params):
+    """One map after the other, as one; without whitening ITQ's alone."""
+    vectors = encode_kept(HashNetwork(params.network, None).eval(), training_set.activations).numpy()
+    training_set = dataclasses.replace(training_set, vectors=vectors)
+    settings = params.network.model_copy(update={"start": "itq"})
+    weight = start_network(training_set, settings, 8, 7).hash_layer.weight.detach().numpy()
+    matrix, offset = learn_whitening(vectors[:16], training_set.train_pairs, settings.whitening)
+    np.testing.assert_allclose(weight, itq_projection(vectors[:16] @ matrix.T + offset, 8, 7) @ matrix, atol=1e-6)
+    plain = start_network(training_set, settings.model_copy(update={"whitening": None}), 8, 7).hash_layer.weight.detach().numpy()
+    np.testing.assert_allclose(plain, itq_projection(vectors[:16], 8, 7), atol=1e-6)
 
 
 def test_goes_on_to_the_weights_of_an_undisturbed_run(training_set, params, tmp_path):

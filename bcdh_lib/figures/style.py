@@ -79,6 +79,7 @@ METHODS = {
     "greedyhash": Face("GreedyHash", ORANGE, "<", _DASHES),
     "uh_bdnn": Face("UH-BDNN", GREEN, ">", _DASHES),
     "float": Face("Float parent", INK, "*", _LONG),
+    "whitened": Face("Pretrained, whitened", GREY, "D", _LONG),
     "pretrained": Face("Pretrained only", GREY, "d", _LONG),
     "itq": Face("ITQ", PURPLE, "p", _DASHES),
     "lsh": Face("LSH", RED, "h", _DASHES),
