@@ -51,6 +51,27 @@ def test_two_processes_give_the_bytes_of_one_and_leave_nothing_of_an_earlier_run
     assert contents(again) == contents(study)
 
 
+def test_killed_and_started_again(study, tmp_path, monkeypatch):
+    """Stopped after the third outing: the second run takes the others only, and all is as if nothing had happened."""
+    again, outings = tiny_study(tmp_path), []
+    go = rendered._go
+
+    def dies(outing, *others):
+        outings.append(outing)
+        if len(outings) == 4:
+            raise KeyboardInterrupt
+        return go(outing, *others)
+
+    monkeypatch.setattr(rendered, "_go", dies)
+    with pytest.raises(KeyboardInterrupt):
+        render(again)
+    assert not again.rendered_pool.exists()
+    render(again)
+    count = len({(outing.collection, outing.number) for outing in outings})
+    assert len(outings) == count + 1  # the one that was interrupted
+    assert contents(again) == contents(study)
+
+
 def test_another_seed_gives_other_photos_and_the_least_sizes_work(study, tmp_path):
     other = tiny_study(tmp_path, seed=4, strays=0, distractors=0, benchmark_landmarks=2, photos_per_benchmark_landmark=5)
     render(other)

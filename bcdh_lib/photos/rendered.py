@@ -7,6 +7,7 @@ So the same settings give the same bytes, however many processes share the work.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,8 +25,8 @@ from bcdh_lib.open3d_import import import_open3d
 from bcdh_lib.scenery.camera import photograph
 from bcdh_lib.scenery.facades import Rng
 from bcdh_lib.scenery.places import build_place
-from bcdh_lib.study import Study
-from bcdh_lib.tables import write_table
+from bcdh_lib.study import LIBRARY, Study
+from bcdh_lib.tables import write_json, write_table
 
 QUERIES = 5  # a landmark, in the benchmarks of Oxford's form
 GOOD, OK = 0.6, 0.25  # share of the landmark that a photo called good, or ok, shows at least
@@ -33,6 +34,7 @@ QUERY = 0.35  # and a photo that may become a query
 LOT = 5  # photos a place among the distractors
 SHARP = 320  # px of width that surfaces of sharpness 1 are painted for
 PREFIXES = {"rendered_oxford": "oxc1_", "rendered_paris": ""}  # of a query's image in its file
+CODE = [LIBRARY / "scenery", LIBRARY / "photos"]  # that decides the bytes
 FIRST_GROUP = 1000  # of the benchmark of Holidays' form, whose names are group * 100 + place in the group
 
 
@@ -77,45 +79,66 @@ def render(study: Study) -> None:
     """Make what the settings ask for, in place of what an earlier run left: the pool with its truth, and the benchmarks.
 
     The pool is asked for by photos.source, a benchmark by retrieval.benchmarks; without either nothing is loaded or made.
-    Raises Open3dError where the ray caster's system libraries lack.
+    A killed run goes on from its finished outings. Raises Open3dError where the ray caster's system libraries lack.
     """
-    pool = plan_pool(study) if study.params.photos.source == "rendered" else []
-    plans, asked = _plans(study), study.params.retrieval.benchmarks
-    benchmarks = {folder: plan(study, folder) for folder, plan in plans.items() if folder.name in asked}
-    for folder in (study.rendered_pool, study.truth.parent, *plans):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    if not (pool or benchmarks):
-        return
-    import_open3d()  # fails here, in one line, rather than in every worker
-    taken = _take(study, pool + [outing for outings in benchmarks.values() for outing in outings])
+    params = study.params
+    here = study.unfinished("rendered", (params.rendered, params.photos.source, params.retrieval.benchmarks), CODE)
+    workshop = Study(here, params)  # everything is made in there, and moved once it is whole
+    pool = plan_pool(workshop) if params.photos.source == "rendered" else []
+    plans, asked = _plans(workshop), params.retrieval.benchmarks
+    benchmarks = {folder: plan(workshop, folder) for folder, plan in plans.items() if folder.name in asked}
+    if pool or benchmarks:
+        import_open3d()  # fails here, in one line, rather than in every worker
+    taken = _take(workshop, pool + [outing for outings in benchmarks.values() for outing in outings])
     if pool:
-        _write_truth(study, pool)
+        _write_truth(workshop, pool)
     for folder, outings in benchmarks.items():
         if folder.name in PREFIXES:
             own = [outing for outing in outings if outing.collection in (Collection.OXFORD, Collection.PARIS)]
             write_ground_truth(folder / "groundtruth", own, taken, PREFIXES[folder.name])
+    for made in (workshop.rendered_pool, workshop.truth.parent, *plans):
+        made.mkdir(parents=True, exist_ok=True)
+        place = study.root / made.relative_to(here)
+        shutil.rmtree(place, ignore_errors=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        made.rename(place)
+    study.forget("rendered")
 
 
-def _take(study: Study, outings: Sequence[Outing]) -> dict[Path, Taken]:
-    """Go on all outings, the long ones first, in run.threads processes."""
-    settings, seed = study.params.rendered, study.params.run.seed
+def _take(workshop: Study, outings: Sequence[Outing]) -> dict[Path, Taken]:
+    """Go on all outings that are not finished, the long ones first, in run.threads processes."""
+    settings, seed = workshop.params.rendered, workshop.params.run.seed
     for folder in {path.parent for outing in outings for path in outing.files}:
         folder.mkdir(parents=True, exist_ok=True)
+    taken = {photo.path: photo for outing in outings for photo in _remembered(outing, workshop.root)}
     work = (
-        joblib.delayed(_go)(outing, seed, settings.width, settings.height)
+        joblib.delayed(_go)(outing, seed, settings.width, settings.height, workshop.root)
         for outing in sorted(outings, key=lambda outing: -len(outing.files))
+        if not taken.keys() >= set(outing.files)
     )
-    taken: dict[Path, Taken] = {}
-    with tqdm(total=sum(len(outing.files) for outing in outings), desc="rendering", unit="photo") as bar:
-        for photos in joblib.Parallel(study.params.run.threads, return_as="generator_unordered")(work):
+    count = sum(len(outing.files) for outing in outings)
+    with tqdm(total=count, initial=len(taken), desc="rendering", unit="photo", disable=not outings) as bar:
+        for photos in joblib.Parallel(workshop.params.run.threads, return_as="generator_unordered")(work):
             taken |= {photo.path: photo for photo in photos}
             bar.update(len(photos))
     return taken
 
 
-def _go(outing: Outing, seed: int, width: int, height: int) -> list[Taken]:
-    """Build a place and take its photos."""
+def _record(outing: Outing, folder: Path) -> Path:
+    return folder / "taken" / f"{outing.collection:d}-{outing.number}.json"
+
+
+def _remembered(outing: Outing, folder: Path) -> list[Taken]:
+    """The photos of an outing that an earlier run finished; none where it did not, or where a photo is gone since."""
+    record = _record(outing, folder)
+    if not (record.is_file() and all(path.is_file() for path in outing.files)):
+        return []
+    photos = json.loads(record.read_text())
+    return [Taken(path, share, box and tuple(box)) for path, (share, box) in zip(outing.files, photos, strict=True)]
+
+
+def _go(outing: Outing, seed: int, width: int, height: int, folder: Path) -> list[Taken]:
+    """Build a place and take its photos; the record in `folder` is written last."""
     place = build_place(random_numbers(seed, outing.collection, outing.number, 0), outing.landmark, min(width / SHARP, 2.0))
     taken = []
     for k, path in enumerate(outing.files):
@@ -123,6 +146,7 @@ def _go(outing: Outing, seed: int, width: int, height: int) -> list[Taken]:
         photo = photograph(rng, place, width, height, QUERY if k < outing.plain else 0.0)
         Image.fromarray(photo.pixels).save(path, quality=photo.quality)
         taken.append(Taken(path, photo.share, photo.box))
+    write_json(_record(outing, folder), [(photo.share, photo.box) for photo in taken])
     return taken
 
 
@@ -191,7 +215,7 @@ def write_ground_truth(folder: Path, outings: Sequence[Outing], taken: dict[Path
     good: GOOD of the landmark is seen or more; ok: more than OK; junk: less. What shows nothing of it is in no file.
     A query is one of the first QUERIES good or ok photos of its landmark, with the box around what is seen of it.
     """
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     for outing in outings:
         photos = [taken[path] for path in outing.files]
         lists = {
