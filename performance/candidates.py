@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from bcdh_lib.reconstruction import build_models, divide, extract_features, propose_candidates, verify_matches
-from bcdh_lib.reconstruction.candidates import all_pairs
+from bcdh_lib.reconstruction.candidates import all_pairs, complete
 from bcdh_lib.reconstruction.colmap import pair_ids
 from bcdh_lib.study import LIBRARY, Study, find_root, open_study
 from bcdh_lib.tables import read_table, write_json
@@ -36,7 +36,9 @@ def compare(study: Study, descriptors: np.ndarray | None = None) -> dict[str, An
     photo_ids = features.index[seen].tolist()
     proposed = propose_candidates(study, database, photo_ids, None if descriptors is None else descriptors[seen])
     exhaustive = verify_matches(study, database, all_pairs(photo_ids))
-    own = exhaustive[np.isin(pair_ids(exhaustive[["photo_id", "other_id"]].to_numpy()), pair_ids(proposed))]
+    numbers = pair_ids(exhaustive[["photo_id", "other_id"]].to_numpy())
+    own = exhaustive[np.isin(numbers, pair_ids(proposed))]
+    own = exhaustive[np.isin(numbers, pair_ids(complete(own, study.params.reconstruction.min_inliers)))]
     found = {
         "proposed": _models(study, database, own, work / "proposed"),
         "exhaustive": _models(study, database, exhaustive, work / "exhaustive"),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pycolmap
 
-from bcdh_lib.reconstruction.candidates import propose_candidates
+from bcdh_lib.reconstruction.candidates import complete, propose_candidates
 from bcdh_lib.reconstruction.colmap import ReconstructionError
 from bcdh_lib.reconstruction.features import extract_features
 from bcdh_lib.reconstruction.guards import group_models
@@ -39,7 +39,8 @@ def reconstruct(study: Study, descriptors: np.ndarray | None = None) -> None:
     models/N/ (COLMAP's binary format, the largest model is 0), candidates, registrations, tracks and unregistered .parquet,
     summary.json. A pile that gives no model ends well, with empty tables: who needs models says so.
     descriptors: global ones, float [photos, D], for reconstruction.candidates descriptors or both.
-    A killed run, started again, goes on from the features, matches and models it had finished.
+    A killed run, started again, goes on from the features, matches and models it had finished; they are kept until the
+    notebook is written (bcdh_lib.execute), so that a figure that fails costs nothing but itself.
     """
     photo_ids = read_table(study.photos, "photos").photo_id.tolist()
     work = work_folder(study)
@@ -54,6 +55,7 @@ def reconstruct(study: Study, descriptors: np.ndarray | None = None) -> None:
         work / "candidates.npy",
     )
     matches = verify_matches(study, database, candidates)
+    matches = verify_matches(study, database, complete(matches, study.params.reconstruction.min_inliers))
     models = build_models(study, database, matches, work / "models")
     finished = work / "finished"
     shutil.rmtree(finished, ignore_errors=True)
@@ -61,7 +63,6 @@ def reconstruct(study: Study, descriptors: np.ndarray | None = None) -> None:
     shutil.rmtree(study.reconstruction, ignore_errors=True)
     study.reconstruction.parent.mkdir(parents=True, exist_ok=True)
     finished.rename(study.reconstruction)
-    study.forget("reconstruction")
 
 
 def work_folder(study: Study) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+import pandas as pd
 import scipy.sparse as sparse
 from tqdm import tqdm
 
@@ -48,6 +49,20 @@ def propose_candidates(
 def all_pairs(photo_ids: Sequence[int]) -> np.ndarray:
     """Every pair of the photos, int64 [n (n - 1) / 2, 2], the smaller id first, sorted."""
     return np.array(list(combinations(sorted(photo_ids), 2)), dtype=np.int64).reshape(-1, 2)
+
+
+def complete(matches: pd.DataFrame, min_inliers: int) -> np.ndarray:
+    """The matched pairs, and all pairs of photos that both match a third one: what shows one thing seldom stops at two photos.
+
+    matches: photo_id, other_id, inliers. Returns photo ids, int64 [pairs, 2], the smaller first, sorted, none twice.
+    """
+    tried = matches[["photo_id", "other_id"]].to_numpy(dtype=np.int64)
+    photos, ends = np.unique(tried[(matches.inliers >= min_inliers).to_numpy()], return_inverse=True)
+    first, second = ends.reshape(-1, 2).T
+    graph = sparse.coo_array((np.ones(len(first)), (first, second)), shape=(len(photos), len(photos))).tocsr()
+    graph = graph + graph.T
+    through = sparse.triu(graph @ graph, k=1)
+    return np.unique(np.concatenate([tried, photos[np.stack([through.row, through.col], axis=1)]]), axis=0)
 
 
 def draw_vocabulary(database: Path, photo_ids: Sequence[int], words: int, seed: int) -> faiss.IndexIVFFlat:

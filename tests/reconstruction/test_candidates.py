@@ -1,10 +1,11 @@
 """Candidates: nearest neighbours against a hand-worked answer and a slow search; what words find in the tiny pile."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sparse
 
-from bcdh_lib.reconstruction.candidates import nearest, propose_candidates
+from bcdh_lib.reconstruction.candidates import complete, nearest, propose_candidates
 from bcdh_lib.reconstruction.features import extract_features
 
 from .conftest import BLANK, STRAY, UNREADABLE, make_study
@@ -22,6 +23,32 @@ def test_nearest_by_hand():
     # 0 is nearest to 1 (.8), 1 to 2 (.96), 2 to 1; the zero vector has nothing in common with any.
     assert nearest(vectors, 1).tolist() == [[0, 1], [1, 2]]
     assert nearest(vectors, 5).tolist() == [[0, 1], [0, 2], [1, 2]]
+
+
+def matched(pairs, inliers):
+    return pd.DataFrame({"photo_id": pairs[:, 0], "other_id": pairs[:, 1], "inliers": inliers})
+
+
+def test_complete_by_hand():
+    """3 and 7 both match 5, so 3-7 is tried; 9 was tried against 3 in vain, and joins nothing."""
+    matches = matched(np.array([[3, 5], [3, 9], [5, 7]]), [20, 0, 15])
+    assert complete(matches, 15).tolist() == [[3, 5], [3, 7], [3, 9], [5, 7]]
+    assert complete(matches, 16).tolist() == [[3, 5], [3, 9], [5, 7]]
+    assert complete(matches[:0], 15).tolist() == []
+
+
+def test_complete_equals_a_loop():
+    generator = np.random.default_rng(0)
+    pairs = np.unique(np.sort(generator.choice(30, (40, 2)) + 100, axis=1), axis=0)
+    pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+    matches = matched(pairs, generator.integers(0, 30, len(pairs)))
+    linked = {frozenset(pair) for pair, inliers in zip(pairs.tolist(), matches.inliers, strict=True) if inliers >= 15}
+    expected = {tuple(pair) for pair in pairs.tolist()}
+    for one in range(100, 130):
+        for other in range(one + 1, 130):
+            if any({frozenset((one, third)), frozenset((third, other))} <= linked for third in range(100, 130)):
+                expected.add((one, other))
+    assert complete(matches, 15).tolist() == sorted(map(list, expected))
 
 
 def test_ties_go_to_the_smaller_row():
