@@ -17,6 +17,7 @@ from bcdh_lib.figures.labels import benchmark_label, blank, counted, system_labe
 from bcdh_lib.figures.sheets import Sheet, shortened
 from bcdh_lib.figures.style import DISSIMILAR, GREY, INK, METHODS, PAGE, SIMILAR, Drawn, face, new_figure, styled
 from bcdh_lib.retrieval import OURS, System, distances_of, load_codes, read_benchmarks
+from bcdh_lib.significance import differences_of
 from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table
 
@@ -251,11 +252,3 @@ def query_differences(queries: pd.DataFrame, other: str, bits: int = 64, ours: s
             blank(panel, "no query in common")
     names = f"{system_label(ours, bits)} less {face(other).label}"
     return figure, f"Difference in average precision, {names}. {'; '.join(said) or 'No query in common'}."
-
-
-def differences_of(queries: pd.DataFrame, ours: str, other: str, bits: int) -> pd.Series:
-    """AP of `ours` less AP of `other`, by benchmark, seed and query, for the queries with positives that both answered."""
-    answered = queries[(queries["positives"] > 0) & (queries["bits"].isna() | (queries["bits"] == bits))]
-    keys = ["benchmark", "seed", "query"]
-    ap = {method: answered[answered["method"] == method].set_index(keys)["ap"] for method in (ours, other)}
-    return (ap[ours] - ap[other].reindex(ap[ours].index)).dropna()
