@@ -25,7 +25,7 @@ from bcdh_lib.batches import Batch
 from bcdh_lib.losses import PairwiseLoss, make_loss
 from bcdh_lib.losses.binary_constrained import BinaryConstrained
 from bcdh_lib.losses.code_step import DistanceLoss, code_step
-from bcdh_lib.losses.pairwise import sgn
+from bcdh_lib.losses.pairwise import ends, quantization_error, sgn
 from bcdh_lib.network import HashNetwork
 from bcdh_lib.params import Params
 from bcdh_lib.study import open_study
@@ -38,7 +38,7 @@ PAIRS, LENGTHS, FORMS = 4096, (16, 32, 64, 128, 256), ("exact", "smooth", "expec
 def energies(u: Tensor, v: Tensor, a: Tensor, b: Tensor, similar: Tensor, distance_loss: DistanceLoss, weight: float) -> Tensor:
     """l_s(d_H(a, b)) + lambda/2 (||u - a||^2 + ||v - b||^2), [p]."""
     distance = (a != b).sum(1).to(u.dtype)
-    return distance_loss(distance, similar) + weight / 2 * ((u - a).square().sum(1) + (v - b).square().sum(1))
+    return distance_loss(distance, similar) + weight / 2 * quantization_error(u, v, a, b)
 
 
 def descend_plainly(u: Tensor, v: Tensor, similar: Tensor, distance_loss: DistanceLoss, weight: float) -> tuple[Tensor, Tensor]:
@@ -111,7 +111,7 @@ def compare_steps(params: Params, bits: int) -> dict[str, Any]:
     losses = {form: ours(params, bits, form) for form in FORMS}
     distance_loss, weight = losses["exact"].distance_loss, losses["exact"].settings.quantization_weight
     outputs, pairs, similar = draw_pairs(bits)
-    u, v = outputs[pairs[:, 0]], outputs[pairs[:, 1]]
+    u, v = ends(outputs, pairs)
     case = (u, v, similar, distance_loss, weight)
     contestants: dict[str, Callable[[], Any]] = {
         form: partial(step, loss, outputs, pairs, similar) for form, loss in losses.items()

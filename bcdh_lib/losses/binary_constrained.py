@@ -15,7 +15,7 @@ from torch import Tensor
 
 from bcdh_lib.losses.code_step import code_step, shared_code_step
 from bcdh_lib.losses.distance_losses import DISTANCE_LOSSES
-from bcdh_lib.losses.pairwise import PairwiseLoss, ends, sgn, straight_through
+from bcdh_lib.losses.pairwise import PairwiseLoss, ends, quantization_error, sgn, sign_distance
 from bcdh_lib.losses.smooth_form import expected_distance, smooth_distance, soft_quantization
 from bcdh_lib.params import Section
 
@@ -69,17 +69,16 @@ class BinaryConstrained(PairwiseLoss):
         else:
             a, b = code_step(u.detach(), v.detach(), similar, self.distance_loss, weight)
         distance = (a != b).sum(1, keepdim=True).to(u.dtype)
-        energy = self.distance_loss(distance, similar[:, None]).squeeze(1) + weight / 2 * _error(u, v, a, b)
+        energy = self.distance_loss(distance, similar[:, None]).squeeze(1) + weight / 2 * quantization_error(u, v, a, b)
         if self.settings.quantization_share == 1:
             return energy
-        return energy - (1 - self.settings.quantization_share) * weight / 2 * _error(u, v, sgn(u), sgn(v))
+        return energy - (1 - self.settings.quantization_share) * weight / 2 * quantization_error(u, v, sgn(u), sgn(v))
 
     def _at_signs(self, outputs: Tensor, pairs: Tensor, similar: Tensor) -> Tensor:
         u, v = ends(outputs, pairs)
-        a, b = ends(straight_through(outputs), pairs)
-        distance = (self.bits - (a * b).sum(1)) / 2
         weight = self.settings.quantization_share * self.settings.quantization_weight
-        return self.distance_loss(distance, similar) + weight / 2 * _error(u, v, sgn(u), sgn(v))
+        distance = self.distance_loss(sign_distance(outputs, pairs), similar)
+        return distance + weight / 2 * quantization_error(u, v, sgn(u), sgn(v))
 
     def _at_temperature(self, outputs: Tensor, pairs: Tensor, similar: Tensor) -> Tensor:
         u, v = ends(outputs, pairs)
@@ -88,8 +87,3 @@ class BinaryConstrained(PairwiseLoss):
         quantization = soft_quantization(u, v, weight, temperature)
         value = distance(u, v, similar, self.distance_loss, weight, temperature)
         return value + self.settings.quantization_share * quantization
-
-
-def _error(u: Tensor, v: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """||u - a||^2 + ||v - b||^2, [p]."""
-    return (u - a).square().sum(1) + (v - b).square().sum(1)

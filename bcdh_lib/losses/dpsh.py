@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from bcdh_lib.losses.pairwise import PairwiseLoss, ends, likelihood, sgn
+from bcdh_lib.losses.pairwise import PairwiseLoss, ends, likelihood, quantization_error, sgn
 from bcdh_lib.params import Section
 
 
@@ -19,5 +19,5 @@ class DPSH(PairwiseLoss):
 
     def forward(self, outputs: Tensor, pairs: Tensor, similar: Tensor) -> Tensor:
         u, v = ends(outputs, pairs)
-        quantization = (u - sgn(u)).square().sum(1) + (v - sgn(v)).square().sum(1)
+        quantization = quantization_error(u, v, sgn(u), sgn(v))
         return likelihood((u * v).sum(1) / 2, similar) + self.settings.quantization_weight * quantization

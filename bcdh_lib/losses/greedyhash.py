@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from bcdh_lib.losses.pairwise import PairwiseLoss, ends, straight_through
+from bcdh_lib.losses.distance_losses import hinge
+from bcdh_lib.losses.pairwise import PairwiseLoss, sign_distance
 from bcdh_lib.params import Section
 
 
@@ -23,8 +24,6 @@ class GreedyHash(PairwiseLoss):
         quantization_weight: Annotated[float, Field(ge=0)]  # alpha
 
     def forward(self, outputs: Tensor, pairs: Tensor, similar: Tensor) -> Tensor:
-        a, b = ends(straight_through(outputs), pairs)
-        distance = (self.bits - (a * b).sum(1)) / 2
-        apart = (self.settings.margin * self.bits - distance).clamp(min=0)
+        distance = hinge(sign_distance(outputs, pairs), similar, self.settings.margin * self.bits)
         penalty = (outputs.abs() - 1).abs().pow(3).sum(1)[pairs].sum(1)
-        return 2 * distance.where(similar, apart) + self.settings.quantization_weight * penalty
+        return 2 * distance + self.settings.quantization_weight * penalty

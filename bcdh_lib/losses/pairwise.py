@@ -32,6 +32,17 @@ def straight_through(outputs: Tensor) -> Tensor:
     return _StraightThrough.apply(outputs)
 
 
+def sign_distance(outputs: Tensor, pairs: Tensor) -> Tensor:
+    """Hamming distance of the signs of every pair, [p], in bits; its gradient passes straight through the signs."""
+    a, b = ends(straight_through(outputs), pairs)
+    return (outputs.shape[1] - (a * b).sum(1)) / 2
+
+
+def quantization_error(u: Tensor, v: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """||u - a||^2 + ||v - b||^2 of outputs u, v and codes a, b, [p]."""
+    return (u - a).square().sum(1) + (v - b).square().sum(1)
+
+
 def log_cosh(x: Tensor) -> Tensor:
     """log cosh x without overflow."""
     return x.abs() + F.softplus(-2 * x.abs()) - math.log(2)

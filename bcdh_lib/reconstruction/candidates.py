@@ -13,6 +13,7 @@ import scipy.sparse as sparse
 from tqdm import tqdm
 
 from bcdh_lib.reconstruction.features import read_descriptors
+from bcdh_lib.reconstruction.matches import graph_of
 from bcdh_lib.study import Study
 
 CELL = 32  # words, at least, of a cell that a search of the vocabulary opens or leaves closed
@@ -57,10 +58,8 @@ def complete(matches: pd.DataFrame, min_inliers: int) -> np.ndarray:
     matches: photo_id, other_id, inliers. Returns photo ids, int64 [pairs, 2], the smaller first, sorted, none twice.
     """
     tried = matches[["photo_id", "other_id"]].to_numpy(dtype=np.int64)
-    photos, ends = np.unique(tried[(matches.inliers >= min_inliers).to_numpy()], return_inverse=True)
-    first, second = ends.reshape(-1, 2).T
-    graph = sparse.coo_array((np.ones(len(first)), (first, second)), shape=(len(photos), len(photos))).tocsr()
-    graph = graph + graph.T
+    photos, graph = graph_of(tried[(matches.inliers >= min_inliers).to_numpy()])
+    graph = graph.tocsr() + graph.T
     through = sparse.triu(graph @ graph, k=1)
     return np.unique(np.concatenate([tried, photos[np.stack([through.row, through.col], axis=1)]]), axis=0)
 

@@ -55,13 +55,18 @@ def _read_inliers(database: Path) -> pd.Series:
     return pd.Series(inliers, index=pairs)
 
 
+def graph_of(edges: np.ndarray) -> tuple[np.ndarray, coo_array]:
+    """The photos with an edge, by id, and the graph over them: 1 at each edge, one way. edges: photo ids, int [n, 2]."""
+    photos, ends = np.unique(edges, return_inverse=True)
+    first, second = ends.reshape(-1, 2).T
+    return photos, coo_array((np.ones(len(edges)), (first, second)), shape=(len(photos), len(photos)))
+
+
 def components(edges: np.ndarray) -> list[np.ndarray]:
     """The connected components of a graph of photos. edges: photo ids, int [n, 2].
 
     Returns the photo ids of each, sorted, the component with the smallest id first; photos without an edge are in none.
     """
-    photos, ends = np.unique(edges, return_inverse=True)
-    first, second = ends.reshape(-1, 2).T
-    graph = coo_array((np.ones(len(edges)), (first, second)), shape=(len(photos), len(photos)))
+    photos, graph = graph_of(edges)
     label = connected_components(graph, directed=False)[1]
     return sorted((photos[label == each] for each in range(label.max(initial=-1) + 1)), key=lambda part: part[0])
