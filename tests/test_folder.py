@@ -304,6 +304,8 @@ def test_a_file_that_kills_its_process_is_left_out_and_the_others_go_on():
 
 
 def test_processes_that_cannot_start_are_no_files_fault(monkeypatch):
-    monkeypatch.setattr(folder, "_begin", signal.raise_signal)  # which fails in each process: there is no signal of that number
+    monkeypatch.setattr(
+        folder, "prepare_process", signal.raise_signal
+    )  # which fails in each process: there is no signal of that number
     with pytest.raises(folder.BrokenProcessPool):
         list(folder._in_processes(take_or_die, [("a", Path("a"))], 2))

@@ -1,5 +1,6 @@
 """The rendered pile and its benchmarks: repeatable to the byte, in the published forms, and nothing of one in the other."""
 
+import os
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bcdh_lib.photos import rendered
 from bcdh_lib.photos.rendered import Collection, Outing, Taken, render, write_ground_truth
 from bcdh_lib.study import Study, find_root
 from bcdh_lib.tables import read_table
+from bcdh_lib.workers import WorkerError
 
 TINY = {
     "landmarks": 2,
@@ -51,24 +53,25 @@ def test_two_processes_give_the_bytes_of_one_and_leave_nothing_of_an_earlier_run
     assert contents(again) == contents(study)
 
 
-def test_killed_and_started_again(study, tmp_path, monkeypatch):
-    """Stopped after the third outing: the second run takes the others only, and all is as if nothing had happened."""
-    again, outings = tiny_study(tmp_path), []
+def test_killed_and_started_again(study, tmp_path, tmp_path_factory, monkeypatch):
+    """Its process died in the fourth outing: the second run takes what is left only, and all is as if nothing had happened."""
+    again, begun = tiny_study(tmp_path), tmp_path_factory.mktemp("notes") / "begun.txt"
     go = rendered._go
 
-    def dies(outing, *others):
-        outings.append(outing)
-        if len(outings) == 4:
-            raise KeyboardInterrupt
-        return go(outing, *others)
+    def dies(outing, **settings):
+        with begun.open("a") as log:
+            log.write(f"{outing.collection:d}-{outing.number}\n")
+        if len(begun.read_text().splitlines()) == 4:
+            os._exit(9)
+        return go(outing, **settings)
 
     monkeypatch.setattr(rendered, "_go", dies)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(WorkerError, match=r"run\.threads"):
         render(again)
     assert not again.rendered_pool.exists()
     render(again)
-    count = len({(outing.collection, outing.number) for outing in outings})
-    assert len(outings) == count + 1  # the one that was interrupted
+    outings = begun.read_text().splitlines()
+    assert len(outings) == len(set(outings)) + 1  # the one that was interrupted
     assert contents(again) == contents(study)
 
 

@@ -11,8 +11,6 @@ import json
 import os
 import shutil
 import stat
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -29,6 +27,7 @@ from bcdh_lib import params
 from bcdh_lib.photos.decoding import Unfit, decode, prepare_process, read_header
 from bcdh_lib.study import Study
 from bcdh_lib.tables import TABLES, write_table
+from bcdh_lib.workers import process_pool
 
 CODE = [Path(__file__), Path(__file__).with_name("decoding.py")]
 BATCH = 32  # files a worker that are under way at once
@@ -196,22 +195,9 @@ def _one_by_one(take: Take, jobs: list[Job]) -> Iterator[Photo | LeftOut]:
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    # loky's processes, not forks of this one: a notebook kernel has threads, and a fork copies the locks they hold.
-    pool = ProcessPoolExecutor(workers, initializer=_begin, initargs=(os.getpid(),))
+    pool = process_pool(workers, prepare_process)
     pool.submit(int).result()  # where no process can even start, no file is to blame: stop here
     return pool
-
-
-def _begin(parent: int) -> None:
-    """Prepare a process of the pool, and see to it that it ends when its parent does: a killed run leaves none behind."""
-
-    def end_with_parent() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    prepare_process()
 
 
 def _take(job: Job, limits: params.Photos, copies: Path) -> Photo | LeftOut:

@@ -15,7 +15,6 @@ from enum import IntEnum
 from functools import partial
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 from PIL import Image
@@ -27,6 +26,7 @@ from bcdh_lib.scenery.facades import Rng
 from bcdh_lib.scenery.places import build_place
 from bcdh_lib.study import LIBRARY, Study
 from bcdh_lib.tables import write_json, write_table
+from bcdh_lib.workers import side_by_side
 
 QUERIES = 5  # a landmark, in the benchmarks of Oxford's form
 GOOD, OK = 0.6, 0.25  # share of the landmark that a photo called good, or ok, shows at least
@@ -111,14 +111,12 @@ def _take(workshop: Study, outings: Sequence[Outing]) -> dict[Path, Taken]:
     for folder in {path.parent for outing in outings for path in outing.files}:
         folder.mkdir(parents=True, exist_ok=True)
     taken = {photo.path: photo for outing in outings for photo in _remembered(outing, workshop.root)}
-    work = (
-        joblib.delayed(_go)(outing, seed, settings.width, settings.height, workshop.root)
-        for outing in sorted(outings, key=lambda outing: -len(outing.files))
-        if not taken.keys() >= set(outing.files)
-    )
+    go = partial(_go, seed=seed, width=settings.width, height=settings.height, folder=workshop.root)
+    missing = [outing for outing in outings if not taken.keys() >= set(outing.files)]
+    longest_first = sorted(missing, key=lambda outing: -len(outing.files))
     count = sum(len(outing.files) for outing in outings)
     with tqdm(total=count, initial=len(taken), desc="rendering", unit="photo", disable=not outings) as bar:
-        for photos in joblib.Parallel(workshop.params.run.threads, return_as="generator_unordered")(work):
+        for photos in side_by_side(go, longest_first, workshop.params.run.threads):
             taken |= {photo.path: photo for photo in photos}
             bar.update(len(photos))
     return taken

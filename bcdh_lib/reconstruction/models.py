@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import sqlite3
 import tempfile
-from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pycolmap
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from bcdh_lib.reconstruction.colmap import colmap, image_id, pair_ids
+from bcdh_lib.reconstruction.colmap import colmap
+from bcdh_lib.reconstruction.excerpts import copy_excerpt
 from bcdh_lib.reconstruction.matches import components
 from bcdh_lib.study import Study
+from bcdh_lib.workers import side_by_side
 
-# What mapping needs of COLMAP's tables: the column to choose rows by, and among what (a photo has one number in all).
-COMPONENT = {
-    "cameras": ("camera_id", "own_photos"),
-    "rigs": ("rig_id", "own_photos"),
-    "frames": ("frame_id", "own_photos"),
-    "frame_data": ("frame_id", "own_photos"),
-    "images": ("image_id", "own_photos"),
-    "keypoints": ("image_id", "own_photos"),
-    "two_view_geometries": ("pair_id", "own_pairs"),
-}
+
+class Component(NamedTuple):
+    """Photos that verified matches connect."""
+
+    photos: np.ndarray  # ids, int [n]
+    pairs: np.ndarray  # the verified ones among them, photo ids, int [pairs, 2]
+    folder: Path  # for its models
 
 
 def build_models(study: Study, database: Path, matches: pd.DataFrame, folder: Path) -> list[Path]:
@@ -44,23 +42,20 @@ def build_models(study: Study, database: Path, matches: pd.DataFrame, folder: Pa
     missing = sorted((photos for photos in parts if not finished[photos[0]].exists()), key=len, reverse=True)
 
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [
-        delayed(map_component)(study, database, photos, edges[np.isin(edges[:, 0], photos)], finished[photos[0]])
-        for photos in missing
-    ]
+    jobs = [Component(photos, edges[np.isin(edges[:, 0], photos)], finished[photos[0]]) for photos in missing]
     total = sum(map(len, parts))
     with tqdm(total=total, initial=total - sum(map(len, missing)), desc="models", unit="photo") as progress:
-        for photos in Parallel(n_jobs=threads, return_as="generator_unordered")(jobs):
+        for photos in side_by_side(partial(map_component, study, database), jobs, threads):
             progress.update(photos)
     return [model for place in finished.values() for model in sorted(place.iterdir(), key=lambda model: int(model.name))]
 
 
-def map_component(study: Study, database: Path, photos: np.ndarray, pairs: np.ndarray, target: Path) -> int:
-    """Map the photos of one component into the folder `target`, which appears whole or not at all.
+def map_component(study: Study, database: Path, component: Component) -> int:
+    """Map one component into its folder, which appears whole or not at all. Returns the number of photos.
 
-    photos: ids, int [n]; pairs: the verified ones among them, int [pairs, 2]. Returns the number of photos.
-    Works in a folder of its own beside `target`: a worker that outlives a killed run must not meet its successor there.
+    Works in a folder of its own beside it: a worker that outlives a killed run must not meet its successor there.
     """
+    photos, pairs, target = component
     settings = study.params.reconstruction
     options = pycolmap.IncrementalPipelineOptions()
     options.min_num_matches = settings.min_inliers
@@ -73,21 +68,8 @@ def map_component(study: Study, database: Path, photos: np.ndarray, pairs: np.nd
         models = Path(part, "models")
         models.mkdir()
         with colmap(f"mapping the {len(photos)} photos connected with photo {photos[0]}"):
-            own = copy_component(database, Path(part, "database.db"), photos, pairs)
+            own = copy_excerpt(database, Path(part, "database.db"), photos, pairs, leave=("descriptors", "matches"))
             pycolmap.incremental_mapping(own, study.photos / "images", models, options)
         if not target.exists():
             models.rename(target)
     return len(photos)
-
-
-def copy_component(database: Path, target: Path, photos: np.ndarray, pairs: np.ndarray) -> Path:
-    """A COLMAP database of these photos and verified pairs alone: mapping reads all that its database holds."""
-    pycolmap.Database.open(target).close()
-    with closing(sqlite3.connect(target)) as connection, connection:
-        connection.execute("ATTACH ? AS whole", (str(database),))
-        for wanted, ids in (("own_photos", image_id(photos)), ("own_pairs", pair_ids(pairs))):
-            connection.execute(f"CREATE TEMP TABLE {wanted} (id INTEGER PRIMARY KEY)")
-            connection.executemany(f"INSERT INTO {wanted} VALUES (?)", ids[:, None].tolist())
-        for table, (key, wanted) in COMPONENT.items():
-            connection.execute(f"INSERT INTO {table} SELECT * FROM whole.{table} WHERE {key} IN {wanted}")
-    return target

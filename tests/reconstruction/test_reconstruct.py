@@ -109,34 +109,41 @@ def test_again_and_with_one_worker_gives_the_same_bytes(study, photos, tmp_path)
     assert contents(alone.reconstruction) == before
 
 
-# Runs the step in small blocks, notes each piece of work once it is finished, and kills itself in the middle of one.
+# Runs the step in small blocks, notes each piece of work once it is finished, and kills itself in the middle of one (which
+# may be in another process: the counts are in a file).
 RUN = """
 import os, signal, sys, threading
 from pathlib import Path
 import pycolmap
 from bcdh_lib import reconstruction
-from bcdh_lib.reconstruction import features, matches, models
+from bcdh_lib.reconstruction import colmap, features, matches, models
 from bcdh_lib.study import open_study
-root, kill_in, kill_at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-features.BLOCK, matches.BLOCK, begun = 3, 6, {}
+root, kill_in, kill_at, main = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), os.getpid()
+features.BLOCK, matches.BLOCK = 3, 6
+begun = root / "begun.txt"
+begun.write_text("")
+def die():
+    os.kill(main, signal.SIGKILL)
+    os._exit(9)
 def watch(place, name, pieces):
     work = getattr(place, name)
     def watched(*args, **kwargs):
-        begun[name] = begun.get(name, 0) + 1
-        dying = (name, begun[name]) == (kill_in, kill_at)
+        with open(begun, "a") as log:
+            log.write(f"{name}\\n")
+        dying = (name, begun.read_text().split().count(name)) == (kill_in, kill_at)
         done = pieces(args)
         if dying:
-            threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            threading.Timer(0.02, die).start()
         result = work(*args, **kwargs)
         if dying:
-            os.kill(os.getpid(), signal.SIGKILL)
+            die()
         with open(root / "done.txt", "a") as log:
             log.writelines(f"{name} {piece}\\n" for piece in done)
         return result
     setattr(place, name, watched)
 watch(pycolmap, "extract_features", lambda args: args[2])
-watch(pycolmap, "match_image_pairs", lambda args: Path(args[2].match_list_path).read_text().splitlines())
-watch(models, "map_component", lambda args: [args[2][0]])
+watch(matches, "take_matches", lambda args: [pair for pair, in colmap.query(args[1], "SELECT pair_id FROM matches")])
+watch(models, "map_component", lambda args: [args[2].photos[0]])
 watch(reconstruction, "write_results", lambda args: [])
 reconstruction.reconstruct(open_study({"run": {"threads": 1}, "reconstruction": {"max_features": 512, "words": 256}}, root))
 """
@@ -149,7 +156,7 @@ def test_killed_anywhere_it_goes_on_from_what_was_finished(study, photos, tmp_pa
         command = [sys.executable, "-c", RUN, str(root), kill_in, str(kill_at)]
         return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True).returncode
 
-    for moment in (("extract_features", 2), ("match_image_pairs", 3), ("map_component", 2), ("write_results", 1)):
+    for moment in (("extract_features", 2), ("take_matches", 3), ("map_component", 2), ("write_results", 1)):
         assert run(*moment) == -9, moment
         assert not (root / "data/reconstruction").exists()
     assert run() == 0
@@ -158,5 +165,5 @@ def test_killed_anywhere_it_goes_on_from_what_was_finished(study, photos, tmp_pa
     finished = done.str.split(n=1).str[0].value_counts()
     assert done.is_unique  # nothing that was finished was done again
     assert finished["map_component"] == 2
-    assert finished["match_image_pairs"] <= len(read_table(study.reconstruction, "candidates"))
-    assert np.isin(["extract_features", "match_image_pairs"], finished.index).all()
+    assert finished["take_matches"] <= len(read_table(study.reconstruction, "candidates"))
+    assert np.isin(["extract_features", "take_matches"], finished.index).all()
