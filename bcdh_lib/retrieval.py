@@ -1,6 +1,6 @@
 """Codes of the benchmarks, then their scores: two steps, so that a code can be looked at and a score can be made anew.
 
-What is compared is a system: a trained run, the pretrained network without training, or shallow codes (LSH, ITQ) of the float
+What is compared is a system: a trained run, the pretrained network without training, or shallow codes (LSH, PCAH, ...) of the float
 parent's vectors, fitted on the training photos. Codes are uint8 [n, L/8], vectors float32 [n, d] where bits is None.
 """
 
@@ -100,7 +100,7 @@ def _shallow_coders(study: Study, networks: dict[str, HashNetwork]) -> dict[str,
     members = read_table(study.pairs, "members")
     paths = [study.image(photo) for photo in members.loc[members["split"] == "train", "photo_id"]]
     views = Views(paths, study.params.network.side)
-    kept = keep(networks[FLOAT], views, study.params.run.threads, "training photos for LSH and ITQ")
+    kept = keep(networks[FLOAT], views, study.params.run.threads, "training photos for shallow codes")
     vectors = encode_kept(networks[FLOAT], kept).numpy()
     return {system.name: fit(system.method, vectors, system.bits or 0, study.params.run.seed) for system in shallow}
 

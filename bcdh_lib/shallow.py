@@ -36,6 +36,31 @@ def fit_itq(vectors: Vectors, bits: int, seed: int) -> Coder:
     return lambda fresh: pack(transform.apply(np.ascontiguousarray(fresh)))
 
 
+def fit_pcah(vectors: Vectors, bits: int, seed: int) -> Coder:
+    """PCA hashing (Wang, Kumar and Chang, PAMI 2012, "PCAH"): the signs of the first L principal components; faiss. No seed."""
+    components = _train_pca(vectors, bits)
+    return lambda fresh: pack(components.apply(np.ascontiguousarray(fresh)))
+
+
+def fit_sh(vectors: Vectors, bits: int, seed: int) -> Coder:
+    """Spectral hashing (Weiss, Torralba and Fergus, NIPS 2008). No seed.
+
+    Over the first L principal components, each taken as uniform between its least and greatest value a and b, the Laplacian's
+    eigenfunctions of a single component are cos(k pi (x - a) / (b - a)); the L of lowest frequency k / (b - a) give the bits.
+    """
+    components = _train_pca(vectors, bits)
+    projected = components.apply(np.ascontiguousarray(vectors))
+    least, span = projected.min(0), np.maximum(np.ptp(projected, axis=0), 1e-12)
+    frequency = np.pi * np.arange(1, bits + 1)[:, None] / span
+    mode, component = np.unravel_index(np.argsort(frequency, axis=None, kind="stable")[:bits], frequency.shape)
+
+    def code(fresh: Vectors) -> Codes:
+        places = components.apply(np.ascontiguousarray(fresh)) - least
+        return pack(np.cos(places[:, component] * frequency[mode, component]))
+
+    return code
+
+
 def itq_projection(vectors: Vectors, bits: int, seed: int) -> NDArray[np.float32]:
     """ITQ's linear map [bits, d], its rotation turned into its PCA; random directions where there are too few vectors for PCA."""
     if min(vectors.shape) <= bits:
@@ -46,6 +71,12 @@ def itq_projection(vectors: Vectors, bits: int, seed: int) -> NDArray[np.float32
     return faiss.vector_to_array(transform.pca_then_itq.A).reshape(bits, -1)
 
 
+def _train_pca(vectors: Vectors, bits: int) -> faiss.PCAMatrix:
+    components = faiss.PCAMatrix(vectors.shape[1], bits)
+    components.train(np.ascontiguousarray(vectors, dtype=np.float32))
+    return components
+
+
 def _train_itq(vectors: Vectors, bits: int, seed: int) -> faiss.ITQTransform:
     transform = faiss.ITQTransform(vectors.shape[1], bits, True)
     transform.itq.seed = seed
@@ -53,7 +84,7 @@ def _train_itq(vectors: Vectors, bits: int, seed: int) -> faiss.ITQTransform:
     return transform
 
 
-SHALLOW: dict[str, Callable[[Vectors, int, int], Coder]] = {"itq": fit_itq, "lsh": fit_lsh}
+SHALLOW: dict[str, Callable[[Vectors, int, int], Coder]] = {"itq": fit_itq, "sh": fit_sh, "pcah": fit_pcah, "lsh": fit_lsh}
 
 
 def fit(method: str, vectors: Vectors, bits: int, seed: int) -> Coder:

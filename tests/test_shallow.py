@@ -37,6 +37,37 @@ def test_itq_turns_the_principal_components_nearer_to_the_corners_than_pca_leave
     assert ((codes - turned) ** 2).sum() < ((np.sign(projected) - projected) ** 2).sum()
 
 
+def test_pcah_is_the_signs_of_the_principal_components():
+    data = vectors()
+    components = np.linalg.svd(data - data.mean(0), full_matrices=False)[2][:8]
+    codes, projected = unpack(fit("pcah", data, 8, 0)(data)), (data - data.mean(0)) @ components.T
+    clear = np.abs(projected) > 1e-4  # rounding decides beside 0
+    agreeing = ((codes == np.sign(projected)) | ~clear).mean(0)
+    assert np.isin(agreeing.round(6), [0, 1]).sum() >= 8 - (~clear).any(0).sum()  # a component's direction is free
+
+
+def test_spectral_hashing_by_hand():
+    """One long component: all bits are its modes, the sign of cos(k pi t) for k = 1 to 8, t from 0 to 1 along it."""
+    place = np.linspace(0, 1, 200)[:, None]
+    data = np.hstack([1000 * place, 0.001 * vectors(200, 7)]).astype(np.float32)
+    codes = unpack(fit("sh", data, 8, 0)(data))
+    modes = np.cos(np.pi * place * np.arange(1, 9))
+    clear = np.abs(modes) > 1e-3
+    direction = 1 if (codes == np.sign(modes))[clear].all() else -1  # of the component, which turns t into 1 - t
+    assert ((codes == np.sign(modes * np.where(np.arange(1, 9) % 2, direction, 1))) | ~clear).all()
+
+
+def test_spectral_hashing_gives_a_short_component_no_second_bit():
+    """Spans 4, 1, 1, ...: frequencies 1/4, 2/4, 3/4, 4/4 come before or with the others' first, 1."""
+    generator = np.random.default_rng(1)
+    data = (generator.uniform(size=(4000, 8)) * ([40] + [1] * 7)).astype(np.float32)
+    codes = unpack(fit("sh", data, 8, 0)(data))
+    for bit in range(8):
+        along = [codes[np.argsort(data[:, 0]), bit], codes[np.argsort(data[:, 1]), bit]]
+        changes = [(each[1:] != each[:-1]).sum() for each in along]
+        assert changes[0] <= 10 < changes[1]  # mode k changes its sign k times along its own component
+
+
 def test_the_projection_gives_nearly_itqs_codes():
     """Nearly: faiss also scales the centred vectors to unit length, which no linear map can."""
     data = vectors()
