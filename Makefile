@@ -14,7 +14,7 @@ export IPYTHONDIR := $(CURDIR)/.venv/home/ipython
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MPLCONFIGDIR := $(CURDIR)/.venv/home/matplotlib
 
-.PHONY: help repro test lab clean constraints
+.PHONY: help repro study test lab clean constraints
 
 help: ## list what make can do
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -22,6 +22,9 @@ help: ## list what make can do
 repro: .venv/set-up ## run all of the study that is not up to date, and write reports/site/index.html
 	@.venv/bin/nbstripout $(STRIP) $(NOTEBOOKS)
 	@.venv/bin/dvc repro
+
+study: .venv/set-up ## after repro: run the comparison of study.yaml that is not finished, all methods, lengths and seeds, hours
+	@.venv/bin/python -m bcdh_lib.matrix
 
 test: .venv/set-up ## check style, types and tests
 	.venv/bin/ruff check .

@@ -1,0 +1,400 @@
+"""The comparison: every method at every code length with every seed, tuned alike, scored on all benchmarks.
+
+    python -m bcdh_lib.matrix                       # make study: tunes, runs what is not finished, and summarises
+    python -m bcdh_lib.matrix --only dch lsh        # these methods alone
+    python -m bcdh_lib.matrix --share 2/4           # every fourth piece of work, from the second
+    python -m bcdh_lib.matrix --summary             # from the cells that are there
+
+A cell is a method at a code length with a seed. Each finished cell is a file of its own in reports/study/cells, with a row a
+query and what it was made with in the file's metadata; a run that was killed goes on after it, and a cell of other settings,
+code or data is refused. Benchmarks are opened only after all tuning is done.
+
+Several GPUs or machines that share this folder each take a share, one process a GPU, and end with the same files:
+
+    for k in 0 1 2 3; do CUDA_VISIBLE_DEVICES=$k .venv/bin/python -m bcdh_lib.matrix --share $((k + 1))/4 & done; wait
+
+Every cell trains on the one training set, whose augmented views come from the seed of params.yaml; a cell's own seed draws its
+batches and starts its hash layer. Shallow codes are fitted to the vectors of the float parent of the same seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import io
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from pydantic import Field, ValidationError, model_validator
+from scipy.stats import t as student
+from torch import Tensor
+from tqdm import tqdm
+
+from bcdh_lib.benchmarks import Benchmark
+from bcdh_lib.codes import pack
+from bcdh_lib.losses import LOSSES
+from bcdh_lib.metrics import ties_of_distances
+from bcdh_lib.network import HashNetwork, load_checkpoint
+from bcdh_lib.params import NotNegative, Params, Section, run_name
+from bcdh_lib.provenance import ProvenanceError, check, digest_of, made_with
+from bcdh_lib.retrieval import FLOAT, OURS, System, _parts, _query_rows, distances_of, read_benchmarks
+from bcdh_lib.shallow import SHALLOW, fit
+from bcdh_lib.significance import against_each, differences_of
+from bcdh_lib.study import LIBRARY, Study, open_study
+from bcdh_lib.tables import TABLES, write_bytes
+from bcdh_lib.training import train_run
+from bcdh_lib.training_set import TrainingSet, device, encode_kept, keep, load_training_set, prepare
+from bcdh_lib.tuning import Configuration, Share, Tuning, choose, configured, read_trial, trials_of, tune, write_trials
+
+LEVEL = 0.05
+
+
+class MatrixError(ValueError):
+    """A comparison that cannot be run or summarised; the message says what lacks and the mend."""
+
+
+class Plan(Section):
+    """study.yaml: what is compared."""
+
+    methods: Annotated[list[str], Field(min_length=1)]
+    bits: Annotated[list[Annotated[int, Field(gt=0, multiple_of=8)]], Field(min_length=1)]
+    seeds: Annotated[list[NotNegative], Field(min_length=1)]
+    tuning: Tuning
+
+    @model_validator(mode="after")
+    def methods_tunable(self) -> Plan:
+        for method in self.methods:
+            if method not in LOSSES:
+                raise ValueError(f"methods: {method} is unknown; known: {', '.join(LOSSES)}")
+        lacking = {FLOAT, *self.methods} - self.tuning.ranges.keys()
+        if lacking:
+            raise ValueError(f"tuning.ranges: {min(lacking)} has none")
+        if set(self.seeds) & set(self.tuning.seeds):
+            raise ValueError("tuning.seeds: must be none of seeds")
+        return self
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A method at a code length (None: vectors) with a seed."""
+
+    method: str
+    bits: int | None
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{run_name(self.method, self.bits)}-{self.seed}"
+
+    def path(self, study: Study) -> Path:
+        return study.reports / "study/cells" / f"{self.name}.parquet"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A trained cell, and the shallow cells that are fitted to its vectors where it is a float parent: one piece of work."""
+
+    trained: Cell
+    shallow: tuple[Cell, ...] = ()
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        return (self.trained, *self.shallow)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A benchmark whose database and queries are kept as activations of the frozen blocks."""
+
+    benchmark: Benchmark
+    parts: dict[str, Tensor]
+
+
+def load_plan(path: Path) -> Plan:
+    """The plan of a file. Raises MatrixError, one line, where it cannot be read or is not valid."""
+    try:
+        return Plan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise MatrixError(
+            f"{path}: cannot be read ({' '.join(str(error).split())}); restore it with: git checkout study.yaml"
+        ) from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(map(str, fault["loc"]))
+        raise MatrixError(f"{path}: {place}{': ' if place else ''}{fault['msg'].removeprefix('Value error, ')}") from None
+
+
+def units_of(plan: Plan, only: Sequence[str] = ()) -> list[Unit]:
+    """The plan's work, seed by seed. With `only`, these methods alone, and the float parent where one of them needs it."""
+    known = [FLOAT, *plan.methods, *SHALLOW]
+    for method in only:
+        if method not in known:
+            raise MatrixError(f"--only {method}: is not among {', '.join(known)}")
+    units = []
+    for seed in plan.seeds:
+        shallow = tuple(Cell(method, bits, seed) for method in SHALLOW for bits in plan.bits if not only or method in only)
+        if not only or shallow or FLOAT in only:
+            units.append(Unit(Cell(FLOAT, None, seed), shallow))
+        units += [Unit(Cell(method, bits, seed)) for method in plan.methods for bits in plan.bits if not only or method in only]
+    return units
+
+
+def run_study(study: Study, plan: Plan, only: Sequence[str] = (), share: Share | None = None) -> None:
+    """Tune, run this share's unfinished cells, and write the summary once the whole plan is finished.
+
+    Raises MatrixError where the study's data are not there, ProvenanceError where a finished trial or cell is another's.
+    """
+    share = share or Share()
+    check_data(study)
+    prepare(study.params)
+    training_set = functools.cache(lambda: load_training_set(study))
+    units = units_of(plan, only)
+    chosen = tuned(study, plan, list(dict.fromkeys(unit.trained.method for unit in units)), share, training_set)
+    benchmarks = read_benchmarks(study)
+    kept = functools.cache(lambda: keep_benchmarks(study, benchmarks))
+    scored_on = {benchmark.name: digest_of_benchmark(benchmark) for benchmark in benchmarks}
+    jobs = [Job(study, unit, run_of(study, unit, chosen), scored_on) for unit in share.part(units)]
+    total, pending = sum(len(job.unit.cells) for job in jobs), sum(len(job.pending) for job in jobs)
+    with tqdm(desc="cells", unit="cell", total=total, initial=total - pending) as bar:
+        for job in jobs:
+            if job.pending:
+                run_unit(job, training_set(), kept())
+                bar.update(len(job.pending))
+    if all(cell.path(study).is_file() for unit in units_of(plan) for cell in unit.cells):
+        write_summary(study)
+
+
+def check_data(study: Study) -> None:
+    """Raise MatrixError where the pipeline has not made what is compared on. Looks at names only, opens nothing."""
+    tables = [study.photos / "photos.parquet", study.pairs / "members.parquet", study.pairs / "pairs.parquet"]
+    folders = [study.benchmarks / name for name in study.params.retrieval.benchmarks if name != "pile"]
+    for path in tables + folders:
+        if not path.exists():
+            raise MatrixError(f"{path}: is not there; make it first with: make repro")
+
+
+def tuned(
+    study: Study, plan: Plan, methods: Sequence[str], share: Share, training_set: Callable[[], TrainingSet]
+) -> dict[str, Configuration]:
+    """The best configuration of each method, after the trials that lack are run; the first share keeps the tables of trials."""
+    tune(study, trials_of(plan.tuning, methods, study.params), share, training_set)
+    rows = []
+    for method in (FLOAT, *plan.methods):
+        found = [read_trial(study, trial) for trial in trials_of(plan.tuning, [method], study.params)]
+        rows += [row for row in found if row] if None not in found else []
+    if share.number == 1:
+        write_trials(study, rows)
+    return {method: best["configuration"] for method, best in choose(rows).items()}
+
+
+def run_of(study: Study, unit: Unit, chosen: dict[str, Configuration]) -> Params:
+    """Settings of the run that trains a unit."""
+    cell = unit.trained
+    return configured(study.params, cell.method, cell.bits, cell.seed, chosen[cell.method])
+
+
+def keep_benchmarks(study: Study, benchmarks: Sequence[Benchmark]) -> list[Kept]:
+    """The benchmarks with all their photos gone through the frozen blocks, once for all cells."""
+    network, workers = HashNetwork(study.params.network, bits=None).to(device()).eval(), study.params.run.threads
+    return [
+        Kept(each, {part: keep(network, views, workers, f"{each.name} {part}") for part, views in _parts(study, each).items()})
+        for each in benchmarks
+    ]
+
+
+def digest_of_benchmark(benchmark: Benchmark) -> str:
+    """Digest of a benchmark's photos, queries and what answers them."""
+    asked = [(q.name, q.photo, q.box, sorted(q.positives), sorted(q.junk)) for q in benchmark.queries]
+    return digest_of(benchmark.photos.values(), repr((list(benchmark.photos), asked)))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A unit with the settings of its run, and digests of the benchmarks by name: what is to do, and what it is made with."""
+
+    study: Study
+    unit: Unit
+    params: Params
+    scored_on: dict[str, str]
+
+    @functools.cached_property
+    def trained_with(self) -> dict[str, Any]:
+        """What decides the network."""
+        return made_with(self.study, self.params)
+
+    @functools.cached_property
+    def pending(self) -> list[Cell]:
+        """The cells that were not finished before. Raises ProvenanceError where a finished one is another's."""
+        return [cell for cell in self.unit.cells if not is_finished(cell.path(self.study), self.made_with(cell))]
+
+    def made_with(self, cell: Cell) -> dict[str, Any]:
+        """What decides a cell's rows."""
+        made = self.trained_with | {"benchmarks": self.scored_on, "radius": self.params.retrieval.radius}
+        if cell.method in SHALLOW:
+            made["coder"] = {"method": cell.method, "bits": cell.bits, "code": digest_of([LIBRARY / "shallow.py"])}
+        return made
+
+
+def run_unit(job: Job, training_set: TrainingSet, kept: Sequence[Kept]) -> None:
+    """Train a unit's network, then score and write its unfinished cells."""
+    root, params = job.study.root, job.params
+    work = root / "work/study" / f"{job.unit.trained.name}-{digest_of([], json.dumps(job.trained_with))}"
+    work.mkdir(parents=True, exist_ok=True)
+    train_run(training_set, params, params.training.runs[0], work)
+    network = load_checkpoint(work / "best.safetensors")[0].to(device())
+    outputs = [{part: encode_kept(network, views).numpy() for part, views in each.parts.items()} for each in kept]
+    vectors = encode_kept(network, training_set.activations).numpy()[training_set.train]
+    seeded = Study(root, params)  # its rows bear the cell's seed
+    for cell in job.pending:
+        code = coder_of(cell, vectors)
+        rows = [
+            score(seeded, each.benchmark, cell, code(parts["queries"]), code(parts["database"]))
+            for each, parts in zip(kept, outputs, strict=True)
+        ]
+        write_cell(cell.path(job.study), pd.concat(rows, ignore_index=True), job.made_with(cell))
+    shutil.rmtree(work)
+
+
+def coder_of(cell: Cell, vectors: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What turns outputs into what is compared: signs, the vectors themselves, or shallow codes fitted to training vectors."""
+    if cell.method in SHALLOW:
+        return fit(cell.method, vectors, cell.bits or 0, cell.seed)
+    return pack if cell.bits else lambda outputs: outputs
+
+
+def score(study: Study, benchmark: Benchmark, cell: Cell, queries: np.ndarray, database: np.ndarray) -> pd.DataFrame:
+    """Rows of the table `queries` for one cell on one benchmark."""
+    system = System(cell.method, cell.bits)
+    ties = ties_of_distances(distances_of(queries, database, system), benchmark.positive(), benchmark.junk())
+    return _query_rows(study, benchmark, system, ties)
+
+
+def write_cell(path: Path, rows: pd.DataFrame, made: dict[str, Any]) -> None:
+    """Write a cell's rows in the form of the table `queries`, what made them in the file's metadata; whole or not at all."""
+    form = TABLES["queries"]
+    rows = rows[list(form.columns)].sort_values(list(form.key), kind="stable")
+    table = pa.Table.from_pandas(rows, schema=form.schema, preserve_index=False)
+    buffer = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"made_with": json.dumps(made)}), buffer, compression="zstd")
+    write_bytes(path, buffer.getvalue())
+
+
+def is_finished(path: Path, made: dict[str, Any]) -> bool:
+    """Whether a cell's file is there. Raises ProvenanceError where it was made with anything else than `made`."""
+    if not path.is_file():
+        return False
+    try:
+        found = json.loads(pq.read_metadata(path).metadata[b"made_with"])
+    except (pa.ArrowInvalid, KeyError, TypeError, ValueError):
+        raise ProvenanceError(f"{path}: is no cell of this study; remove it, and it is made anew") from None
+    check(path, found, made)
+    return True
+
+
+def read_cells(study: Study) -> pd.DataFrame:
+    """The rows of all finished cells. Raises MatrixError where there is none or one is unreadable."""
+    paths = sorted((study.reports / "study/cells").glob("*.parquet"))
+    if not paths:
+        raise MatrixError(f"{study.reports / 'study/cells'}: holds no cell; run: make study")
+    try:
+        return pd.concat([pq.read_table(path).to_pandas() for path in paths], ignore_index=True).astype({"bits": "Int32"})
+    except (pa.ArrowInvalid, ValueError, KeyError) as error:
+        raise MatrixError(f"{paths[0].parent}: a cell is unreadable ({error}); remove it, and run: make study") from None
+
+
+def summarise_cells(queries: pd.DataFrame) -> pd.DataFrame:
+    """A row a benchmark, method and code length: seeds, mean mAP over them, its 95 % interval, share of the float parent's mAP.
+
+    The interval is Student's t over the seeds' mAP; NaN with one seed. mAP leaves out queries without positives. The share is of
+    means over the seeds; NaN where there is no float parent.
+    """
+    keys = ["benchmark", "method", "bits"]
+    answered = queries[queries["positives"] > 0]
+    by_seed = answered.groupby([*keys, "seed"], dropna=False)["ap"].mean()
+    table = by_seed.groupby(keys, dropna=False).agg(seeds="size", map="mean", deviation="std").reset_index()
+    half = student.ppf(0.975, table["seeds"] - 1) * table["deviation"] / np.sqrt(table["seeds"])
+    parents = table[table["method"] == FLOAT].set_index("benchmark")["map"]
+    table["low"], table["high"] = table["map"] - half, table["map"] + half
+    table["share_of_float"] = table["map"] / table["benchmark"].map(parents)
+    return table.drop(columns="deviation")
+
+
+def against(queries: pd.DataFrame) -> pd.DataFrame:
+    """significance.against_each of our method, with the verdict (win, tie or loss at the level .05 after Holm), and of how many
+    queries our mean AP over the seeds is the better one (`wins`), equal (`ties`) or the worse one (`losses`)."""
+    table = against_each(queries, OURS)
+    counts = []
+    for benchmark, bits, method in table[["benchmark", "bits", "method"]].itertuples(index=False, name=None):
+        differences = differences_of(queries[queries["benchmark"] == benchmark], OURS, method, bits).groupby("query").mean()
+        signs = np.sign(differences.round(12))
+        counts.append({"wins": (signs > 0).sum(), "ties": (signs == 0).sum(), "losses": (signs < 0).sum()})
+    verdict = np.select([table["p_holm"] >= LEVEL, table["difference"] > 0], ["tie", "win"], default="loss")
+    return pd.concat([table.assign(verdict=verdict), pd.DataFrame(counts, columns=["wins", "ties", "losses"])], axis=1)
+
+
+def write_summary(study: Study) -> None:
+    """reports/study/summary.csv and against.csv, of all cells that are there; and a line that counts the verdicts."""
+    queries = read_cells(study)
+    compared = against(queries)
+    for name, table in (("summary", summarise_cells(queries)), ("against", compared)):
+        write_bytes(study.reports / f"study/{name}.csv", table.to_csv(index=False, float_format="%.6f").encode())
+    counts = compared["verdict"].value_counts()
+    told = ", ".join(
+        f"{counts.get(verdict, 0)} {word}" for verdict, word in (("win", "wins"), ("tie", "ties"), ("loss", "losses"))
+    )
+    print(f"reports/study/summary.csv, against.csv: {OURS} against each: {told}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit code: 0 where all is done, 1 where it failed, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bcdh_lib.matrix", description="Run the comparison of study.yaml, or go on with it."
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="METHOD", help="run these methods alone")
+    parser.add_argument(
+        "--share",
+        type=_share,
+        default=Share(),
+        metavar="K/N",
+        help="run every N-th piece of work, from the K-th (1 to N): one process each on several GPUs (CUDA_VISIBLE_DEVICES) or "
+        "machines that share this folder; a share waits for the others' trials, and the last to end writes the summary",
+    )
+    parser.add_argument("--summary", action="store_true", help="summarise the cells that are there, and run none")
+    options = parser.parse_args(arguments)
+    try:
+        study = open_study()
+        if options.summary:
+            write_summary(study)
+        else:
+            run_study(study, load_plan(study.root / "study.yaml"), options.only, options.share)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", file=sys.stderr)
+        return 130
+    except (ValueError, RuntimeError, FileNotFoundError) as error:  # the library's own errors, which are one line
+        if not type(error).__module__.startswith("bcdh_lib") and not isinstance(error, FileNotFoundError):
+            raise
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _share(text: str) -> Share:
+    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
+    if not found or int(found[1]) > int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text}: must be K/N with K from 1 to N, as in 2/4")
+    return Share(int(found[1]), int(found[2]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

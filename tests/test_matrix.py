@@ -1,0 +1,373 @@
+"""The comparison on a made-up study: killed and gone on, shared, refused where it is another's, summarised by hand."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+from scipy import stats
+
+from bcdh_lib import matrix, tuning
+from bcdh_lib.benchmarks import Benchmark, Query
+from bcdh_lib.matrix import Kept, MatrixError, Plan, against, load_plan, read_cells, run_study, summarise_cells, units_of
+from bcdh_lib.network import load_checkpoint
+from bcdh_lib.provenance import ProvenanceError
+from bcdh_lib.study import Study, find_root
+from bcdh_lib.training import train_run
+from bcdh_lib.training_set import encode_kept
+from bcdh_lib.tuning import Share, configured
+
+HEAD = {"low": 1e-4, "high": 1e-3, "scale": "log"}
+PLAN = Plan.model_validate(
+    {
+        "methods": ["binary_constrained", "dsh"],
+        "bits": [8],
+        "seeds": [1, 2],
+        "tuning": {
+            "configurations": 2,
+            "seed": 5,
+            "bits": 8,
+            "seeds": [3],
+            "ranges": {
+                "float": {"margin": {"low": 0.5, "high": 1.0, "scale": "linear"}},
+                "binary_constrained": {"head_learning_rate": HEAD},
+                "dsh": {"head_learning_rate": HEAD},
+            },
+        },
+    }
+)
+SMALL = PLAN.model_copy(update={"methods": ["dsh"], "seeds": [1], "tuning": PLAN.tuning.model_copy(update={"configurations": 1})})
+TRIALS, CELLS = 3 * 2, 2 * (1 + 2 + len(matrix.SHALLOW))
+
+
+def make_study(root, params):
+    """A study folder whose tables and benchmark photos are made-up bytes: only what they are digested for."""
+    changes = {"retrieval": params.retrieval.model_copy(update={"benchmarks": ["made_up"]})}
+    changes["training"] = params.training.model_copy(update={"rounds": 1})
+    study = Study(root, params.model_copy(update=changes))
+    names = [study.benchmarks / f"made_up/{number}.jpg" for number in range(24)]
+    for path in [study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet", *names]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(path.name.encode())
+    return study
+
+
+def fill_in(training_set):
+    """What matrix reads: the made-up training set, and its photos as a benchmark, one query a group, opened as true ones are."""
+
+    def read_benchmarks(study):
+        (study.benchmarks / "made_up/0.jpg").read_bytes()
+        photos = {str(number): study.benchmarks / f"made_up/{number}.jpg" for number in range(24)}
+        groups = [frozenset(str(4 * group + place) for place in range(1, 4)) for group in range(6)]
+        queries = [Query(f"q{g}", str(4 * g), None, names, frozenset([str(4 * g)])) for g, names in enumerate(groups)]
+        return [Benchmark("made_up", photos, queries)]
+
+    def keep_benchmarks(study, benchmarks):
+        (study.benchmarks / "made_up/0.jpg").read_bytes()
+        kept = training_set.activations[:, :1]
+        return [Kept(each, {"database": kept, "queries": kept[::4]}) for each in benchmarks]
+
+    return {
+        "load_training_set": lambda study: training_set,
+        "read_benchmarks": read_benchmarks,
+        "keep_benchmarks": keep_benchmarks,
+    }
+
+
+def quick_run(training_set, params, run, work):
+    """Training that takes no time: what it learns are its bits and its seed."""
+    facts = {"bits": run.bits, "seed": params.run.seed}
+    (work / "best.safetensors").write_text(json.dumps(facts))
+    return [{"validation_map": params.training.head_learning_rate}]
+
+
+class QuickNetwork:
+    """Outputs that are random projections of the mean activations, drawn with the seed that was learned."""
+
+    def __init__(self, path):
+        self.facts = json.loads(path.read_text())
+
+    def to(self, device):
+        return self
+
+    def encode(self, kept):
+        projection = np.random.default_rng(self.facts["seed"]).normal(size=(192, self.facts["bits"] or 32))
+        outputs = kept[:, 0].mean((2, 3)).numpy().astype(np.float64) @ projection
+        scale = 1 if self.facts["bits"] else np.linalg.norm(outputs, axis=1, keepdims=True)
+        return torch.from_numpy((outputs / scale).astype(np.float32))
+
+
+def hurry(put):
+    """Put quick training in the place of training, by `put(module, name, function)`."""
+    put(tuning, "train_run", quick_run)
+    put(matrix, "train_run", quick_run)
+    put(matrix, "load_checkpoint", lambda path: (QuickNetwork(path), {}))
+    put(matrix, "encode_kept", QuickNetwork.encode)
+
+
+@pytest.fixture
+def true_study(tmp_path, training_set, params, monkeypatch):
+    for name, function in fill_in(training_set).items():
+        monkeypatch.setattr(matrix, name, function)
+    return make_study(tmp_path / "study", params)
+
+
+@pytest.fixture
+def study(true_study, monkeypatch):
+    """With training that takes no time."""
+    hurry(monkeypatch.setattr)
+    return true_study
+
+
+@pytest.fixture
+def finished(study, tmp_path_factory):
+    """A finished comparison, run once and copied to each test."""
+    original = tmp_path_factory.getbasetemp() / "finished"
+    if not original.is_dir():
+        run_study(study, PLAN)
+        shutil.copytree(study.root, original)
+    shutil.rmtree(study.root)
+    shutil.copytree(original, study.root)
+    return study
+
+
+def results(study):
+    """Every file of the comparison by name, and its bytes."""
+    folder = study.reports / "study"
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_finished_comparison(finished, monkeypatch):
+    """A file a trial and a cell, tables, no work left; every cell's rows bear its name; nothing is done again."""
+    files = results(finished)
+    assert len([name for name in files if name.startswith("trials/")]) == TRIALS
+    assert len([name for name in files if name.startswith("cells/")]) == CELLS
+    assert len(files) == TRIALS + CELLS + len(["trials.csv", "chosen.json", "summary.csv", "against.csv"])
+    assert not list((finished.root / "work/study").iterdir())
+    for path in (finished.reports / "study/cells").iterdir():
+        rows = pq.read_table(path).to_pandas()
+        bits = "" if rows["bits"].isna().all() else f"-{int(rows['bits'].iloc[0])}"
+        assert f"{rows['method'].iloc[0]}{bits}-{rows['seed'].iloc[0]}" == path.stem
+        assert rows["query"].tolist() == [f"q{group}" for group in range(6)]
+    seeds = read_cells(finished).groupby("method")["seed"].unique().map(list)
+    assert all(each == [1, 2] for each in seeds)
+    for nothing in ("load_training_set", "keep_benchmarks"):
+        monkeypatch.setattr(matrix, nothing, lambda *_: pytest.fail("work was done again"))
+    run_study(finished, PLAN)
+    assert results(finished) == files
+
+
+@pytest.mark.parametrize(("module", "saves"), [(tuning, 1), (tuning, 4), (matrix, 3)])
+def test_stopped_anywhere_and_gone_on(study, finished, module, saves, monkeypatch):
+    """Stopped before the n-th training ends, in tuning or after: what was finished stays, only what lacks is trained."""
+    whole, trained = results(finished), []
+    for folder in (finished.reports, finished.root / "work"):
+        shutil.rmtree(folder)
+    originals = {each: each.train_run for each in (tuning, matrix)}
+
+    def counted(each, stop):
+        def train_run(training_set, params, run, work):
+            history = originals[each](training_set, params, run, work)
+            if stop and each is module and len(trained) + 1 == saves:
+                raise KeyboardInterrupt
+            trained.append((run.name, params.run.seed, work.name))
+            return history
+
+        return train_run
+
+    if module is matrix:
+        saves += TRIALS
+    for stop in (True, False):
+        for each in (tuning, matrix):
+            monkeypatch.setattr(each, "train_run", counted(each, stop))
+        if stop:
+            with pytest.raises(KeyboardInterrupt):
+                run_study(study, PLAN)
+            assert len(trained) == saves - 1
+        else:
+            run_study(study, PLAN)
+    assert results(study) == whole
+    assert len(trained) == len(set(trained)) == TRIALS + 2 * 3
+
+
+HERE = os.path.dirname(__file__)
+SCRIPT = f"""
+import sys
+sys.path[:0] = [{HERE!r}]
+from pathlib import Path
+import test_matrix
+from conftest import params, training_set
+params = params.__wrapped__()
+for name, function in test_matrix.fill_in(training_set.__wrapped__()).items():
+    setattr(test_matrix.matrix, name, function)
+test_matrix.hurry(setattr)
+test_matrix.run_study(test_matrix.make_study(Path(sys.argv[1]), params), test_matrix.PLAN)
+"""
+
+
+def test_killed_and_started_again(study, finished, tmp_path):
+    """SIGKILL as soon as the first cell is there, whatever is being written then."""
+    whole = results(finished)
+    shutil.rmtree(study.reports)
+    script = tmp_path / "study.py"
+    script.write_text(SCRIPT)
+    process = subprocess.Popen([sys.executable, str(script), str(study.root)], cwd=HERE, stderr=subprocess.DEVNULL)
+    cells = study.reports / "study/cells"
+    while not list(cells.glob("*.parquet")) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert len(list(cells.glob("*.parquet"))) < CELLS
+    run_study(study, PLAN)
+    assert {name: content for name, content in results(study).items() if not name.endswith(".part")} == whole
+
+
+def test_a_cell_is_its_run_trained_coded_and_scored(true_study, training_set, tmp_path):
+    """True training: the rows of a cell against its run trained by itself, ranked by a plain sort, ties at half."""
+    run_study(true_study, SMALL)
+    chosen = json.loads((true_study.reports / "study/chosen.json").read_text())["dsh"]["configuration"]
+    params = configured(true_study.params, "dsh", 8, 1, chosen)
+    assert params.training.head_learning_rate == chosen["head_learning_rate"]
+    train_run(matrix.load_training_set(true_study), params, params.training.runs[0], tmp_path)
+    network, _ = load_checkpoint(tmp_path / "best.safetensors")
+    signs = np.where(encode_kept(network, training_set.activations).numpy() >= 0, 1, -1)
+    rows = pq.read_table(true_study.reports / "study/cells/dsh-8-1.parquet").to_pandas()
+    for place, nearest in enumerate(rows["p_at_1"]):
+        distances = (signs[4 * place] != signs).sum(1)
+        distances[4 * place] = 99
+        first = np.flatnonzero(distances == distances.min())
+        assert nearest == pytest.approx(np.mean(first // 4 == place))
+
+
+def test_no_benchmark_is_opened_before_the_last_trial_is_finished(study, monkeypatch):
+    """What the interpreter itself reports of files opened, in the order of the trials."""
+    opened = []
+    sys.addaudithook(lambda event, arguments: opened.append(str(arguments[0])) if event == "open" and watching else None)
+    watching = True
+    run_study(study, PLAN)
+    watching = False
+    benchmark = [place for place, name in enumerate(opened) if name.startswith(str(study.benchmarks))]
+    trials = [place for place, name in enumerate(opened) if "study/trials/" in name and name.endswith(".json.part")]
+    assert len(trials) == TRIALS
+    assert len(benchmark) >= 24
+    assert max(trials) < min(benchmark)
+
+
+def test_shares_end_with_the_same_files(study, finished):
+    """Cells by three shares, of which each has only its part to do; the last one writes the summary."""
+    whole = results(finished)
+    shutil.rmtree(study.reports / "study/cells")
+    for name in ("summary.csv", "against.csv"):
+        (study.reports / "study" / name).unlink()
+    counts = []
+    for number in (2, 3, 1):
+        assert not (study.reports / "study/summary.csv").is_file()
+        run_study(study, PLAN, share=Share(number, 3))
+        counts.append(len(list((study.reports / "study/cells").iterdir())))
+    assert 0 < counts[0] < counts[1] < counts[2] == CELLS
+    assert results(study) == whole
+
+
+def test_only_some_methods(study):
+    run_study(study, PLAN, only=["lsh"])
+    names = {path.stem for path in (study.reports / "study/cells").iterdir()}
+    assert names == {"float-1", "float-2", "lsh-8-1", "lsh-8-2"}
+    assert not (study.reports / "study/summary.csv").is_file()
+    with pytest.raises(MatrixError, match="--only dchh: is not among float, binary_constrained"):
+        units_of(PLAN, ["dchh"])
+
+
+def test_cells_of_other_settings_or_data_are_refused(finished):
+    photo = finished.benchmarks / "made_up/3.jpg"
+    photo.write_bytes(b"another photo")
+    with pytest.raises(ProvenanceError, match=r"cells/float-1.parquet: was made with other benchmarks; .* remove"):
+        run_study(finished, PLAN)
+    photo.write_bytes(photo.name.encode())
+    slower = finished.params.training.model_copy(update={"weight_decay": 0.5})
+    with pytest.raises(ProvenanceError, match=r"trials/float-00-3.json: was made with other training; .* remove"):
+        run_study(Study(finished.root, finished.params.model_copy(update={"training": slower})), PLAN)
+    (finished.reports / "study/cells/dsh-8-1.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ProvenanceError, match=r"dsh-8-1.parquet: is no cell"):
+        run_study(finished, PLAN)
+    with pytest.raises(MatrixError, match="a cell is unreadable"):
+        read_cells(finished)
+
+
+def test_what_lacks_is_named_with_its_mend(study, tmp_path):
+    shutil.rmtree(study.pairs)
+    with pytest.raises(MatrixError, match=r"members.parquet: is not there; make it first with: make repro"):
+        run_study(study, PLAN)
+    with pytest.raises(MatrixError, match=r"cells: holds no cell; run: make study"):
+        read_cells(study)
+    content = yaml.safe_load((find_root() / "study.yaml").read_text())
+    for change, said in (
+        ({"methods": ["dch", "dchh"]}, "methods: dchh is unknown; known: binary_constrained"),
+        ({"seeds": [1, 101]}, "tuning.seeds: must be none of seeds"),
+        ({"bits": [12]}, "bits.0: .*multiple of 8"),
+    ):
+        (tmp_path / "study.yaml").write_text(yaml.safe_dump(content | change))
+        with pytest.raises(MatrixError, match=rf"study.yaml: {said}"):
+            load_plan(tmp_path / "study.yaml")
+    with pytest.raises(MatrixError, match=r"absent.yaml: cannot be read"):
+        load_plan(tmp_path / "absent.yaml")
+
+
+def made_up_queries():
+    """Two seeds of two queries with positives and one without; ours, DSH and the float parent."""
+    ap = {"binary_constrained": [[0.5, 0.7], [0.7, 0.9]], "dsh": [[0.5, 0.3], [0.7, 0.5]], "float": [[0.8, 0.8], [0.8, 0.8]]}
+    rows = [
+        {"benchmark": "b", "method": method, "bits": None if method == "float" else 8, "seed": seed, "query": f"q{place}"}
+        | {"positives": 3, "ap": value}
+        for method, seeds in ap.items()
+        for seed, values in enumerate(seeds)
+        for place, value in enumerate(values)
+    ]
+    empty = [row | {"query": "empty", "positives": 0, "ap": np.nan} for row in rows if row["query"] == "q0"]
+    return pd.DataFrame(rows + empty).astype({"bits": "Int32"})
+
+
+def test_summary_by_hand():
+    """Ours: seeds .6 and .8, mean .7; with two seeds t is 12.706 and the standard error .1."""
+    table = summarise_cells(made_up_queries()).set_index("method")
+    assert table.loc["binary_constrained", ["seeds", "map", "share_of_float"]].tolist() == pytest.approx([2, 0.7, 0.875])
+    low, high = stats.t.interval(0.95, 1, 0.7, 0.1)
+    assert table.loc["binary_constrained", ["low", "high"]].tolist() == pytest.approx([low, high])
+    assert low == pytest.approx(0.7 - 1.2706, abs=1e-4)
+    assert table.loc["float", ["map", "low", "high", "share_of_float"]].tolist() == pytest.approx([0.8, 0.8, 0.8, 1])
+    alone = summarise_cells(made_up_queries().query("seed == 0 and method == 'dsh'")).iloc[0]
+    assert alone["map"] == pytest.approx(0.4)
+    assert np.isnan([alone["low"], alone["share_of_float"]]).all()
+
+
+def test_against_by_hand():
+    """Ours is DSH's equal on one query and .4 better on the other, both seeds alike; two queries settle nothing."""
+    row = against(made_up_queries()).iloc[0]
+    assert row["difference"] == pytest.approx(0.2)
+    assert row[["benchmark", "bits", "method", "queries", "verdict"]].tolist() == ["b", 8, "dsh", 2, "tie"]
+    assert row[["wins", "ties", "losses"]].tolist() == [1, 1, 0]
+    many = pd.concat([made_up_queries().assign(query=lambda rows, n=n: rows["query"] + str(n)) for n in range(30)])
+    assert against(many)["verdict"].tolist() == ["win"]
+    swapped = many.replace({"method": {"dsh": "binary_constrained", "binary_constrained": "dsh"}})
+    assert against(swapped)["verdict"].tolist() == ["loss"]
+    assert against(swapped)[["wins", "ties", "losses"]].to_numpy().tolist() == [[0, 30, 30]]
+    assert against(many[many["method"] == "float"]).empty
+
+
+def test_the_command_line(finished, monkeypatch, capsys):
+    monkeypatch.setattr(matrix, "open_study", lambda: finished)
+    assert matrix.main(["--summary"]) == 0
+    assert "binary_constrained against each:" in capsys.readouterr().out
+    assert matrix.main([]) == 1
+    assert "study.yaml: cannot be read" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        matrix.main(["--share", "3/2"])
+    assert "must be K/N" in capsys.readouterr().err
