@@ -90,7 +90,7 @@ class Network(Section):
     gem_power: Annotated[float, Field(ge=1)]
     normalise: bool
     whitening: Annotated[float, Field(gt=0)] | None
-    start: Literal["itq", "random"]
+    start: Literal["best", "itq", "random"]
 
 
 class TrainingRun(Section):

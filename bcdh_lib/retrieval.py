@@ -1,7 +1,7 @@
 """Codes of the benchmarks, then their scores: two steps, so that a code can be looked at and a score can be made anew.
 
-What is compared is a system: a trained run, the pretrained network without training, or shallow codes (LSH, PCAH, ...) of the float
-parent's vectors, fitted on the training photos. Codes are uint8 [n, L/8], vectors float32 [n, d] where bits is None.
+What is compared is a system: a trained run, the pretrained network without training, or shallow codes (LSH, ITQ, ...) of the
+float parent's vectors, fitted on the training photos. Codes are uint8 [n, L/8], vectors float32 [n, d] where bits is None.
 """
 
 from __future__ import annotations

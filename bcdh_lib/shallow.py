@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bcdh_lib.codes import Codes, pack
+from bcdh_lib.itq import train_itq
+from bcdh_lib.uh_bdnn import fit_uh_bdnn
 
 Vectors = NDArray[np.float32]
 Coder = Callable[[Vectors], Codes]
@@ -32,7 +34,7 @@ def fit_lsh(vectors: Vectors, bits: int, seed: int) -> Coder:
 
 def fit_itq(vectors: Vectors, bits: int, seed: int) -> Coder:
     """Iterative quantization (Gong and Lazebnik, CVPR 2011): PCA, then the rotation nearest to the cube's corners; faiss."""
-    transform = _train_itq(vectors, bits, seed)
+    transform = train_itq(vectors, bits, seed)
     return lambda fresh: pack(transform.apply(np.ascontiguousarray(fresh)))
 
 
@@ -61,30 +63,19 @@ def fit_sh(vectors: Vectors, bits: int, seed: int) -> Coder:
     return code
 
 
-def itq_projection(vectors: Vectors, bits: int, seed: int) -> NDArray[np.float32]:
-    """ITQ's linear map [bits, d], its rotation turned into its PCA; random directions where there are too few vectors for PCA."""
-    if min(vectors.shape) <= bits:
-        rotation = faiss.RandomRotationMatrix(vectors.shape[1], bits)
-        rotation.init(seed)
-        return faiss.vector_to_array(rotation.A).reshape(bits, -1)
-    transform = _train_itq(vectors, bits, seed)  # a name of its own: its parts lie in its memory and die with it
-    return faiss.vector_to_array(transform.pca_then_itq.A).reshape(bits, -1)
-
-
 def _train_pca(vectors: Vectors, bits: int) -> faiss.PCAMatrix:
     components = faiss.PCAMatrix(vectors.shape[1], bits)
     components.train(np.ascontiguousarray(vectors, dtype=np.float32))
     return components
 
 
-def _train_itq(vectors: Vectors, bits: int, seed: int) -> faiss.ITQTransform:
-    transform = faiss.ITQTransform(vectors.shape[1], bits, True)
-    transform.itq.seed = seed
-    transform.train(np.ascontiguousarray(vectors, dtype=np.float32))
-    return transform
-
-
-SHALLOW: dict[str, Callable[[Vectors, int, int], Coder]] = {"itq": fit_itq, "sh": fit_sh, "pcah": fit_pcah, "lsh": fit_lsh}
+SHALLOW: dict[str, Callable[[Vectors, int, int], Coder]] = {
+    "itq": fit_itq,
+    "uh_bdnn": fit_uh_bdnn,
+    "sh": fit_sh,
+    "pcah": fit_pcah,
+    "lsh": fit_lsh,
+}
 
 
 def fit(method: str, vectors: Vectors, bits: int, seed: int) -> Coder:

@@ -39,7 +39,7 @@ from bcdh_lib.training_set import (
     validation_map,
 )
 
-CODE = ("training.py", "training_set.py", "batches.py", "network.py", "whitening.py", "shallow.py", "views.py", "losses")
+CODE = ("training.py", "training_set.py", "batches.py", "network.py", "whitening.py", "itq.py", "views.py", "losses")
 """What decides the weights: a run that other code began is not gone on with."""
 
 

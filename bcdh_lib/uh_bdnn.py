@@ -22,12 +22,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import faiss
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bcdh_lib.codes import Codes, pack, unpack
+from bcdh_lib.itq import train_itq
 
 if TYPE_CHECKING:
     from bcdh_lib.shallow import Coder, Vectors
@@ -126,7 +126,8 @@ def fit_uh_bdnn(vectors: Vectors, bits: int, seed: int) -> Coder:
     with _one_thread():
         reduce = _reduction(torch.from_numpy(vectors).double(), bits)
         inputs = reduce(torch.from_numpy(vectors).double())
-        codes = torch.from_numpy(unpack(_itq_codes(vectors, bits, seed))).double()
+        itq = train_itq(vectors, bits, seed)
+        codes = torch.from_numpy(unpack(pack(itq.apply(np.ascontiguousarray(vectors))))).double()
         network = BinaryAutoencoder(inputs, codes)
         weight_step(network, inputs, codes)
         for _ in range(TURNS):
@@ -174,10 +175,3 @@ def _principal_axes(features: Tensor) -> Tensor:
 def _assign(layer: nn.Linear, weight: Tensor, bias: Tensor) -> None:
     layer.weight.copy_(weight)
     layer.bias.copy_(bias)
-
-
-def _itq_codes(vectors: Vectors, bits: int, seed: int) -> Codes:
-    transform = faiss.ITQTransform(vectors.shape[1], bits, True)
-    transform.itq.seed = seed
-    transform.train(np.ascontiguousarray(vectors))
-    return pack(transform.apply(np.ascontiguousarray(vectors)))

@@ -56,6 +56,6 @@ def test_every_stage_names_the_code_it_runs(stage):
 
 
 def test_imports_are_followed_through_modules():
-    assert ROOT / "bcdh_lib/shallow.py" in run_by("from bcdh_lib.training import train_all")
+    assert ROOT / "bcdh_lib/itq.py" in run_by("from bcdh_lib.training import train_all")
     assert ROOT / "bcdh_lib/photos/folder.py" in run_by("import bcdh_lib.photos")
     assert run_by("import torch") == set()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from bcdh_lib.codes import hamming, pack, unpack
-from bcdh_lib.shallow import SHALLOW, ShallowError, fit, itq_projection
+from bcdh_lib.itq import itq_projection
+from bcdh_lib.shallow import SHALLOW, ShallowError, fit
 
 
 def vectors(n=200, d=32):
@@ -83,7 +84,7 @@ def test_the_projection_is_the_same_rotation_in_every_process():
     """At the study's own sizes: memory that faiss had freed was once read here, and differed from process to process."""
     code = """if True:
         import sys, numpy as np
-        from bcdh_lib.shallow import itq_projection
+        from bcdh_lib.itq import itq_projection
         vectors = np.random.default_rng(0).normal(size=(450, 1280)).astype("float32")
         for bits in (16, 64, 128):
             sys.stdout.buffer.write(itq_projection(vectors, bits, 7).tobytes())

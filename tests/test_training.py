@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bcdh_lib.batches import draw_round
+from bcdh_lib.itq import itq_projection
 from bcdh_lib.network import HashNetwork, load_checkpoint
 from bcdh_lib.params import TrainingRun
 from bcdh_lib.processes import process_count
-from bcdh_lib.shallow import itq_projection
 from bcdh_lib.training import Projector, TrainingError, batch_loss, make_optimiser, make_run, train_round, train_run
 from bcdh_lib.training_set import TrainingSet, encode_kept, outputs_of, settle, start_network, validation_map
 from bcdh_lib.whitening import learn_whitening
@@ -82,6 +82,21 @@ def test_the_hash_layer_starts_from_itq_of_the_whitened_vectors(training_set, pa
     np.testing.assert_allclose(weight, itq_projection(vectors[:16] @ matrix.T + offset, 8, 7) @ matrix, atol=1e-6)
     plain = start_network(training_set, settings.model_copy(update={"whitening": None}), 8, 7).hash_layer.weight.detach().numpy()
     np.testing.assert_allclose(plain, itq_projection(vectors[:16], 8, 7), atol=1e-6)
+
+
+def test_the_best_start_is_the_one_whose_codes_validate_better(training_set, params):
+    vectors = encode_kept(HashNetwork(params.network, None).eval(), training_set.activations).numpy()
+    training_set, taken = dataclasses.replace(training_set, vectors=vectors), set()
+    for seed in range(6):
+        starts = {}
+        for kind in ("itq", "random", "best"):
+            network = start_network(training_set, params.network.model_copy(update={"start": kind}), 8, seed)
+            starts[kind] = network.hash_layer.weight.detach().clone()
+            starts[f"{kind} map"] = validation_map(training_set, settle(network, training_set), 8)
+        better = "itq" if starts["itq map"] >= starts["random map"] else "random"
+        assert torch.equal(starts["best"], starts[better])
+        taken.add(better)
+    assert taken == {"itq", "random"}  # else this test showed nothing
 
 
 def test_goes_on_to_the_weights_of_an_undisturbed_run(training_set, params, tmp_path):

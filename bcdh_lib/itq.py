@@ -1,0 +1,25 @@
+"""Iterative quantization (Gong and Lazebnik, CVPR 2011): PCA, then the rotation nearest to the cube's corners; by faiss."""
+
+from __future__ import annotations
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+
+def train_itq(vectors: NDArray[np.float32], bits: int, seed: int) -> faiss.ITQTransform:
+    """faiss' transform of vectors [n, d] to `bits` dimensions whose signs are the code, fitted; n and d are at least `bits`."""
+    transform = faiss.ITQTransform(vectors.shape[1], bits, True)
+    transform.itq.seed = seed
+    transform.train(np.ascontiguousarray(vectors, dtype=np.float32))
+    return transform
+
+
+def itq_projection(vectors: NDArray[np.float32], bits: int, seed: int) -> NDArray[np.float32]:
+    """ITQ's linear map [bits, d], its rotation turned into its PCA; random directions where there are too few vectors for PCA."""
+    if min(vectors.shape) <= bits:
+        rotation = faiss.RandomRotationMatrix(vectors.shape[1], bits)
+        rotation.init(seed)
+        return faiss.vector_to_array(rotation.A).reshape(bits, -1)
+    transform = train_itq(vectors, bits, seed)  # a name of its own: its parts lie in its memory and die with it
+    return faiss.vector_to_array(transform.pca_then_itq.A).reshape(bits, -1)
