@@ -47,11 +47,11 @@ from bcdh_lib.losses import LOSSES
 from bcdh_lib.metrics import ties_of_distances
 from bcdh_lib.network import HashNetwork, load_checkpoint
 from bcdh_lib.params import NotNegative, Params, Section, run_name
-from bcdh_lib.provenance import ProvenanceError, check, digest_of, made_with
+from bcdh_lib.provenance import ProvenanceError, check, code_of_coder, digest_of, made_with
 from bcdh_lib.retrieval import FLOAT, OURS, System, _parts, _query_rows, distances_of, read_benchmarks
 from bcdh_lib.shallow import SHALLOW, fit
 from bcdh_lib.significance import against_each, differences_of
-from bcdh_lib.study import LIBRARY, Study, open_study
+from bcdh_lib.study import Study, open_study
 from bcdh_lib.tables import TABLES, write_bytes
 from bcdh_lib.training import train_run
 from bcdh_lib.training_set import TrainingSet, device, encode_kept, keep, load_training_set, prepare
@@ -242,7 +242,7 @@ class Job:
         """What decides a cell's rows."""
         made = self.trained_with | {"benchmarks": self.scored_on, "radius": self.params.retrieval.radius}
         if cell.method in SHALLOW:
-            made["coder"] = {"method": cell.method, "bits": cell.bits, "code": digest_of([LIBRARY / "shallow.py"])}
+            made["coder"] = {"method": cell.method, "bits": cell.bits, "code": code_of_coder(cell.method)}
         return made
 
 

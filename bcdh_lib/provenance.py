@@ -10,10 +10,11 @@ from typing import Any
 
 from bcdh_lib.losses import LOSSES
 from bcdh_lib.params import Params
-from bcdh_lib.itq import itq_projection
+from bcdh_lib.shallow import SHALLOW
 from bcdh_lib.study import LIBRARY, Study
 
-CODE = ("training.py", "training_set.py", "batches.py", "network.py", "whitening.py", "views.py", "codes.py", "metrics.py")
+TRAINING = ("training.py", "training_set.py", "batches.py", "network.py", "whitening.py", "itq.py", "views.py")
+MEASURING = ("codes.py", "metrics.py")
 
 
 class ProvenanceError(ValueError):
@@ -44,8 +45,12 @@ def code_of(method: str) -> str:
     own = Path(inspect.getfile(LOSSES[loss_of(method)]))
     others = {Path(inspect.getfile(loss)) for loss in LOSSES.values()} - {own}
     losses = {path for path in own.parent.glob("*.py") if path.name != "__init__.py"} - others
-    start = inspect.getsource(itq_projection)  # the rest of shallow.py has no part in training
-    return digest_of([*(LIBRARY / name for name in CODE), *sorted(losses)], start)
+    return digest_of([*(LIBRARY / name for name in TRAINING + MEASURING), *sorted(losses)])
+
+
+def code_of_coder(method: str) -> str:
+    """Digest of the code that fits shallow codes."""
+    return digest_of([LIBRARY / "shallow.py", Path(inspect.getfile(SHALLOW[method])), LIBRARY / "itq.py"])
 
 
 def digest_of(files: Iterable[Path], *texts: str) -> str:
