@@ -41,27 +41,56 @@ from scipy.stats import t as student
 from torch import Tensor
 from tqdm import tqdm
 
-from bcdh_lib.benchmarks import Benchmark
-from bcdh_lib.codes import pack
+from bcdh_lib.benchmarks import Benchmark, BenchmarkError
+from bcdh_lib.codes import CodesError, pack
 from bcdh_lib.losses import LOSSES
 from bcdh_lib.metrics import ties_of_distances
-from bcdh_lib.network import HashNetwork, load_checkpoint
-from bcdh_lib.params import NotNegative, Params, Section, run_name
+from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
+from bcdh_lib.params import NotNegative, Params, ParamsError, Section, run_name
 from bcdh_lib.provenance import ProvenanceError, check, code_of_coder, digest_of, made_with
 from bcdh_lib.retrieval import FLOAT, OURS, System, _parts, _query_rows, distances_of, read_benchmarks
-from bcdh_lib.shallow import SHALLOW, fit
+from bcdh_lib.shallow import SHALLOW, ShallowError, fit
 from bcdh_lib.significance import against_each, differences_of
 from bcdh_lib.study import Study, open_study
-from bcdh_lib.tables import TABLES, write_bytes
-from bcdh_lib.training import train_run
+from bcdh_lib.tables import TABLES, TableError, write_bytes
+from bcdh_lib.training import TrainingError, train_run
 from bcdh_lib.training_set import TrainingSet, device, encode_kept, keep, load_training_set, prepare
-from bcdh_lib.tuning import Configuration, Share, Tuning, choose, configured, read_trial, trials_of, tune, write_trials
+from bcdh_lib.tuning import (
+    Configuration,
+    Share,
+    Tuning,
+    TuningError,
+    choose,
+    configured,
+    read_trial,
+    trials_of,
+    tune,
+    write_trials,
+)
+from bcdh_lib.views import ViewError
 
 LEVEL = 0.05
 
 
 class MatrixError(ValueError):
     """A comparison that cannot be run or summarised; the message says what lacks and the mend."""
+
+
+FAULTS = (
+    MatrixError,
+    TuningError,
+    ProvenanceError,
+    ParamsError,
+    TableError,
+    BenchmarkError,
+    ViewError,
+    NetworkError,
+    TrainingError,
+    CodesError,
+    ShallowError,
+    FileNotFoundError,
+)
+"""What the command line tells in a line."""
 
 
 class Plan(Section):
@@ -381,9 +410,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command goes on where it was", file=sys.stderr)
         return 130
-    except (ValueError, RuntimeError, FileNotFoundError) as error:  # the library's own errors, which are one line
-        if not type(error).__module__.startswith("bcdh_lib") and not isinstance(error, FileNotFoundError):
-            raise
+    except FAULTS as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import shutil
 import signal
 import subprocess
@@ -371,3 +372,12 @@ def test_the_command_line(finished, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         matrix.main(["--share", "3/2"])
     assert "must be K/N" in capsys.readouterr().err
+
+
+def test_a_fault_is_one_line_in_the_terminal(study, monkeypatch, capsys):
+    """As a program, where the module bears another name."""
+    monkeypatch.setattr("bcdh_lib.study.open_study", lambda: study)
+    monkeypatch.setattr(sys, "argv", ["matrix", "--summary"])
+    with pytest.raises(SystemExit, match="1"), pytest.warns(RuntimeWarning, match=r"found in sys\.modules"):
+        runpy.run_module("bcdh_lib.matrix", run_name="__main__")
+    assert capsys.readouterr().err == f"{study.reports / 'study/cells'}: holds no cell; run: make study\n"
