@@ -48,7 +48,7 @@ from bcdh_lib.metrics import ties_of_distances
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
 from bcdh_lib.params import NotNegative, Params, ParamsError, Section, run_name
 from bcdh_lib.provenance import ProvenanceError, check, code_of_coder, digest_of, made_with
-from bcdh_lib.retrieval import FLOAT, OURS, System, _parts, _query_rows, distances_of, read_benchmarks
+from bcdh_lib.retrieval import FLOAT, OURS, System, distances_of, parts_of, query_rows, read_benchmarks
 from bcdh_lib.shallow import SHALLOW, ShallowError, fit
 from bcdh_lib.significance import against_each, differences_of
 from bcdh_lib.study import Study, open_study
@@ -237,7 +237,7 @@ def keep_benchmarks(study: Study, benchmarks: Sequence[Benchmark]) -> list[Kept]
     """The benchmarks with all their photos gone through the frozen blocks, once for all cells."""
     network, workers = HashNetwork(study.params.network, bits=None).to(device()).eval(), study.params.run.threads
     return [
-        Kept(each, {part: keep(network, views, workers, f"{each.name} {part}") for part, views in _parts(study, each).items()})
+        Kept(each, {part: keep(network, views, workers, f"{each.name} {part}") for part, views in parts_of(study, each).items()})
         for each in benchmarks
     ]
 
@@ -306,7 +306,7 @@ def score(study: Study, benchmark: Benchmark, cell: Cell, queries: np.ndarray, d
     """Rows of the table `queries` for one cell on one benchmark."""
     system = System(cell.method, cell.bits)
     ties = ties_of_distances(distances_of(queries, database, system), benchmark.positive(), benchmark.junk())
-    return _query_rows(study, benchmark, system, ties)
+    return query_rows(study, benchmark, system, ties)
 
 
 def write_cell(path: Path, rows: pd.DataFrame, made: dict[str, Any]) -> None:

@@ -75,7 +75,7 @@ def write_codes(study: Study) -> None:
     networks[PRETRAINED] = HashNetwork(study.params.network, bits=None).to(device()).eval()
     coders = _shallow_coders(study, networks)
     for benchmark in read_benchmarks(study):
-        for part, views in _parts(study, benchmark).items():
+        for part, views in parts_of(study, benchmark).items():
             kept = keep(networks[PRETRAINED], views, study.params.run.threads, f"{benchmark.name} {part}")
             outputs = {name: encode_kept(network, kept).numpy() for name, network in networks.items()}
             coded = {name: pack(array) if networks[name].bits else array for name, array in outputs.items()}
@@ -84,7 +84,8 @@ def write_codes(study: Study) -> None:
                 write_array(study.codes / benchmark.name / f"{name}.{part}.npy", array)
 
 
-def _parts(study: Study, benchmark: Benchmark) -> dict[str, Views]:
+def parts_of(study: Study, benchmark: Benchmark) -> dict[str, Views]:
+    """The photos of a benchmark's database and queries as the network sees them, queries cut to their boxes."""
     side = study.params.network.side
     return {
         "database": Views(list(benchmark.photos.values()), side),
@@ -143,14 +144,15 @@ def score(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
     for benchmark in read_benchmarks(study):
         for system in compared:
             ties = ties_on(study, benchmark, system)
-            rows.append(_query_rows(study, benchmark, system, ties))
+            rows.append(query_rows(study, benchmark, system, ties))
             curves.append(_curve(benchmark, system, ties))
     queries = pd.concat(rows, ignore_index=True)
     write_table(study.reports, "queries", queries)
     return queries, pd.concat(curves, ignore_index=True)
 
 
-def _query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties) -> pd.DataFrame:
+def query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties) -> pd.DataFrame:
+    """Rows of the table `queries` of one system on one benchmark."""
     return pd.DataFrame(
         {
             "benchmark": benchmark.name,

@@ -31,7 +31,7 @@ def sift_of(path: Path, max_features: int, box: Box | None = None) -> Floats:
 
     COLMAP keeps the largest features: up to `max_features` of them, and where one has two orientations it counts for two.
     """
-    photo = Views([path], side=1, boxes=[box])._photo(0)  # in full size: only views are scaled to `side`
+    photo = Views([path], side=1, boxes=[box]).photo(0)  # in full size: only views are scaled to `side`
     with colmap(f"extracting the features of {path}"):
         grey = pycolmap.Bitmap.from_array(photo.permute(1, 2, 0).contiguous().numpy()).clone_as_grey()
         _, descriptors = _extractor(max_features).extract(grey)

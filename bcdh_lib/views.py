@@ -41,7 +41,7 @@ class Views(Dataset[Tensor]):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
-        photo = self._photo(index)
+        photo = self.photo(index)
         plain = transforms.functional.resize(photo, [self.side, self.side], antialias=True)
         if not self.augmented:
             return plain[None]
@@ -50,7 +50,7 @@ class Views(Dataset[Tensor]):
             torch.manual_seed(hash((self.seed, index)) % 2**63)
             return torch.stack([plain, *(augment(photo) for _ in range(self.augmented))])
 
-    def _photo(self, index: int) -> Tensor:
+    def photo(self, index: int) -> Tensor:
         """The photo, cut to its box, uint8 [3, height, width]."""
         path, box = self.paths[index], self.boxes[index] if self.boxes else None
         try:

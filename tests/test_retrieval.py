@@ -9,7 +9,7 @@ import pytest
 from bcdh_lib.benchmarks import Benchmark, Query
 from bcdh_lib.comparison import table_of, verdict, write_metrics
 from bcdh_lib.headline import read_metrics
-from bcdh_lib.retrieval import RetrievalError, System, _query_rows, load_codes, summarise, systems, ties_on
+from bcdh_lib.retrieval import RetrievalError, System, load_codes, query_rows, summarise, systems, ties_on
 from bcdh_lib.study import Study
 from bcdh_lib.tables import TABLES, write_bytes, write_table
 
@@ -38,7 +38,7 @@ def test_scores_by_hand(study, benchmark):
     system = System("dsh", 8)
     database = np.array([[0], [0], [0b111], [0b1]], dtype=np.uint8)
     save(study, system, np.zeros((2, 1), np.uint8), database)
-    rows = _query_rows(study, benchmark, system, ties_on(study, benchmark, system))
+    rows = query_rows(study, benchmark, system, ties_on(study, benchmark, system))
     assert rows["ap_rectangle"].iloc[0] == pytest.approx((1 + 2 / 3) / 2)
     assert rows["ap"].iloc[0] == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
     assert rows["recall_in_radius"].iloc[0] == 0.5
@@ -53,7 +53,7 @@ def test_real_vectors_are_ranked_by_distance(study, benchmark):
     system = System("float", None)
     turn = np.array([[np.cos(angle), np.sin(angle)] for angle in (0, 0.3, 0.1, 0.2)], dtype=np.float32)
     save(study, system, turn[[0, 3]], turn)
-    rows = _query_rows(study, benchmark, system, ties_on(study, benchmark, system))
+    rows = query_rows(study, benchmark, system, ties_on(study, benchmark, system))
     assert rows["ap_rectangle"].iloc[0] == pytest.approx((1 + 2 / 3) / 2)
     assert rows["bits"].isna().all()
 
@@ -71,7 +71,7 @@ def test_the_metrics_file_is_of_the_form_that_the_site_reads(study, benchmark):
     hashed, real = System("dsh", 8), System("float", None)
     save(study, hashed, np.zeros((2, 1), np.uint8), np.zeros((4, 1), np.uint8))
     save(study, real, np.ones((2, 1), np.float32), np.ones((4, 1), np.float32))
-    rows = [_query_rows(study, benchmark, system, ties_on(study, benchmark, system)) for system in (hashed, real)]
+    rows = [query_rows(study, benchmark, system, ties_on(study, benchmark, system)) for system in (hashed, real)]
     write_table(study.reports, "queries", pd.concat(rows))
     write_metrics(study)
     metrics = read_metrics(study.reports / "metrics.json")
