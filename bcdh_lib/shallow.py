@@ -64,6 +64,7 @@ def fit_sh(vectors: Vectors, bits: int, seed: int) -> Coder:
 
 
 def _train_pca(vectors: Vectors, bits: int) -> faiss.PCAMatrix:
+    faiss.omp_set_num_threads(1)  # as in itq.py
     components = faiss.PCAMatrix(vectors.shape[1], bits)
     components.train(np.ascontiguousarray(vectors, dtype=np.float32))
     return components

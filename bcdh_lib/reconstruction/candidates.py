@@ -17,7 +17,7 @@ from bcdh_lib.reconstruction.matches import graph_of
 from bcdh_lib.study import Study
 
 CELL = 32  # words, at least, of a cell that a search of the vocabulary opens or leaves closed
-SEARCHED = 64  # photos whose words are searched at once: threads that meet at every photo mostly wait for each other
+SEARCHED = 64  # photos whose words are searched at once
 BLOCK = 256  # photos whose similarities to all others are in memory at once
 
 
@@ -36,7 +36,7 @@ def propose_candidates(
         return all_pairs(photo_ids)
     proposed = []
     if settings.candidates in ("words", "both"):
-        faiss.omp_set_num_threads(study.params.run.threads)
+        faiss.omp_set_num_threads(1)  # on two, a run on a busy machine proposed other candidates than its repetitions
         vocabulary = draw_vocabulary(database, photo_ids, settings.words, study.params.run.seed)
         proposed.append(nearest(bags_of_words(database, photo_ids, vocabulary), settings.neighbours))
     if settings.candidates in ("descriptors", "both"):
