@@ -25,7 +25,7 @@ def extract_features(study: Study, database: Path, photo_ids: Sequence[int]) -> 
     """
     register_photos(study, database, photo_ids)
     options = pycolmap.FeatureExtractionOptions()
-    options.num_threads = study.params.run.threads
+    options.num_threads = 1  # on two, one of two extractions of the same 752 photos found 4 features less, of 560,541
     options.use_gpu = False
     options.sift.max_num_features = study.params.reconstruction.max_features
 
