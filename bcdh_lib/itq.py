@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 def train_itq(vectors: NDArray[np.float32], bits: int, seed: int) -> faiss.ITQTransform:
     """faiss' transform of vectors [n, d] to `bits` dimensions whose signs are the code, fitted; n and d are at least `bits`."""
-    faiss.omp_set_num_threads(1)  # sums in one order, however busy the machine
+    faiss.omp_set_num_threads(1)  # sums in one order, on any number of cores
     transform = faiss.ITQTransform(vectors.shape[1], bits, True)
     transform.itq.seed = seed
     transform.train(np.ascontiguousarray(vectors, dtype=np.float32))

@@ -47,7 +47,7 @@ from bcdh_lib.losses import LOSSES
 from bcdh_lib.metrics import ties_of_distances
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
 from bcdh_lib.params import NotNegative, Params, ParamsError, Section, run_name
-from bcdh_lib.provenance import ProvenanceError, check, code_of_coder, digest_of, made_with
+from bcdh_lib.provenance import ProvenanceError, check, code_of_coder, digest_of, made_with, work_folder
 from bcdh_lib.retrieval import FLOAT, OURS, System, distances_of, parts_of, query_rows, read_benchmarks
 from bcdh_lib.shallow import SHALLOW, ShallowError, fit
 from bcdh_lib.significance import against_each, differences_of
@@ -278,8 +278,7 @@ class Job:
 def run_unit(job: Job, training_set: TrainingSet, kept: Sequence[Kept]) -> None:
     """Train a unit's network, then score and write its unfinished cells."""
     root, params = job.study.root, job.params
-    work = root / "work/study" / f"{job.unit.trained.name}-{digest_of([], json.dumps(job.trained_with))}"
-    work.mkdir(parents=True, exist_ok=True)
+    work = work_folder(root, job.unit.trained.name, job.trained_with)
     train_run(training_set, params, params.training.runs[0], work)
     network = load_checkpoint(work / "best.safetensors")[0].to(device())
     outputs = [{part: encode_kept(network, views).numpy() for part, views in each.parts.items()} for each in kept]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bcdh_lib.losses import LOSSES
+from bcdh_lib.losses import LOSSES, loss_of
 from bcdh_lib.params import Params
 from bcdh_lib.shallow import SHALLOW
 from bcdh_lib.study import LIBRARY, Study
@@ -19,11 +20,6 @@ MEASURING = ("codes.py", "metrics.py")
 
 class ProvenanceError(ValueError):
     """A result that other settings, code or data gave; the message names the file, what differs and the mend."""
-
-
-def loss_of(method: str) -> str:
-    """The loss that trains a method; the float parent's is contrastive."""
-    return "contrastive" if method == "float" else method
 
 
 def made_with(study: Study, params: Params) -> dict[str, Any]:
@@ -38,6 +34,13 @@ def made_with(study: Study, params: Params) -> dict[str, Any]:
         "code": code_of(run.method),
         "pairs": digest_of([study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"]),
     }
+
+
+def work_folder(root: Path, name: str, made: Mapping[str, Any]) -> Path:
+    """Where the unfinished run of a trial or cell is kept; what other settings, code or data began lies elsewhere."""
+    folder = root / "work/study" / f"{name}-{digest_of([], json.dumps(made))}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def code_of(method: str) -> str:

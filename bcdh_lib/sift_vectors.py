@@ -6,8 +6,7 @@ and Zisserman, CVPR 2012: L1-normalised, then the square root), times 512 and ro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -55,28 +54,17 @@ def learn_vocabulary(descriptors: Sequence[Floats], words: int, seed: int) -> Fl
     if len(stacked) < words:
         raise SiftError(f"{words} visual words need as many descriptors, the training photos have {len(stacked)}")
     kmeans = faiss.Kmeans(stacked.shape[1], words, niter=20, seed=seed, min_points_per_centroid=1)
-    with _one_thread():
-        kmeans.train(np.ascontiguousarray(stacked, dtype=np.float32))
+    faiss.omp_set_num_threads(1)  # as in itq.py
+    kmeans.train(np.ascontiguousarray(stacked, dtype=np.float32))
     return np.array(kmeans.centroids)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order, so that the same seed gives the same centres on any number of cores."""
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        faiss.omp_set_num_threads(threads)
 
 
 def assign(descriptors: Floats, centres: Floats) -> NDArray[np.int64]:
     """The nearest word of each descriptor, int64 [n]."""
     if not len(descriptors):
         return np.zeros(0, np.int64)
-    with _one_thread():
-        return faiss.knn(np.ascontiguousarray(descriptors), centres, 1)[1][:, 0]
+    faiss.omp_set_num_threads(1)  # as in itq.py
+    return faiss.knn(np.ascontiguousarray(descriptors), centres, 1)[1][:, 0]
 
 
 def vlad(descriptors: Floats, centres: Floats) -> Floats:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from bcdh_lib.batches import Batch, draw_round
-from bcdh_lib.losses import PairwiseLoss, make_loss
+from bcdh_lib.losses import PairwiseLoss, loss_of, make_loss
 from bcdh_lib.network import HashNetwork, save_checkpoint, write_tensors
 from bcdh_lib.params import Params, TrainingRun
 from bcdh_lib.processes import gather, process_count, process_rank, wait_for_all
@@ -56,9 +56,8 @@ def batch_loss(values: Tensor, similar: Tensor) -> Tensor:
 def make_run(training_set: TrainingSet, params: Params, run: TrainingRun) -> tuple[HashNetwork, PairwiseLoss]:
     """The network of a run before training, and its loss."""
     network = start_network(training_set, params.network, run.bits, params.run.seed).to(device())
-    if run.bits is None:
-        return network, make_loss("contrastive", 0, params.losses["contrastive"])
-    return network, make_loss(run.method, run.bits, params.losses[run.method])
+    method = loss_of(run.method)
+    return network, make_loss(method, run.bits or 0, params.losses[method])
 
 
 def make_optimiser(params: Params, network: HashNetwork) -> torch.optim.AdamW:

@@ -25,8 +25,9 @@ from pydantic import Field, ValidationError, model_validator
 from tqdm import tqdm
 
 from bcdh_lib.codes import CodesError
+from bcdh_lib.losses import loss_of
 from bcdh_lib.params import NotNegative, Params, Positive, Section, Training
-from bcdh_lib.provenance import ProvenanceError, check, digest_of, loss_of, made_with
+from bcdh_lib.provenance import ProvenanceError, check, made_with, work_folder
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_bytes, write_json
 from bcdh_lib.training import TrainingError, train_run
@@ -162,8 +163,7 @@ def wait_for_others(study: Study, trials: Sequence[Trial]) -> None:
 def run_trial(study: Study, trial: Trial, training_set: TrainingSet) -> None:
     """Train and record one trial. One that diverges is recorded with its fault, and is never chosen."""
     made = made_with(study, trial.params)
-    work = study.root / "work/study" / f"{trial.name}-{digest_of([], json.dumps(made))}"
-    work.mkdir(parents=True, exist_ok=True)
+    work = work_folder(study.root, trial.name, made)
     value, fault = None, None
     try:
         history = train_run(training_set, trial.params, trial.params.training.runs[0], work)

@@ -27,10 +27,15 @@ LOSSES: dict[str, type[PairwiseLoss]] = {
 }
 
 
+def loss_of(method: str) -> str:
+    """The loss that trains a method; the float parent's is contrastive."""
+    return "contrastive" if method == "float" else method
+
+
 def make_loss(method: str, bits: int, settings: Mapping[str, Any]) -> PairwiseLoss:
     """The loss of a method for codes of `bits` bits, with its settings from params.yaml's losses.<method>."""
     loss = LOSSES[method]
     return loss(bits, loss.Settings.model_validate(settings))
 
 
-__all__ = ["LOSSES", "PairwiseLoss", "make_loss"]
+__all__ = ["LOSSES", "PairwiseLoss", "loss_of", "make_loss"]

@@ -36,7 +36,7 @@ def propose_candidates(
         return all_pairs(photo_ids)
     proposed = []
     if settings.candidates in ("words", "both"):
-        faiss.omp_set_num_threads(1)  # on two, a run on a busy machine proposed other candidates than its repetitions
+        faiss.omp_set_num_threads(1)  # sums in one order, on any number of cores
         vocabulary = draw_vocabulary(database, photo_ids, settings.words, study.params.run.seed)
         proposed.append(nearest(bags_of_words(database, photo_ids, vocabulary), settings.neighbours))
     if settings.candidates in ("descriptors", "both"):
