@@ -22,6 +22,7 @@ PHOTO = {
     "keypoints": "image_id",
     "descriptors": "image_id",
 }
+FEATURES = ("keypoints", "descriptors")  # by image_id
 MATCHES = ("matches", "two_view_geometries")  # by pair_id
 
 
@@ -47,10 +48,10 @@ def copy_excerpt(
     return target
 
 
-def take_matches(database: Path, excerpt: Path) -> None:
-    """Add the matches of an excerpt to the database it was copied from, all or none of them."""
+def take(tables: Sequence[str], database: Path, excerpt: Path) -> None:
+    """Add what an excerpt has in these tables to the database it was copied from, all or none of it."""
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("ATTACH ? AS excerpt", (str(excerpt),))
         with connection:
-            for table in MATCHES:
+            for table in tables:
                 connection.execute(f"INSERT INTO {table} SELECT * FROM excerpt.{table}")

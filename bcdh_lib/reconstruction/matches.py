@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
 from bcdh_lib.reconstruction.colmap import colmap, image_name, pair_ids, query
-from bcdh_lib.reconstruction.excerpts import copy_excerpt, take_matches
+from bcdh_lib.reconstruction.excerpts import MATCHES, copy_excerpt, take
 from bcdh_lib.study import Study
 from bcdh_lib.workers import side_by_side
 
@@ -38,7 +38,7 @@ def verify_matches(study: Study, database: Path, candidates: np.ndarray) -> pd.D
         tqdm(total=len(candidates), initial=len(candidates) - len(missing), desc="matches", unit="pair") as progress,
     ):
         for matched, excerpt in side_by_side(partial(_match, study, database, Path(folder)), blocks, study.params.run.threads):
-            take_matches(database, excerpt)
+            take(MATCHES, database, excerpt)
             excerpt.unlink()
             progress.update(matched)
     inliers = _read_inliers(database).loc[pair_ids(candidates)]

@@ -4,7 +4,7 @@ import numpy as np
 import pycolmap
 
 from bcdh_lib.reconstruction.colmap import image_id, pair_ids, query
-from bcdh_lib.reconstruction.excerpts import copy_excerpt, take_matches
+from bcdh_lib.reconstruction.excerpts import MATCHES, copy_excerpt, take
 
 
 def make_database(path, pairs) -> None:
@@ -49,7 +49,7 @@ def test_the_matches_of_an_excerpt_come_back(tmp_path):
     assert pairs_of(excerpt) == []
     with pycolmap.Database.open(excerpt) as entries:
         entries.write_matches(image_id(1), image_id(3), np.array([[2, 5]], np.uint32))
-    take_matches(tmp_path / "whole.db", excerpt)
+    take(MATCHES, tmp_path / "whole.db", excerpt)
     assert pairs_of(tmp_path / "whole.db") == pair_ids(np.array([[0, 1], [1, 3]])).tolist()
 
 

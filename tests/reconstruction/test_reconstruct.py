@@ -114,7 +114,6 @@ def test_again_and_with_one_worker_gives_the_same_bytes(study, photos, tmp_path)
 RUN = """
 import os, signal, sys, threading
 from pathlib import Path
-import pycolmap
 from bcdh_lib import reconstruction
 from bcdh_lib.reconstruction import colmap, features, matches, models
 from bcdh_lib.study import open_study
@@ -125,8 +124,8 @@ begun.write_text("")
 def die():
     os.kill(main, signal.SIGKILL)
     os._exit(9)
-def watch(place, name, pieces):
-    work = getattr(place, name)
+def watch(place, function, pieces):
+    work, name = getattr(place, function), f"{place.__name__}.{function}"
     def watched(*args, **kwargs):
         with open(begun, "a") as log:
             log.write(f"{name}\\n")
@@ -140,9 +139,9 @@ def watch(place, name, pieces):
         with open(root / "done.txt", "a") as log:
             log.writelines(f"{name} {piece}\\n" for piece in done)
         return result
-    setattr(place, name, watched)
-watch(pycolmap, "extract_features", lambda args: args[2])
-watch(matches, "take_matches", lambda args: [pair for pair, in colmap.query(args[1], "SELECT pair_id FROM matches")])
+    setattr(place, function, watched)
+watch(features, "take", lambda args: [image for image, in colmap.query(args[2], "SELECT image_id FROM descriptors")])
+watch(matches, "take", lambda args: [pair for pair, in colmap.query(args[2], "SELECT pair_id FROM matches")])
 watch(models, "map_component", lambda args: [args[2].photos[0]])
 watch(reconstruction, "write_results", lambda args: [])
 reconstruction.reconstruct(open_study({"run": {"threads": 1}, "reconstruction": {"max_features": 512, "words": 256}}, root))
@@ -153,17 +152,17 @@ def test_killed_anywhere_it_goes_on_from_what_was_finished(study, photos, tmp_pa
     root = make_study(tmp_path, photos).root
 
     def run(kill_in: str = "nothing", kill_at: int = 0) -> int:
-        command = [sys.executable, "-c", RUN, str(root), kill_in, str(kill_at)]
+        command = [sys.executable, "-c", RUN, str(root), f"bcdh_lib.reconstruction.{kill_in}", str(kill_at)]
         return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True).returncode
 
-    for moment in (("extract_features", 2), ("take_matches", 3), ("map_component", 2), ("write_results", 1)):
+    for moment in (("features.take", 2), ("matches.take", 3), ("models.map_component", 2), ("write_results", 1)):
         assert run(*moment) == -9, moment
         assert not (root / "data/reconstruction").exists()
     assert run() == 0
     assert contents(root / "data/reconstruction") == contents(study.reconstruction)
     done = pd.Series((root / "done.txt").read_text().splitlines())
-    finished = done.str.split(n=1).str[0].value_counts()
+    finished = done.str.split(n=1).str[0].str.removeprefix("bcdh_lib.reconstruction.").value_counts()
     assert done.is_unique  # nothing that was finished was done again
-    assert finished["map_component"] == 2
-    assert finished["take_matches"] <= len(read_table(study.reconstruction, "candidates"))
-    assert np.isin(["extract_features", "take_matches"], finished.index).all()
+    assert finished["models.map_component"] == 2
+    assert finished["matches.take"] <= len(read_table(study.reconstruction, "candidates"))
+    assert np.isin(["features.take", "matches.take"], finished.index).all()
