@@ -42,6 +42,11 @@ def hamming(queries: Codes, database: Codes) -> NDArray[np.uint16]:
     return distances
 
 
+def distances(queries: NDArray, database: NDArray) -> NDArray:
+    """Distances [queries, database]: of codes (uint8) in bits, of unit vectors (float) squared."""
+    return hamming(queries, database) if queries.dtype == np.uint8 else 2 - 2 * (queries @ database.T)
+
+
 def _words(codes: Codes) -> NDArray:
     """The same bits in the widest words that divide the code: fewer, longer XORs."""
     kind = next(kind for kind in (np.uint64, np.uint32, np.uint16, np.uint8) if codes.shape[1] % np.dtype(kind).itemsize == 0)

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import io
 import json
 import re
 import shutil
@@ -42,17 +41,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError
-from bcdh_lib.codes import CodesError, pack
+from bcdh_lib.codes import CodesError, distances, pack
 from bcdh_lib.losses import LOSSES
 from bcdh_lib.metrics import ties_of_distances
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
-from bcdh_lib.params import NotNegative, Params, ParamsError, Section, run_name
+from bcdh_lib.params import NotNegative, Params, ParamsError, Section, first_fault, run_name
 from bcdh_lib.provenance import ProvenanceError, check, code_of_coder, digest_of, made_with, work_folder
-from bcdh_lib.retrieval import FLOAT, OURS, System, distances_of, parts_of, query_rows, read_benchmarks
+from bcdh_lib.retrieval import FLOAT, OURS, System, parts_of, query_rows, read_benchmarks
 from bcdh_lib.shallow import SHALLOW, ShallowError, fit
 from bcdh_lib.significance import against_each, differences_of
 from bcdh_lib.study import Study, open_study
-from bcdh_lib.tables import TABLES, TableError, write_bytes
+from bcdh_lib.tables import TableError, write_bytes, write_table
 from bcdh_lib.training import TrainingError, train_run
 from bcdh_lib.training_set import TrainingSet, device, encode_kept, keep, load_training_set, prepare
 from bcdh_lib.tuning import (
@@ -159,9 +158,7 @@ def load_plan(path: Path) -> Plan:
             f"{path}: cannot be read ({' '.join(str(error).split())}); restore it with: git checkout study.yaml"
         ) from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(map(str, fault["loc"]))
-        raise MatrixError(f"{path}: {place}{': ' if place else ''}{fault['msg'].removeprefix('Value error, ')}") from None
+        raise MatrixError(f"{path}: {first_fault(error)}") from None
 
 
 def units_of(plan: Plan, only: Sequence[str] = ()) -> list[Unit]:
@@ -290,7 +287,8 @@ def run_unit(job: Job, training_set: TrainingSet, kept: Sequence[Kept]) -> None:
             score(seeded, each.benchmark, cell, code(parts["queries"]), code(parts["database"]))
             for each, parts in zip(kept, outputs, strict=True)
         ]
-        write_cell(cell.path(job.study), pd.concat(rows, ignore_index=True), job.made_with(cell))
+        notes = {"made_with": json.dumps(job.made_with(cell))}
+        write_table(cell.path(job.study).parent, cell.name, pd.concat(rows, ignore_index=True), form="queries", notes=notes)
     shutil.rmtree(work)
 
 
@@ -304,18 +302,8 @@ def coder_of(cell: Cell, vectors: np.ndarray) -> Callable[[np.ndarray], np.ndarr
 def score(study: Study, benchmark: Benchmark, cell: Cell, queries: np.ndarray, database: np.ndarray) -> pd.DataFrame:
     """Rows of the table `queries` for one cell on one benchmark."""
     system = System(cell.method, cell.bits)
-    ties = ties_of_distances(distances_of(queries, database, system), benchmark.positive(), benchmark.junk())
+    ties = ties_of_distances(distances(queries, database), benchmark.positive(), benchmark.junk())
     return query_rows(study, benchmark, system, ties)
-
-
-def write_cell(path: Path, rows: pd.DataFrame, made: dict[str, Any]) -> None:
-    """Write a cell's rows in the form of the table `queries`, what made them in the file's metadata; whole or not at all."""
-    form = TABLES["queries"]
-    rows = rows[list(form.columns)].sort_values(list(form.key), kind="stable")
-    table = pa.Table.from_pandas(rows, schema=form.schema, preserve_index=False)
-    buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({"made_with": json.dumps(made)}), buffer, compression="zstd")
-    write_bytes(path, buffer.getvalue())
 
 
 def is_finished(path: Path, made: dict[str, Any]) -> bool:

@@ -152,10 +152,8 @@ class Params(Section):
             try:
                 LOSSES[method].Settings.model_validate(settings)
             except ValidationError as error:
-                fault = error.errors()[0]
-                key = ".".join(map(str, ("losses", method, *fault["loc"])))
                 known = ", ".join(LOSSES[method].Settings.model_fields)
-                raise ValueError(f"{key}: {fault['msg']}; settings of this loss: {known}") from None
+                raise ValueError(f"losses.{method}.{first_fault(error)}; settings of this loss: {known}") from None
         for run in self.training.runs:
             if run.method != "float" and run.method not in self.losses:
                 raise ValueError(
@@ -181,6 +179,13 @@ def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
         return Params.model_validate(_laid_over(settings, changes or {}))
     except ValidationError as error:
         raise ParamsError("\n".join(_fault(path, fault) for fault in error.errors())) from None
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault of settings: the key it is at, if it is at one, and what is wrong."""
+    fault = error.errors()[0]
+    key = ".".join(map(str, fault["loc"]))
+    return f"{key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}"
 
 
 def _laid_over(settings: Any, changes: Any) -> Any:

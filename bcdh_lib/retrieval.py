@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bcdh_lib.benchmarks import Benchmark, read_benchmark
-from bcdh_lib.codes import hamming, pack
+from bcdh_lib.codes import distances, pack
 from bcdh_lib.metrics import Ties, average_precision, precision_at, precision_at_recall, recall_within, ties_of_distances
 from bcdh_lib.network import HashNetwork, load_checkpoint
 from bcdh_lib.params import run_name
@@ -122,15 +122,9 @@ def load_codes(study: Study, benchmark: Benchmark, system: System) -> tuple[np.n
     return arrays[0], arrays[1]
 
 
-def distances_of(queries: np.ndarray, database: np.ndarray, system: System) -> np.ndarray:
-    """Distances [q, n]: in bits, or squared ones of unit vectors for systems without bits."""
-    return hamming(queries, database) if system.bits else 2 - 2 * (queries @ database.T)
-
-
 def ties_on(study: Study, benchmark: Benchmark, system: System) -> Ties:
     """The rankings of a system on a benchmark, as ties, after the benchmark's junk rule."""
-    distances = distances_of(*load_codes(study, benchmark, system), system)
-    return ties_of_distances(distances, benchmark.positive(), benchmark.junk())
+    return ties_of_distances(distances(*load_codes(study, benchmark, system)), benchmark.positive(), benchmark.junk())
 
 
 def score(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -134,19 +134,20 @@ TABLES = {
 }
 
 
-def write_table(folder: Path, name: str, rows: pd.DataFrame) -> None:
+def write_table(folder: Path, name: str, rows: pd.DataFrame, form: str = "", notes: dict[str, str] | None = None) -> None:
     """Write rows as `folder`/`name`.parquet, sorted by the table's key, whole or not at all (a rename ends it).
 
+    form: the table whose form it has, where that is not its name; notes: the file's metadata.
     Raises TableError where a column lacks, is too many or does not fit its type, or the key repeats.
     """
-    table, path = TABLES[name], folder / f"{name}.parquet"
+    table, path = TABLES[form or name], folder / f"{name}.parquet"
     if set(rows.columns) != set(table.columns):
         raise TableError(f"{path}: has columns {sorted(rows.columns)}, needs {sorted(table.columns)}")
     if rows.duplicated(list(table.key)).any():
         raise TableError(f"{path}: {', '.join(table.key)} repeats")
     rows = rows[list(table.columns)].sort_values(list(table.key), kind="stable")
     try:
-        content = pa.Table.from_pandas(rows, schema=table.schema, preserve_index=False).replace_schema_metadata(None)
+        content = pa.Table.from_pandas(rows, schema=table.schema, preserve_index=False).replace_schema_metadata(notes)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise TableError(f"{path}: {error}") from None
     buffer = io.BytesIO()

@@ -6,6 +6,7 @@ network.frozen_blocks 0 what is kept is the pixels, and everything trains.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from bcdh_lib.codes import hamming, pack
+from bcdh_lib.codes import distances, pack
 from bcdh_lib.itq import itq_projection
 from bcdh_lib.metrics import average_precision, ties_of_distances
 from bcdh_lib.network import HashNetwork, load_checkpoint
@@ -29,7 +30,7 @@ BATCH = 32
 """Photos encoded at a time where nothing is learned."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingSet:
     """Photos by row: activations [n, 1 + views, ...] (view 0 is plain), group [n], train [n]; similar pairs as rows [p, 2].
 
@@ -119,7 +120,7 @@ def settle(network: HashNetwork, training_set: TrainingSet) -> Tensor:
         if network.norm is not None:
             network.norm.load_state_dict(_statistics(network.norm, raw[torch.from_numpy(training_set.train).to(raw.device)]))
         if network.whitening is not None:
-            matrix, offset = whitening_of(training_set, raw.cpu().numpy(), network.settings)
+            matrix, offset = whitening_of(training_set, raw.cpu().numpy(), network.settings.whitening)
             network.whitening.load_state_dict({"weight": torch.from_numpy(matrix), "bias": torch.from_numpy(offset)})
         return network.normalise(raw).cpu()
 
@@ -128,12 +129,18 @@ def _statistics(norm: torch.nn.BatchNorm1d, outputs: Tensor) -> dict[str, Tensor
     return norm.state_dict() | {"running_mean": outputs.mean(0), "running_var": outputs.var(0)}
 
 
-def whitening_of(training_set: TrainingSet, vectors: np.ndarray, settings: Network) -> tuple[np.ndarray, np.ndarray]:
+def whitening_of(training_set: TrainingSet, vectors: np.ndarray, shrinkage: float | None) -> tuple[np.ndarray, np.ndarray]:
     """The whitening, matrix and offset, that the training photos and their similar pairs teach; the identity without one."""
-    if settings.whitening is None:
+    if shrinkage is None:
         return np.eye(vectors.shape[1], dtype=vectors.dtype), np.zeros(vectors.shape[1], dtype=vectors.dtype)
     row = np.cumsum(training_set.train) - 1  # of a photo among the training photos
-    return learn_whitening(vectors[training_set.train], row[training_set.train_pairs], settings.whitening)
+    return learn_whitening(vectors[training_set.train], row[training_set.train_pairs], shrinkage)
+
+
+@functools.lru_cache(maxsize=1)
+def _whitening_of_start(training_set: TrainingSet, shrinkage: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """The whitening of the pretrained vectors: every run starts from it, and it takes longer than a batch."""
+    return whitening_of(training_set, training_set.vectors, shrinkage)
 
 
 def start_network(training_set: TrainingSet, settings: Network, bits: int | None, seed: int) -> HashNetwork:
@@ -147,7 +154,7 @@ def start_network(training_set: TrainingSet, settings: Network, bits: int | None
     network = HashNetwork(settings, bits)
     if network.hash_layer is None or settings.start == "random":
         return network
-    matrix, offset = whitening_of(training_set, training_set.vectors, settings)
+    matrix, offset = _whitening_of_start(training_set, settings.whitening)
     whitened = training_set.vectors[training_set.train] @ matrix.T + offset
     # One linear map after the other is one; the offset is the normalisation's to take out.
     itq = torch.from_numpy(itq_projection(whitened, network.hash_layer.out_features, seed) @ matrix)
@@ -190,11 +197,9 @@ def pairs_by_row(study: Study, split: str, seed: int = 0) -> tuple[np.ndarray, n
 
 
 def distances_from(outputs: Tensor, rows: np.ndarray, bits: int | None) -> np.ndarray:
-    """Distances [rows, n] of some photos to all: of codes, in bits, or squared ones of unit vectors where bits is None."""
-    if bits is None:
-        return (2 - 2 * (outputs[rows] @ outputs.T)).numpy()
-    codes = pack(outputs.numpy())
-    return hamming(codes[rows], codes)
+    """Distances [rows, n] of some photos to all, of their codes or, where bits is None, of their unit vectors."""
+    compared = pack(outputs.numpy()) if bits else outputs.numpy()
+    return distances(compared[rows], compared)
 
 
 def validation_map(training_set: TrainingSet, outputs: Tensor, bits: int | None) -> float:

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from bcdh_lib.codes import CodesError
 from bcdh_lib.losses import loss_of
-from bcdh_lib.params import NotNegative, Params, Positive, Section, Training
+from bcdh_lib.params import NotNegative, Params, Positive, Section, Training, first_fault
 from bcdh_lib.provenance import ProvenanceError, check, made_with, work_folder
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_bytes, write_json
@@ -121,9 +121,7 @@ def configured(params: Params, method: str, bits: int | None, seed: int, configu
     try:
         return Params.model_validate(settings)
     except ValidationError as error:
-        fault = error.errors()[0]
-        said = fault["msg"].removeprefix("Value error, ")
-        raise TuningError(f"study.yaml: tuning.ranges.{method}: {'.'.join(map(str, fault['loc']))} {said}") from None
+        raise TuningError(f"study.yaml: tuning.ranges.{method}: {first_fault(error)}") from None
 
 
 def trials_of(tuning: Tuning, methods: Sequence[str], params: Params) -> list[Trial]:
@@ -155,7 +153,7 @@ def wait_for_others(study: Study, trials: Sequence[Trial]) -> None:
     """Return once every trial is finished, whichever process runs it."""
     with tqdm(desc="trials of all shares", unit="trial", total=len(trials)) as bar:
         while bar.n < len(trials):
-            bar.update(sum(read_trial(study, trial) is not None for trial in trials) - bar.n)
+            bar.update(sum(trial.path(study).is_file() for trial in trials) - bar.n)
             if bar.n < len(trials):
                 time.sleep(PAUSE)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bcdh_lib.codes import CodesError, hamming, make_index, pack, search, unpack
+from bcdh_lib.codes import CodesError, distances, hamming, make_index, pack, search, unpack
 
 
 def test_pack_by_hand():
@@ -36,3 +36,10 @@ def test_degenerate():
     assert hamming(none, np.zeros((3, 2), np.uint8)).shape == (0, 3)
     distances, _ = search(make_index(np.zeros((2, 2), np.uint8)), np.zeros((1, 2), np.uint8), 5)
     assert distances.tolist() == [[0, 0]]
+
+
+def test_distances_are_bits_of_codes_and_squares_of_vectors() -> None:
+    codes = np.array([[0b1011], [0b0001]], dtype=np.uint8)
+    assert distances(codes[:1], codes).tolist() == [[0, 2]]
+    vectors = np.array([[1.0, 0.0], [0.6, 0.8]], dtype=np.float32)
+    assert np.allclose(distances(vectors[:1], vectors), [[0, 0.8]])

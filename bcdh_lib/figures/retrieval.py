@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bcdh_lib.benchmarks import Benchmark, Query
+from bcdh_lib.codes import distances
 from bcdh_lib.figures.display import show
 from bcdh_lib.figures.labels import benchmark_label, blank, counted, system_label
 from bcdh_lib.figures.sheets import Sheet, shortened
 from bcdh_lib.figures.style import DISSIMILAR, GREY, INK, METHODS, PAGE, SIMILAR, Drawn, face, new_figure, styled
-from bcdh_lib.retrieval import OURS, System, distances_of, load_codes, read_benchmarks
+from bcdh_lib.retrieval import OURS, System, load_codes, read_benchmarks
 from bcdh_lib.significance import differences_of
 from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table
@@ -188,12 +189,15 @@ def show_rankings(study: Study, method: str = OURS, bits: int | None = 64, worst
     system, queries = System(method, bits), read_table(study.reports, "queries")
     for benchmark in read_benchmarks(study):
         names = worst_queries(queries, benchmark.name, system, worst)
-        distances = distances_of(*load_codes(study, benchmark, system), system)
         caption = (
             f"**{benchmark_label(benchmark.name)}**: the {len(names)} queries that {system_label(method, bits)} answers worst."
         )
         unit = "bits" if bits else ""
-        show(*ranking_gallery(benchmark, distances, names, unit=unit), caption=caption, photographic=True)
+        show(
+            *ranking_gallery(benchmark, distances(*load_codes(study, benchmark, system)), names, unit=unit),
+            caption=caption,
+            photographic=True,
+        )
 
 
 def worst_queries(queries: pd.DataFrame, benchmark: str, system: System, count: int) -> list[str]:
