@@ -2,11 +2,9 @@
 
     python performance/candidates.py [FOLDER OF THE STUDY]
 
-Writes reports/candidates.json. Exhaustive matching of the default pile takes an hour on 2 cores, so the committed figures are
-of half of it: rendered.landmarks 28, rendered.strays 30, after `dvc repro photos` in a clone. They were put together by hand
-from two runs on the same photos, one that matched all pairs and one of the candidates as they are now: run this once to
-replace them. A killed run goes on where it stopped. A pair's verified matches do not depend on the other pairs, so all pairs
-are matched once, and the proposed ones are looked up among them.
+Writes reports/candidates.json; after `dvc repro photos`. Exhaustive matching of the default pile takes some 20 minutes on 2
+cores with nothing beside it. A killed run goes on where it stopped. A pair's verified matches do not depend on the other pairs,
+so all pairs are matched once, and the proposed ones are looked up among them.
 """
 
 from __future__ import annotations
