@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bcdh_lib.benchmarks import SEVERAL
 from bcdh_lib.params import run_name
 from bcdh_lib.retrieval import OURS, score, summarise
 from bcdh_lib.study import Study
@@ -27,7 +28,29 @@ def score_all(study: Study) -> pd.DataFrame:
         name = run_name(row.method, None if pd.isna(row.bits) else row.bits)
         nested.setdefault(row.benchmark, {})[name] = round(row.map, 6)
     write_json(study.reports / "map.json", nested, indent=1)
+    for line in revisited_lines(summary):
+        print(line)
     return summary
+
+
+def revisited_lines(summary: pd.DataFrame) -> list[str]:
+    """ROxford's and RParis' figures in %, a line a system, in the form in which the revisited program prints them.
+
+    mAP is the program's (trapezoid), expected over ties. mP@k is the share of positives among the first k photos, junk dropped,
+    expected over ties. The program (compute_map) divides not by k but by min(k, rank of the query's last positive): its figure is
+    the higher one where a query has fewer than k positives and all of them rank before the k-th photo, and equal elsewhere.
+    """
+    lines = []
+    for collection, protocols in SEVERAL.items():
+        scored = summary[summary["benchmark"].isin(protocols)]
+        for (method, bits), rows in scored.groupby(["method", "bits"], dropna=False, sort=False):
+            percent = 100 * rows.set_index("benchmark")[["map", "p_at_1", "p_at_5", "p_at_10"]]
+            found = [(name.removeprefix(f"{collection}_")[0].upper(), percent.loc[name]) for name in percent.index]
+            maps = ", ".join(f"{letter}: {row['map']:.2f}" for letter, row in found)
+            precisions = ", ".join(f"{letter}: [{' '.join(f'{value:.2f}' for value in row.iloc[1:])}]" for letter, row in found)
+            system = run_name(str(method), None if pd.isna(bits) else int(bits))
+            lines.append(f">> {collection}, {system}: mAP {maps}; mP@k[1 5 10] {precisions}")
+    return lines
 
 
 def write_metrics(study: Study) -> dict[str, Any]:

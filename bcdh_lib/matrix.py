@@ -40,14 +40,14 @@ from scipy.stats import t as student
 from torch import Tensor
 from tqdm import tqdm
 
-from bcdh_lib.benchmarks import Benchmark, BenchmarkError
+from bcdh_lib.benchmarks import Benchmark, BenchmarkError, folder_of, require_photos
 from bcdh_lib.codes import CodesError, distances, pack
 from bcdh_lib.losses import LOSSES
 from bcdh_lib.metrics import ties_of_distances
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
 from bcdh_lib.params import NotNegative, Params, ParamsError, Section, first_fault, run_name
 from bcdh_lib.provenance import ProvenanceError, check, code_of_coder, digest_of, made_with, work_folder
-from bcdh_lib.retrieval import FLOAT, OURS, System, parts_of, query_rows, read_benchmarks
+from bcdh_lib.retrieval import FLOAT, OURS, System, collections_of, parts_of, query_rows, read_benchmarks
 from bcdh_lib.shallow import SHALLOW, ShallowError, fit
 from bcdh_lib.significance import against_each, differences_of
 from bcdh_lib.study import Study, open_study
@@ -204,7 +204,7 @@ def run_study(study: Study, plan: Plan, only: Sequence[str] = (), share: Share |
 def check_data(study: Study) -> None:
     """Raise MatrixError where the pipeline has not made what is compared on. Looks at names only, opens nothing."""
     tables = [study.photos / "photos.parquet", study.pairs / "members.parquet", study.pairs / "pairs.parquet"]
-    folders = [study.benchmarks / name for name in study.params.retrieval.benchmarks if name != "pile"]
+    folders = [folder_of(study, name) for name in study.params.retrieval.benchmarks if name != "pile"]
     for path in tables + folders:
         if not path.exists():
             raise MatrixError(f"{path}: is not there; make it first with: make repro")
@@ -231,18 +231,21 @@ def run_of(study: Study, unit: Unit, chosen: dict[str, Configuration]) -> Params
 
 
 def keep_benchmarks(study: Study, benchmarks: Sequence[Benchmark]) -> list[Kept]:
-    """The benchmarks with all their photos gone through the frozen blocks, once for all cells."""
+    """The benchmarks with all their photos gone through the frozen blocks, once for all cells and a collection's benchmarks."""
+    require_photos(benchmarks)
     network, workers = HashNetwork(study.params.network, bits=None).to(device()).eval(), study.params.run.threads
-    return [
-        Kept(each, {part: keep(network, views, workers, f"{each.name} {part}") for part, views in parts_of(study, each).items()})
-        for each in benchmarks
-    ]
+    parts = {
+        name: {part: keep(network, views, workers, f"{name} {part}") for part, views in parts_of(study, benchmark).items()}
+        for name, benchmark in collections_of(benchmarks).items()
+    }
+    return [Kept(each, parts[each.encoded_as]) for each in benchmarks]
 
 
 def digest_of_benchmark(benchmark: Benchmark) -> str:
     """Digest of a benchmark's photos, queries and what answers them."""
     asked = [(q.name, q.photo, q.box, sorted(q.positives), sorted(q.junk)) for q in benchmark.queries]
-    return digest_of(benchmark.photos.values(), repr((list(benchmark.photos), asked)))
+    files = [*benchmark.photos.values(), *benchmark.query_photos.values()]
+    return digest_of(files, repr((list(benchmark.photos), asked)))
 
 
 @dataclass(frozen=True)
@@ -278,15 +281,16 @@ def run_unit(job: Job, training_set: TrainingSet, kept: Sequence[Kept]) -> None:
     work = work_folder(root, job.unit.trained.name, job.trained_with)
     train_run(training_set, params, params.training.runs[0], work)
     network = load_checkpoint(work / "best.safetensors")[0].to(device())
-    outputs = [{part: encode_kept(network, views).numpy() for part, views in each.parts.items()} for each in kept]
+    collections = {each.benchmark.encoded_as: each.parts for each in kept}
+    outputs = {
+        name: {part: encode_kept(network, views).numpy() for part, views in parts.items()} for name, parts in collections.items()
+    }
     vectors = encode_kept(network, training_set.activations).numpy()[training_set.train]
     seeded = Study(root, params)  # its rows bear the cell's seed
     for cell in job.pending:
         code = coder_of(cell, vectors)
-        rows = [
-            score(seeded, each.benchmark, cell, code(parts["queries"]), code(parts["database"]))
-            for each, parts in zip(kept, outputs, strict=True)
-        ]
+        coded = {name: {part: code(array) for part, array in parts.items()} for name, parts in outputs.items()}
+        rows = [score(seeded, each.benchmark, cell, **coded[each.benchmark.encoded_as]) for each in kept]
         notes = {"made_with": json.dumps(job.made_with(cell))}
         write_table(cell.path(job.study).parent, cell.name, pd.concat(rows, ignore_index=True), form="queries", notes=notes)
     shutil.rmtree(work)

@@ -6,12 +6,13 @@ float parent's vectors, fitted on the training photos. Codes are uint8 [n, L/8],
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from bcdh_lib.benchmarks import Benchmark, read_benchmark
+from bcdh_lib.benchmarks import Benchmark, asked, read_benchmark, require_photos
 from bcdh_lib.codes import distances, pack
 from bcdh_lib.metrics import Ties, average_precision, precision_at, precision_at_recall, recall_within, ties_of_distances
 from bcdh_lib.network import HashNetwork, load_checkpoint
@@ -61,27 +62,35 @@ def _count_training_photos(study: Study) -> int:
 
 def read_benchmarks(study: Study) -> list[Benchmark]:
     """The benchmarks of retrieval.benchmarks, in that order."""
-    return [read_benchmark(study, name) for name in study.params.retrieval.benchmarks]
+    return [read_benchmark(study, name) for name in asked(study)]
 
 
 def write_codes(study: Study) -> None:
     """Encode every benchmark's database and queries by every system, as codes/BENCHMARK/NAME.database.npy and .queries.npy.
 
-    Photos are decoded once a benchmark; rows follow the benchmark's own order. Raises ViewError, NetworkError, BenchmarkError.
+    Photos are decoded once a collection, whose name its benchmarks' codes bear; rows follow the benchmark's own order. Every
+    photo's header is read before the first one is encoded. Raises ViewError, NetworkError, BenchmarkError.
     """
+    benchmarks = read_benchmarks(study)
+    require_photos(benchmarks)
     prepare(study.params)
     stored = [system.name for system in systems(study) if system.method not in (PRETRAINED, *SHALLOW)]
     networks = {name: load_checkpoint(study.checkpoint(name))[0].to(device()) for name in stored}
     networks[PRETRAINED] = HashNetwork(study.params.network, bits=None).to(device()).eval()
     coders = _shallow_coders(study, networks)
-    for benchmark in read_benchmarks(study):
+    for name, benchmark in collections_of(benchmarks).items():
         for part, views in parts_of(study, benchmark).items():
-            kept = keep(networks[PRETRAINED], views, study.params.run.threads, f"{benchmark.name} {part}")
-            outputs = {name: encode_kept(network, kept).numpy() for name, network in networks.items()}
-            coded = {name: pack(array) if networks[name].bits else array for name, array in outputs.items()}
-            coded |= {name: coder(outputs[FLOAT]) for name, coder in coders.items()}
-            for name, array in coded.items():
-                write_array(study.codes / benchmark.name / f"{name}.{part}.npy", array)
+            kept = keep(networks[PRETRAINED], views, study.params.run.threads, f"{name} {part}")
+            outputs = {system: encode_kept(network, kept).numpy() for system, network in networks.items()}
+            coded = {system: pack(array) if networks[system].bits else array for system, array in outputs.items()}
+            coded |= {system: coder(outputs[FLOAT]) for system, coder in coders.items()}
+            for system, array in coded.items():
+                write_array(study.codes / name / f"{system}.{part}.npy", array)
+
+
+def collections_of(benchmarks: Iterable[Benchmark]) -> dict[str, Benchmark]:
+    """One benchmark of each collection of photos and queries, by the name that the codes of them all bear."""
+    return {benchmark.encoded_as: benchmark for benchmark in benchmarks}
 
 
 def parts_of(study: Study, benchmark: Benchmark) -> dict[str, Views]:
@@ -89,7 +98,7 @@ def parts_of(study: Study, benchmark: Benchmark) -> dict[str, Views]:
     side = study.params.network.side
     return {
         "database": Views(list(benchmark.photos.values()), side),
-        "queries": Views([benchmark.photos[q.photo] for q in benchmark.queries], side, boxes=[q.box for q in benchmark.queries]),
+        "queries": Views([benchmark.photo_of(q) for q in benchmark.queries], side, boxes=[q.box for q in benchmark.queries]),
     }
 
 
@@ -110,7 +119,7 @@ def load_codes(study: Study, benchmark: Benchmark, system: System) -> tuple[np.n
     """Queries and database of a benchmark as a system coded them. Raises RetrievalError where the files do not fit."""
     arrays = []
     for part, rows in (("queries", len(benchmark.queries)), ("database", len(benchmark.photos))):
-        path = study.codes / benchmark.name / f"{system.name}.{part}.npy"
+        path = study.codes / benchmark.encoded_as / f"{system.name}.{part}.npy"
         try:
             array = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:

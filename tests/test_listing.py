@@ -5,7 +5,7 @@ import os
 import pytest
 
 from bcdh_lib.photos.folder import PhotosError
-from bcdh_lib.photos.listing import list_pile
+from bcdh_lib.photos.listing import list_pile, list_published
 from bcdh_lib.study import Study
 
 
@@ -35,6 +35,18 @@ def test_the_rendered_pile_and_a_missing_folder(params, tmp_path):
     assert list_pile(Study(tmp_path, params)) == b""
     with pytest.raises(PhotosError, match="is not there"):
         list_pile(study_of(params, tmp_path, tmp_path / "none"))
+
+
+def test_published_benchmarks_show_and_rendered_ones_do_not(params, tmp_path):
+    study = Study(tmp_path, params)
+    assert list_published(study) == b""
+    for name in ("rendered_oxford", "oxford5k"):
+        (study.benchmarks / name / "jpg").mkdir(parents=True)
+        (study.benchmarks / name / "jpg/1.jpg").write_bytes(b"x")
+    (study.benchmarks / "roxford5k").mkdir()
+    (study.benchmarks / "roxford5k/jpg").symlink_to(study.benchmarks / "oxford5k/jpg")
+    os.utime(study.benchmarks / "oxford5k/jpg/1.jpg", ns=(0, 5))
+    assert list_published(study) == b"b'oxford5k/jpg/1.jpg' 1 5\nb'roxford5k/jpg/1.jpg' 1 5\n"
 
 
 def test_a_link_to_a_folder_above_is_not_followed_for_ever(params, tmp_path):

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from PIL import Image
 from scipy import stats
 
 from bcdh_lib import matrix, tuning
-from bcdh_lib.benchmarks import Benchmark, Query
+from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
 from bcdh_lib.matrix import Kept, MatrixError, Plan, against, load_plan, read_cells, run_study, summarise_cells, units_of
 from bcdh_lib.network import load_checkpoint
 from bcdh_lib.provenance import ProvenanceError
@@ -261,6 +262,22 @@ def test_no_benchmark_is_opened_before_the_last_trial_is_finished(study, monkeyp
     assert len(trials) == TRIALS
     assert len(benchmark) >= 24
     assert max(trials) < min(benchmark)
+
+
+def test_a_collection_is_kept_once_after_a_look_at_its_photos(tmp_path, params, monkeypatch):
+    """Two protocols of the same photos share their activations; a broken photo stops before any is encoded."""
+    for name in "ab":
+        Image.new("RGB", (40, 30), "teal").save(tmp_path / f"{name}.jpg")
+    photos, query = {"a": tmp_path / "a.jpg"}, Query("b", "b", (0, 0, 20, 30), frozenset("a"), frozenset())
+    protocols = [Benchmark(name, photos, [query], {"b": tmp_path / "b.jpg"}, "both") for name in ("easy", "hard")]
+    easy, hard = matrix.keep_benchmarks(Study(tmp_path, params), protocols)
+    assert (easy.benchmark.name, hard.benchmark.name) == ("easy", "hard")
+    assert easy.parts is hard.parts
+    assert {part: len(kept) for part, kept in easy.parts.items()} == {"database": 1, "queries": 1}
+    (tmp_path / "b.jpg").write_bytes(b"")
+    monkeypatch.setattr(matrix, "keep", lambda *_: pytest.fail("a photo was encoded"))
+    with pytest.raises(BenchmarkError, match=r"b\.jpg: cannot be read as a photo"):
+        matrix.keep_benchmarks(Study(tmp_path, params), protocols)
 
 
 def test_shares_end_with_the_same_files(study, finished):

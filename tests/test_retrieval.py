@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from bcdh_lib.benchmarks import Benchmark, Query
-from bcdh_lib.comparison import table_of, verdict, write_metrics
+from bcdh_lib import retrieval
+from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
+from bcdh_lib.comparison import revisited_lines, table_of, verdict, write_metrics
 from bcdh_lib.headline import read_metrics
-from bcdh_lib.retrieval import RetrievalError, System, load_codes, query_rows, summarise, systems, ties_on
+from bcdh_lib.retrieval import RetrievalError, System, load_codes, query_rows, score, summarise, systems, ties_on, write_codes
 from bcdh_lib.study import Study
 from bcdh_lib.tables import TABLES, write_bytes, write_table
 
@@ -97,6 +99,59 @@ def test_what_is_compared(study):
     assert len(set(names)) == len(names)
     assert {"float", "pretrained", "itq-16", "lsh-64", "binary_constrained-128", "dsh-64"} <= set(names)
     assert not {"itq-128", "lsh-128"} & set(names)
+
+
+@pytest.fixture
+def protocols(study, tmp_path, monkeypatch):
+    """A benchmark of three protocols over the same four photos and one query outside them, asked of the pretrained network."""
+    for place, name in enumerate("abcdq"):
+        Image.new("RGB", (40, 30), (50 * place, 90, 200 - 40 * place)).save(tmp_path / f"{name}.jpg")
+    photos = {name: tmp_path / f"{name}.jpg" for name in "abcd"}
+
+    def protocol(name, positives, junk):
+        query = Query("q", "q", (0, 0, 20, 30), frozenset(positives), frozenset(junk))
+        return Benchmark(f"roxford5k_{name}", photos, [query], {"q": tmp_path / "q.jpg"}, "roxford5k")
+
+    three = [protocol("easy", "a", "bd"), protocol("medium", "ab", "d"), protocol("hard", "b", "ad")]
+    monkeypatch.setattr(retrieval, "read_benchmarks", lambda study: three)
+    monkeypatch.setattr(retrieval, "systems", lambda study: [System(retrieval.PRETRAINED, None)])
+    return three
+
+
+def test_protocols_are_encoded_once_and_scored_each(study, protocols):
+    """Codes in one folder, rows a protocol; by the distances of a, b and c (d is junk) to the query."""
+    write_codes(study)
+    assert sorted(path.relative_to(study.codes).as_posix() for path in study.codes.rglob("*.npy")) == [
+        "roxford5k/pretrained.database.npy",
+        "roxford5k/pretrained.queries.npy",
+    ]
+    queries, database = load_codes(study, protocols[0], System(retrieval.PRETRAINED, None))
+    a, b, c = np.linalg.norm(database - queries, axis=1)[:3]
+    found = score(study)[0].set_index("benchmark")["p_at_1"]
+    assert found.to_dict() == {"roxford5k_easy": a < c, "roxford5k_medium": min(a, b) < c, "roxford5k_hard": b < c}
+
+
+def test_a_broken_photo_stops_before_any_is_encoded(study, protocols, tmp_path, monkeypatch):
+    (tmp_path / "d.jpg").write_bytes(b"<html>")
+    monkeypatch.setattr(retrieval, "keep", lambda *_: pytest.fail("a photo was encoded"))
+    with pytest.raises(BenchmarkError, match=r"d\.jpg: cannot be read as a photo"):
+        write_codes(study)
+
+
+def test_the_line_of_the_revisited_program():
+    """A protocol that was not scored is left out; other benchmarks have no line."""
+    rows = [
+        ("roxford5k_easy", "dsh", 64, 0.612, 0.9, 0.8, 0.75),
+        ("roxford5k_hard", "dsh", 64, 0.201, 0.5, 0.25, 0.125),
+        ("roxford5k_easy", "float", None, 1.0, 1.0, 1.0, 0.5),
+        ("oxford5k", "dsh", 64, 0.7, 0.7, 0.7, 0.7),
+    ]
+    summary = pd.DataFrame(rows, columns=["benchmark", "method", "bits", "map", "p_at_1", "p_at_5", "p_at_10"])
+    assert revisited_lines(summary) == [
+        ">> roxford5k, dsh-64: mAP E: 61.20, H: 20.10; mP@k[1 5 10] E: [90.00 80.00 75.00], H: [50.00 25.00 12.50]",
+        ">> roxford5k, float: mAP E: 100.00; mP@k[1 5 10] E: [100.00 100.00 50.00]",
+    ]
+    assert revisited_lines(summary[3:]) == []
 
 
 def test_the_verdict_says_where_ours_stands():

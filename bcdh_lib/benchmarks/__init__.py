@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bcdh_lib.benchmarks.benchmark import Benchmark, BenchmarkError, Query
+from bcdh_lib.benchmarks.files import require_photos
 from bcdh_lib.benchmarks.holidays import read_holidays
-from bcdh_lib.benchmarks.oxford_paris import read_oxford_paris
+from bcdh_lib.benchmarks.oxford_paris import CORRUPT, read_oxford_paris
 from bcdh_lib.benchmarks.pile import read_pile
+from bcdh_lib.benchmarks.published import require_counts, require_folder
+from bcdh_lib.benchmarks.revisited import PROTOCOLS, read_revisited
 from bcdh_lib.study import Study
 
+Reader = Callable[[Path], Benchmark]
+SEVERAL = {name: [f"{name}_{protocol}" for protocol in PROTOCOLS] for name in ("roxford5k", "rparis6k")}
+"""What retrieval.benchmarks may name for all of its protocols at once. They lie in one folder of that name."""
+FOLDERS = {each: name for name, protocols in SEVERAL.items() for each in protocols}
 
-def _in_folder(read: Callable[[Path], Benchmark]) -> Callable[[Study, str], Benchmark]:
-    """A reader of benchmark folders as a reader of the study's benchmark of a name."""
+
+def _rendered(read: Reader) -> Callable[[Study, str], Benchmark]:
+    """A reader of benchmark folders as a reader of the benchmark of a name that the study renders."""
 
     def read_named(study: Study, name: str) -> Benchmark:
-        folder = study.benchmarks / name
+        folder = folder_of(study, name)
         if not folder.is_dir():
             raise BenchmarkError(f"{folder}: is not there; make it with: dvc repro photos")
         return read(folder)
@@ -24,19 +33,59 @@ def _in_folder(read: Callable[[Path], Benchmark]) -> Callable[[Study, str], Benc
     return read_named
 
 
+def _published(read: Reader) -> Callable[[Study, str], Benchmark]:
+    """The same of a published benchmark, which must be whole."""
+
+    def read_named(study: Study, name: str) -> Benchmark:
+        folder = folder_of(study, name)
+        require_folder(folder)
+        benchmark = read(folder)
+        require_counts(folder, benchmark)
+        return benchmark
+
+    return read_named
+
+
 BENCHMARKS: dict[str, Callable[[Study, str], Benchmark]] = {
-    "rendered_oxford": _in_folder(read_oxford_paris),
-    "rendered_paris": _in_folder(read_oxford_paris),
-    "rendered_holidays": _in_folder(read_holidays),
+    "rendered_oxford": _rendered(read_oxford_paris),
+    "rendered_paris": _rendered(read_oxford_paris),
+    "rendered_holidays": _rendered(read_holidays),
     "pile": lambda study, _: read_pile(study),
+    "oxford5k": _published(read_oxford_paris),
+    "paris6k": _published(partial(read_oxford_paris, corrupt=CORRUPT)),
+    "holidays": _published(read_holidays),
+    **{f"roxford5k_{protocol}": _published(partial(read_revisited, protocol=protocol)) for protocol in PROTOCOLS},
+    **{f"rparis6k_{protocol}": _published(partial(read_revisited, protocol=protocol)) for protocol in PROTOCOLS},
 }
+
+
+def folder_of(study: Study, name: str) -> Path:
+    """Where the benchmark of that name lies, if it has a folder."""
+    return study.benchmarks / FOLDERS.get(name, name)
+
+
+def asked(study: Study) -> list[str]:
+    """The names of the benchmarks that retrieval.benchmarks asks for, in that order, each protocol by its own, each once."""
+    names = [each for name in study.params.retrieval.benchmarks for each in SEVERAL.get(name, [name])]
+    return list(dict.fromkeys(names))
 
 
 def read_benchmark(study: Study, name: str) -> Benchmark:
     """The benchmark of that name. Raises BenchmarkError where it is unknown, not there, or not of its protocol's form."""
     if name not in BENCHMARKS:
-        raise BenchmarkError(f"retrieval.benchmarks: {name} is unknown; known: {', '.join(BENCHMARKS)}")
+        known = ", ".join([*BENCHMARKS, *(f"{each} (all its protocols)" for each in SEVERAL)])
+        raise BenchmarkError(f"retrieval.benchmarks: {name} is unknown; known: {known}")
     return BENCHMARKS[name](study, name)
 
 
-__all__ = ["BENCHMARKS", "Benchmark", "BenchmarkError", "Query", "read_benchmark"]
+__all__ = [
+    "BENCHMARKS",
+    "SEVERAL",
+    "Benchmark",
+    "BenchmarkError",
+    "Query",
+    "asked",
+    "folder_of",
+    "read_benchmark",
+    "require_photos",
+]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+Box = tuple[float, float, float, float]
 
 
 class BenchmarkError(ValueError):
@@ -15,31 +17,49 @@ class BenchmarkError(ValueError):
 
 @dataclass(frozen=True)
 class Query:
-    """A query photo (by its name in the database), cropped to a box (px: left, top, right, bottom) where there is one.
+    """A query photo (by its name), cropped to a box (px: left, top, right, bottom) where there is one.
 
-    `positives` answer it; `junk` is dropped from the ranking before scoring. All are names of database photos.
+    `positives` answer it; `junk` is dropped from the ranking before scoring. Both are names of database photos.
     """
 
     name: str
     photo: str
-    box: tuple[float, float, float, float] | None
+    box: Box | None
     positives: frozenset[str]
     junk: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The database in its own order (names, and where the photos are) and the queries in theirs."""
+    """The database in its own order (names, and where the photos are) and the queries in theirs.
+
+    `query_photos` are those of queries that are not in the database. Benchmarks that ask the same queries of the same photos and
+    differ only in what answers them have one `collection`: its photos are encoded once for all of them.
+    """
 
     name: str
     photos: dict[str, Path]
     queries: list[Query]
+    query_photos: dict[str, Path] = field(default_factory=dict)
+    collection: str = ""
 
     def __post_init__(self) -> None:
         for query in self.queries:
-            missing = ({query.photo} | query.positives | query.junk) - self.photos.keys()
+            missing = (({query.photo} - self.query_photos.keys()) | query.positives | query.junk) - self.photos.keys()
             if missing:
-                raise BenchmarkError(f"{self.name}: query {query.name} names {min(missing)}, which is not among the photos")
+                raise BenchmarkError(
+                    f"{self.name}: query {query.name} names {min(missing)}, which is not among the photos; "
+                    "unpack the benchmark's photos whole"
+                )
+
+    @property
+    def encoded_as(self) -> str:
+        """The name its codes bear."""
+        return self.collection or self.name
+
+    def photo_of(self, query: Query) -> Path:
+        """Where a query's photo is."""
+        return self.photos[query.photo] if query.photo in self.photos else self.query_photos[query.photo]
 
     def positive(self) -> NDArray[np.bool_]:
         """Which database photo answers which query, bool [queries, database]."""
@@ -55,11 +75,3 @@ class Benchmark:
         for query, names in enumerate(named):
             marks[query, [place[name] for name in names]] = True
         return marks
-
-
-def photos_in(folder: Path) -> dict[str, Path]:
-    """Stem -> path of every .jpg of a folder, sorted by stem. Raises BenchmarkError where there is none."""
-    photos = {path.stem: path for path in sorted(folder.glob("*.jpg"))}
-    if not photos:
-        raise BenchmarkError(f"{folder}: holds no .jpg; put the benchmark's photos there")
-    return photos

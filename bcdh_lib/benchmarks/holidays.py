@@ -1,19 +1,21 @@
-"""INRIA Holidays: images/NNNNNN.jpg; the name is the ground truth.
+"""INRIA Holidays: jpg/NNNNNN.jpg (or images/); the name is the ground truth.
 
 The photos whose number shares all but the last two digits are one group; its first (number divisible by 100) is the query,
 the others its positives. The query itself is in the database and is ignored wherever it ranks. Queries are whole photos.
+Photos are taken as they are stored: put the upright set there ("manually rotated") where results of that are to be compared.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bcdh_lib.benchmarks.benchmark import Benchmark, BenchmarkError, Query, photos_in
+from bcdh_lib.benchmarks.benchmark import Benchmark, BenchmarkError, Query
+from bcdh_lib.benchmarks.files import photos_in
 
 
 def read_holidays(folder: Path) -> Benchmark:
     """The benchmark in `folder`; raises BenchmarkError where a photo's name is not a number or a group lacks its query."""
-    photos = photos_in(folder / "images")
+    photos = photos_in(folder)
     for stem, path in photos.items():
         if not (stem.isascii() and stem.isdigit()):
             raise BenchmarkError(f"{path}: a Holidays photo is named by its number, such as 100001.jpg")

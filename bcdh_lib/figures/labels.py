@@ -11,6 +11,8 @@ from scipy.optimize import isotonic_regression
 
 from bcdh_lib.figures.style import GREY, face
 
+REVISITED = {"roxford5k": "ROxford5k", "rparis6k": "RParis6k"}
+
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """1 photo, 2 photos, 1,000 photos."""
@@ -18,8 +20,8 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 
 
 def benchmark_label(name: str) -> str:
-    """A benchmark's folder name as a title: rendered_oxford -> Rendered Oxford."""
-    return name.replace("_", " ").title()
+    """A benchmark's name as a title: rendered_oxford -> Rendered Oxford, roxford5k_hard -> ROxford5k Hard."""
+    return " ".join(REVISITED.get(word, word.capitalize()) for word in name.split("_"))
 
 
 def system_label(method: str, bits: Any) -> str:

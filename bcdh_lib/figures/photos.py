@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bcdh_lib.benchmarks import Benchmark, read_benchmark
+from bcdh_lib.benchmarks import Benchmark, asked, read_benchmark
 from bcdh_lib.figures.display import show
 from bcdh_lib.figures.labels import benchmark_label, blank, counted
 from bcdh_lib.figures.sheets import ImageOf, Sheet, evenly, photo_sheet, shortened
@@ -70,7 +70,7 @@ def sizes(photos: pd.DataFrame) -> Drawn:
 
 def show_benchmarks(study: Study) -> None:
     """Show a sheet of every benchmark of retrieval.benchmarks but `pile`, which comes of the pairs and is not there yet."""
-    for name in study.params.retrieval.benchmarks:
+    for name in asked(study):
         if name != "pile":
             benchmark = read_benchmark(study, name)
             counts = f"{len(benchmark.photos):,} photos, {counted(len(benchmark.queries), 'query', 'queries')}"
@@ -89,7 +89,7 @@ def benchmark_sheet(benchmark: Benchmark, queries: int = 4, positives: int = 4, 
         sheet.text(left, 0.21, words, 9, "left", "baseline")
     for number, query in enumerate(chosen):
         top = head + number * (high + line)
-        sheet.photo(benchmark.photos[query.photo], (lefts[0], top, wide, high), "query", query.box)
+        sheet.photo(benchmark.photo_of(query), (lefts[0], top, wide, high), "query", query.box)
         sheet.text(lefts[0] + wide / 2, top + high + 0.03, shortened(query.name), 7.5)
         for names, mark, places in (
             (query.positives, "hit", lefts[1 : 1 + positives]),

@@ -171,7 +171,7 @@ def ranking_gallery(benchmark: Benchmark, distances: NDArray, queries: Sequence[
     hits = 0
     for number, name in enumerate(queries):
         query, top = benchmark.queries[rows[name]], head + number * (high + line)
-        sheet.photo(benchmark.photos[query.photo], (gap, top, wide, high), "query", query.box)
+        sheet.photo(benchmark.photo_of(query), (gap, top, wide, high), "query", query.box)
         sheet.text(gap + wide / 2, top + high + 0.03, f"{shortened(name)}\n{counted(len(query.positives), 'positive')}", 7.5)
         order = np.argsort(distances[rows[name]], kind="stable")[:k]
         for place, photo in enumerate(order):

@@ -1,13 +1,16 @@
-"""What lies in photos.folder, as a file that DVC can compare: `python -m bcdh_lib.photos.listing` writes data/listing.txt.
+"""What lies where others put it, as files that DVC can compare: `python -m bcdh_lib.photos.listing`.
 
-DVC tracks what the study makes, not a stranger's folder elsewhere. A line a file (path, bytes, time of its last change) tells
-it when photos came, went or changed, without reading them.
+It writes data/listing.txt (photos.folder) and data/published.txt (published benchmarks). DVC tracks what the study makes, not
+what others bring. A line a file (path, bytes, time of its last change) tells it when files came, went or changed, without
+reading them.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 from bcdh_lib.params import ParamsError
 from bcdh_lib.photos.folder import PhotosError, find_files, locate
@@ -20,8 +23,18 @@ def list_pile(study: Study) -> bytes:
     if study.params.photos.source != "folder":
         return b""
     folder = locate(study)
+    return _listed(folder, find_files(folder)[0].values())
+
+
+def list_published(study: Study) -> bytes:
+    """A line a file of the benchmarks that the study did not render itself, sorted; empty where there is none."""
+    folders = [folder for folder in study.benchmarks.glob("*") if not folder.name.startswith("rendered_")]
+    return _listed(study.benchmarks, (file for folder in folders for file in find_files(folder)[0].values()))
+
+
+def _listed(folder: Path, files: Iterable[Path]) -> bytes:
     lines = []
-    for file in find_files(folder)[0].values():
+    for file in files:
         status = os.lstat(file)
         lines.append(b"%r %d %d\n" % (os.fsencode(file.relative_to(folder)), status.st_size, status.st_mtime_ns))
     return b"".join(sorted(lines))
@@ -32,6 +45,7 @@ def main() -> int:
     try:
         study = open_study()
         write_bytes(study.root / "data/listing.txt", list_pile(study))
+        write_bytes(study.root / "data/published.txt", list_published(study))
     except (PhotosError, ParamsError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -15,6 +15,7 @@ def test_counts_and_names() -> None:
     assert [counted(number, "photo") for number in (0, 1, 2000)] == ["0 photos", "1 photo", "2,000 photos"]
     assert counted(2, "query", "queries") == "2 queries"
     assert benchmark_label("rendered_oxford") == "Rendered Oxford"
+    assert benchmark_label("roxford5k_hard") == "ROxford5k Hard"
     assert system_label("dsh", 64.0) == "DSH, 64 bits"
     assert [system_label("float", bits) for bits in (None, np.nan, pd.NA)] == ["Float parent"] * 3
 
