@@ -14,7 +14,7 @@ export IPYTHONDIR := $(CURDIR)/.venv/home/ipython
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MPLCONFIGDIR := $(CURDIR)/.venv/home/matplotlib
 
-.PHONY: help repro study test lab clean constraints
+.PHONY: help repro study benchmarks test lab clean constraints
 
 help: ## list what make can do
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +26,9 @@ repro: .venv/set-up ## run all of the study that is not up to date, and write re
 study: .venv/set-up ## after repro: run the comparison of study.yaml that is not finished, all methods, lengths and seeds, hours
 	@.venv/bin/python -m bcdh_lib.matrix
 
+benchmarks: .venv/set-up ## download a published benchmark: make benchmarks NAME=oxford5k (paris6k, holidays, roxford5k, rparis6k)
+	@.venv/bin/python -m bcdh_lib.downloads.benchmarks "$(NAME)"
+
 test: .venv/set-up ## check style, types and tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -35,7 +38,7 @@ test: .venv/set-up ## check style, types and tests
 lab: .venv/set-up ## open the notebooks in JupyterLab
 	@.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-clean: ## remove all that the study made, its cache included; keeps benchmarks put there by hand, and .venv (remove that by hand)
+clean: ## remove all that the study made, its cache included; keeps published benchmarks, and .venv (remove that by hand)
 	@rm -rf $(filter-out data/benchmarks,$(wildcard data/*)) data/benchmarks/rendered_* work reports/site reports/executed
 	@rm -rf .dvc/cache .dvc/tmp .pytest_cache .ruff_cache .mypy_cache
 	@find bcdh_lib tests -name __pycache__ -exec rm -rf {} +
