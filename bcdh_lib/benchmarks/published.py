@@ -34,7 +34,10 @@ def require_folder(folder: Path) -> None:
     if not folder.is_dir():
         known = PUBLISHED[folder.name]
         truth = f", and beside it {known.truth}" if known.truth else ""
-        raise BenchmarkError(f"{folder}: is not there; put all photos of {known.archives} straight into {folder / 'jpg'}{truth}")
+        raise BenchmarkError(
+            f"{folder}: is not there; bring it by: make benchmarks NAME={folder.name}, or put all photos of {known.archives} "
+            f"straight into {folder / 'jpg'}{truth}"
+        )
 
 
 def require_counts(folder: Path, benchmark: Benchmark) -> None:

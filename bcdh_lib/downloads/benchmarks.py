@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from bcdh_lib.benchmarks.oxford_paris import CORRUPT
 from bcdh_lib.downloads import DownloadError
 from bcdh_lib.downloads.archives import unpack
 from bcdh_lib.downloads.transfer import fetch
@@ -65,21 +66,6 @@ class Published:
     left_out: frozenset[str] = frozenset()
 
 
-# 20 of Paris6k's 6,412 files are no photos (https://www.robots.ox.ac.uk/~vgg/data/parisbuildings/corrupt.txt).
-PARIS_LEFT_OUT = frozenset(
-    f"paris_{landmark}_{number:06d}"
-    for landmark, numbers in {
-        "louvre": [136, 146],
-        "moulinrouge": [422],
-        "museedorsay": [1059],
-        "notredame": [188],
-        "pantheon": [284, 960, 974],
-        "pompidou": [195, 196, 201, 467, 640],
-        "sacrecoeur": [299, 330, 353],
-        "triomphe": [662, 833, 863, 867],
-    }.items()
-    for number in numbers
-)
 VGG = "https://www.robots.ox.ac.uk/~vgg/data"
 REVISITED = "http://cmp.felk.cvut.cz/revisitop/data/datasets"
 HOLIDAYS = "http://pascal.inrialpes.fr/data/holidays"
@@ -90,7 +76,7 @@ TRUTH = ("images/*.jpg", "groundtruth/*_query.txt")
 PUBLISHED = {
     "oxford5k": Published((*OXFORD_PHOTOS, Source(f"{VGG}/oxbuildings/gt_files_170407.tgz", 10 * MB)), 5063, 2500 * MB, TRUTH),
     "paris6k": Published(
-        (*PARIS_PHOTOS, Source(f"{VGG}/parisbuildings/paris_120310.tgz", 10 * MB)), 6392, 4500 * MB, TRUTH, PARIS_LEFT_OUT
+        (*PARIS_PHOTOS, Source(f"{VGG}/parisbuildings/paris_120310.tgz", 10 * MB)), 6392, 4500 * MB, TRUTH, CORRUPT
     ),
     "holidays": Published(
         tuple(Source(f"{HOLIDAYS}/jpg{part}.tar.gz", 2500 * MB) for part in (1, 2)), 1491, 5000 * MB, ("images/*.jpg",)
@@ -106,7 +92,7 @@ PUBLISHED = {
         6392,
         4500 * MB,
         ("images/*.jpg", "gnd_rparis6k.pkl"),
-        PARIS_LEFT_OUT,
+        CORRUPT,
     ),
 }
 
@@ -215,8 +201,6 @@ def _fill(folder: Path, wanted: Published, files: list[Path]) -> None:
     for pattern in wanted.holds:
         if not any(folder.glob(pattern)):
             raise DownloadError(f"{', '.join(map(str, files))}: hold no {pattern}; remove them to fetch them anew")
-    for truth in folder.glob("groundtruth/*.txt"):
-        _forget(truth, wanted.left_out)
 
 
 def _check_pickle(file: Path) -> None:
@@ -227,15 +211,6 @@ def _check_pickle(file: Path) -> None:
     except Exception as error:  # a broken pickle raises nearly anything
         file.unlink()
         raise DownloadError(f"{file}: is no pickle ({error}); it is removed, type the command again to fetch it anew") from None
-
-
-def _forget(truth: Path, left_out: frozenset[str]) -> None:
-    """Drop the lines of a ground truth that name a photo that is left out: else the benchmark would name what is not there."""
-    lines = truth.read_bytes().splitlines(keepends=True)
-    kept = [line for line in lines if line.strip().decode("latin1") not in left_out]
-    if kept != lines:
-        write_bytes(truth, b"".join(kept))
-        print(f"{truth.name}: {len(lines) - len(kept)} photos left out of it, which are no photos")
 
 
 def _tell(target: Path, wanted: Published) -> None:

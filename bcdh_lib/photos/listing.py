@@ -28,7 +28,8 @@ def list_pile(study: Study) -> bytes:
 
 def list_published(study: Study) -> bytes:
     """A line a file of the benchmarks that the study did not render itself, sorted; empty where there is none."""
-    folders = [folder for folder in study.benchmarks.glob("*") if not folder.name.startswith("rendered_")]
+    own = study.benchmarks.glob("rendered_*")
+    folders = {each for each in study.benchmarks.glob("*") if each.is_dir()} - {*own, study.benchmarks / "archives"}
     return _listed(study.benchmarks, (file for folder in folders for file in find_files(folder)[0].values()))
 
 

@@ -59,7 +59,8 @@ def test_every_benchmark_of_the_registry(study, monkeypatch, name):
 @pytest.mark.parametrize("name", [name for name in BENCHMARKS if FOLDERS.get(name, name) in PUBLISHED])
 def test_a_published_benchmark_that_is_not_there_or_not_whole_says_what_lacks(study, monkeypatch, name):
     known = PUBLISHED[FOLDERS.get(name, name)]
-    with pytest.raises(BenchmarkError, match=rf"is not there; put all photos of {known.archives} straight into .*jpg"):
+    said = rf"bring it by: make benchmarks NAME=\w+, or put all photos of {known.archives} straight into .*jpg"
+    with pytest.raises(BenchmarkError, match=said):
         read_benchmark(study, name)
     photos, queries = make(study, name)
     with pytest.raises(BenchmarkError, match=rf"gives \w+ {photos} photos, not {known.photos:,}; put all photos"):
