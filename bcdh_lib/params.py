@@ -60,6 +60,7 @@ class Reconstruction(Section):
     candidates: Literal["words", "descriptors", "both", "exhaustive"]
     words: Annotated[int, Field(ge=2)]
     neighbours: Positive
+    far_neighbours: NotNegative
     min_inliers: Positive
     min_start_inliers: Positive
     min_pose_inliers: Positive

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bcdh_lib.reconstruction import build_models, divide, extract_features, propose_candidates, verify_matches
-from bcdh_lib.reconstruction.candidates import all_pairs, complete
+from bcdh_lib.reconstruction import build_models, divide, extract_features, propose_candidates, search_matches, verify_matches
+from bcdh_lib.reconstruction.candidates import all_pairs
 from bcdh_lib.reconstruction.colmap import pair_ids
 from bcdh_lib.study import LIBRARY, Study, find_root, open_study
 from bcdh_lib.tables import read_table, write_json
@@ -33,11 +33,10 @@ def compare(study: Study, descriptors: np.ndarray | None = None) -> dict[str, An
     features = extract_features(study, database, read_table(study.photos, "photos").photo_id.tolist())
     seen = (features > 0).to_numpy()
     photo_ids = features.index[seen].tolist()
-    proposed = propose_candidates(study, database, photo_ids, None if descriptors is None else descriptors[seen])
+    proposals = propose_candidates(study, database, photo_ids, None if descriptors is None else descriptors[seen])
     exhaustive = verify_matches(study, database, all_pairs(photo_ids))
     numbers = pair_ids(exhaustive[["photo_id", "other_id"]].to_numpy())
-    own = exhaustive[np.isin(numbers, pair_ids(proposed))]
-    own = exhaustive[np.isin(numbers, pair_ids(complete(own, study.params.reconstruction.min_inliers)))]
+    own = search_matches(proposals, study.params.reconstruction, lambda pairs: exhaustive[np.isin(numbers, pair_ids(pairs))])
     found = {
         "proposed": _models(study, database, own, work / "proposed"),
         "exhaustive": _models(study, database, exhaustive, work / "exhaustive"),
@@ -45,6 +44,7 @@ def compare(study: Study, descriptors: np.ndarray | None = None) -> dict[str, An
     return {
         "candidates": study.params.reconstruction.candidates,
         "neighbours": study.params.reconstruction.neighbours,
+        "far_neighbours": study.params.reconstruction.far_neighbours,
         "photos": len(features),
         **found,
         "share_of_pairs": round(len(own) / max(len(exhaustive), 1), 4),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pycolmap
 
-from bcdh_lib.reconstruction.candidates import complete, propose_candidates
+from bcdh_lib.reconstruction.candidates import propose_candidates, search_matches
 from bcdh_lib.reconstruction.colmap import ReconstructionError
 from bcdh_lib.reconstruction.features import extract_features
 from bcdh_lib.reconstruction.guards import group_models
@@ -27,6 +28,7 @@ __all__ = [
     "group_models",
     "propose_candidates",
     "reconstruct",
+    "search_matches",
     "verify_matches",
     "work_folder",
     "write_models",
@@ -47,15 +49,14 @@ def reconstruct(study: Study, descriptors: np.ndarray | None = None) -> None:
     database = work / "database.db"
     features = extract_features(study, database, photo_ids)
     seen = (features > 0).to_numpy()
-    candidates = _proposed(
+    proposals = _proposed(
         study,
         database,
         features.index[seen].tolist(),
         None if descriptors is None else descriptors[seen],
-        work / "candidates.npy",
+        work / "proposals.npy",
     )
-    matches = verify_matches(study, database, candidates)
-    matches = verify_matches(study, database, complete(matches, study.params.reconstruction.min_inliers))
+    matches = search_matches(proposals, study.params.reconstruction, partial(verify_matches, study, database))
     models = build_models(study, database, matches, work / "models")
     finished = work / "finished"
     shutil.rmtree(finished, ignore_errors=True)
@@ -101,7 +102,7 @@ def write_results(study: Study, features: pd.Series, matches: pd.DataFrame, part
 
 
 def _proposed(study: Study, database: Path, photo_ids: list[int], descriptors: np.ndarray | None, kept: Path) -> np.ndarray:
-    """The candidates, found once: they are read back from the file `kept` when a killed run goes on."""
+    """The proposals, found once: they are read back from the file `kept` when a killed run goes on."""
     if not kept.exists():
         write_array(kept, propose_candidates(study, database, photo_ids, descriptors))
     return np.load(kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import pandas as pd
 import scipy.sparse as sparse
 from tqdm import tqdm
 
+from bcdh_lib.params import Reconstruction
 from bcdh_lib.reconstruction.features import read_descriptors
-from bcdh_lib.reconstruction.matches import graph_of
+from bcdh_lib.reconstruction.matches import components, graph_of
 from bcdh_lib.study import Study
 
 CELL = 32  # words, at least, of a cell that a search of the vocabulary opens or leaves closed
@@ -24,27 +25,54 @@ BLOCK = 256  # photos whose similarities to all others are in memory at once
 def propose_candidates(
     study: Study, database: Path, photo_ids: Sequence[int], descriptors: np.ndarray | None = None
 ) -> np.ndarray:
-    """Candidate pairs among the photos by reconstruction.candidates: each photo with its nearest ones.
+    """Each photo's nearest ones by reconstruction.candidates, as many as `far_neighbours` or `neighbours`, whichever is more.
 
     words: bags of SIFT words; descriptors: global ones, float [len(photo_ids), D], a row a photo; both: the union;
     exhaustive: all pairs, to measure the others by.
-    Returns photo ids, int64 [pairs, 2], the smaller first, sorted, none twice.
+    Returns int64 [proposals, 3]: a photo's id, another's, and the other's place among the nearest, 0 for the nearest.
     Raises ValueError where global descriptors are asked for and none are given.
     """
     settings = study.params.reconstruction
+    reach = max(settings.neighbours, settings.far_neighbours)
     if settings.candidates == "exhaustive":
-        return all_pairs(photo_ids)
+        pairs = all_pairs(photo_ids)
+        return np.column_stack([pairs, np.zeros(len(pairs), np.int64)])
     proposed = []
     if settings.candidates in ("words", "both"):
         faiss.omp_set_num_threads(1)  # sums in one order, on any number of cores
         vocabulary = draw_vocabulary(database, photo_ids, settings.words, study.params.run.seed)
-        proposed.append(nearest(bags_of_words(database, photo_ids, vocabulary), settings.neighbours))
+        proposed.append(nearest(bags_of_words(database, photo_ids, vocabulary), reach))
     if settings.candidates in ("descriptors", "both"):
         if descriptors is None:
             raise ValueError(f"reconstruction.candidates is {settings.candidates}, but no global descriptors are given")
         unit = descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-12)
-        proposed.append(nearest(sparse.csr_array(unit), settings.neighbours))
-    return np.asarray(photo_ids, dtype=np.int64)[np.unique(np.concatenate(proposed), axis=0)]
+        proposed.append(nearest(sparse.csr_array(unit), reach))
+    photo, other, place = np.concatenate(proposed).T
+    numbers = np.asarray(photo_ids, dtype=np.int64)
+    return np.column_stack([numbers[photo], numbers[other], place])
+
+
+def search_matches(proposals: np.ndarray, settings: Reconstruction, verify: Callable[[np.ndarray], pd.DataFrame]) -> pd.DataFrame:
+    """The matches of a pile, found in three rounds: among near photos, then far ones, then photos of photos.
+
+    First each photo is matched with its `neighbours` nearest ones. What these join with too few others for a model is matched
+    with its `far_neighbours` nearest ones: most such photos show nothing else in the pile, but the others are those that words
+    find badly. Last come the pairs of photos that both match a third.
+    proposals: as `propose_candidates` gives them; verify: pairs of photo ids, int64 [pairs, 2], the smaller first -> the table
+    `candidates` of them. Returns that table of all that was tried.
+    """
+    near = proposals[:, 2] < settings.neighbours
+    matches = verify(_pairs_of(proposals[near]))
+    edges = matches.loc[matches.inliers >= settings.min_inliers, ["photo_id", "other_id"]].to_numpy()
+    joined = [photos for photos in components(edges) if len(photos) >= settings.min_model_size]
+    alone = ~np.isin(proposals[:, 0], np.concatenate([np.zeros(0, np.int64), *joined]))
+    matches = verify(_pairs_of(proposals[near | alone]))
+    return verify(complete(matches, settings.min_inliers))
+
+
+def _pairs_of(proposals: np.ndarray) -> np.ndarray:
+    """Their pairs, int64 [pairs, 2], the smaller photo_id first, sorted, none twice."""
+    return np.unique(np.sort(proposals[:, :2], axis=1), axis=0)
 
 
 def all_pairs(photo_ids: Sequence[int]) -> np.ndarray:
@@ -117,14 +145,15 @@ def bags_of_words(database: Path, photo_ids: Sequence[int], vocabulary: faiss.In
 def nearest(vectors: sparse.csr_array, neighbours: int) -> np.ndarray:
     """Each row with its `neighbours` nearest others by inner product, ties to the smaller row. vectors: [n, D].
 
-    Returns pairs of rows, int64 [pairs, 2], the smaller first, sorted, none twice; rows that have nothing in common pair not.
+    Returns int64 [proposals, 3]: a row, another, and the other's place, 0 for the nearest; rows in that order. Rows that have
+    nothing in common are not near each other.
     """
-    proposed = [np.zeros((0, 2), np.int64)]
+    proposed = [np.zeros((0, 3), np.int64)]
     for start in range(0, vectors.shape[0], BLOCK):
         similar = (vectors[start : start + BLOCK] @ vectors.T).toarray()
         own = np.arange(start, start + len(similar))
         similar[own - start, own] = 0
         order = np.argsort(-similar, axis=1, kind="stable")[:, :neighbours]
-        query, column = np.nonzero(np.take_along_axis(similar, order, axis=1) > 0)
-        proposed.append(np.stack([own[query], order[query, column]], axis=1))
-    return np.unique(np.sort(np.concatenate(proposed), axis=1), axis=0)
+        query, place = np.nonzero(np.take_along_axis(similar, order, axis=1) > 0)
+        proposed.append(np.stack([own[query], order[query, place], place], axis=1))
+    return np.concatenate(proposed)

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import scipy.sparse as sparse
 
-from bcdh_lib.reconstruction.candidates import complete, nearest, propose_candidates
+from bcdh_lib.reconstruction.candidates import complete, nearest, propose_candidates, search_matches
 from bcdh_lib.reconstruction.features import extract_features
 
 from .conftest import BLANK, STRAY, UNREADABLE, make_study
@@ -21,8 +21,8 @@ def database(study, tmp_path_factory):
 def test_nearest_by_hand():
     vectors = sparse.csr_array(np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 0.0]]))
     # 0 is nearest to 1 (.8), 1 to 2 (.96), 2 to 1; the zero vector has nothing in common with any.
-    assert nearest(vectors, 1).tolist() == [[0, 1], [1, 2]]
-    assert nearest(vectors, 5).tolist() == [[0, 1], [0, 2], [1, 2]]
+    assert nearest(vectors, 1).tolist() == [[0, 1, 0], [1, 2, 0], [2, 1, 0]]
+    assert nearest(vectors, 5).tolist() == [[0, 1, 0], [0, 2, 1], [1, 2, 0], [1, 0, 1], [2, 1, 0], [2, 0, 1]]
 
 
 def matched(pairs, inliers):
@@ -52,28 +52,52 @@ def test_complete_equals_a_loop():
 
 
 def test_ties_go_to_the_smaller_row():
-    assert nearest(sparse.csr_array(np.ones((4, 1))), 1).tolist() == [[0, 1], [0, 2], [0, 3]]
+    assert nearest(sparse.csr_array(np.ones((4, 1))), 1).tolist() == [[0, 1, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]
 
 
 def test_nearest_equals_a_slow_search(monkeypatch):
     monkeypatch.setattr("bcdh_lib.reconstruction.candidates.BLOCK", 7)
     vectors = np.random.default_rng(0).random((20, 6))
-    slow = set()
+    slow = []
     for row in range(20):
         others = sorted((-vectors[row] @ vectors[other], other) for other in range(20) if other != row)
-        slow |= {tuple(sorted((row, other))) for _, other in others[:3]}
-    assert nearest(sparse.csr_array(vectors), 3).tolist() == [list(pair) for pair in sorted(slow)]
+        slow += [[row, other, place] for place, (_, other) in enumerate(others[:3])]
+    assert nearest(sparse.csr_array(vectors), 3).tolist() == slow
+
+
+def test_search_by_hand(study):
+    """1, 2 and 3 are joined by their nearest; 4 is not, and finds 1 further away, which brings it to 2; 9 finds nothing."""
+    settings = study.params.reconstruction.model_copy(
+        update={"neighbours": 1, "far_neighbours": 3, "min_inliers": 15, "min_model_size": 3}
+    )
+    ranked = {1: [2, 3, 4], 2: [3, 9, 4], 3: [2, 1, 9], 4: [9, 3, 1], 9: [4, 3, 2]}
+    proposals = np.array([[photo, other, place] for photo, others in ranked.items() for place, other in enumerate(others)])
+    inliers, rounds = {(1, 2): 20, (2, 3): 30, (1, 4): 15, (3, 4): 14}, []
+
+    def verify(pairs):
+        rounds.append(pairs.tolist())
+        return matched(pairs, [inliers.get(tuple(pair), 0) for pair in pairs.tolist()])
+
+    found = search_matches(proposals, settings, verify)
+    near, far, last = rounds
+    assert near == [[1, 2], [2, 3], [4, 9]]
+    assert far == [[1, 2], [1, 4], [2, 3], [2, 9], [3, 4], [3, 9], [4, 9]]
+    assert (
+        last == [[1, 2], [1, 3], [1, 4], [2, 3], [2, 4], [2, 9], [3, 4], [3, 9], [4, 9]] == found.iloc[:, :2].to_numpy().tolist()
+    )
+    assert search_matches(proposals[:0], settings, verify).empty
 
 
 def test_no_photos_and_photos_without_features(study, database):
-    assert nearest(sparse.csr_array((0, 3)), 2).shape == (0, 2)
-    assert propose_candidates(study, database, []).shape == (0, 2)
-    assert propose_candidates(study, database, [UNREADABLE, BLANK]).shape == (0, 2)
+    assert nearest(sparse.csr_array((0, 3)), 2).shape == (0, 3)
+    assert propose_candidates(study, database, []).shape == (0, 3)
+    assert propose_candidates(study, database, [UNREADABLE, BLANK]).shape == (0, 3)
 
 
 def test_words_find_the_photos_of_one_relief(study, database, tmp_path, photos):
-    few = make_study(tmp_path, photos, neighbours=3)
-    proposed = set(map(tuple, propose_candidates(few, database, [0, 1, 3, 4, 5, 6, 7, STRAY, 10]).tolist()))
+    few = make_study(tmp_path, photos, neighbours=3, far_neighbours=0)
+    proposals = propose_candidates(few, database, [0, 1, 3, 4, 5, 6, 7, STRAY, 10])
+    proposed = set(map(tuple, np.sort(proposals[:, :2], axis=1).tolist()))
     for relief in ([0, 1, 3, 4], [5, 6, 7, 10]):
         assert {(a, b) for a in relief for b in relief if a < b} <= proposed
     assert len(proposed) < 36  # all pairs of nine photos
@@ -82,11 +106,11 @@ def test_words_find_the_photos_of_one_relief(study, database, tmp_path, photos):
 def test_ways_to_propose(study, database, tmp_path, photos):
     ids, directions = [3, 5, 8], np.array([[1.0, 0], [0, 2.0], [1.0, 0.1]])
     for folder, way, pairs in (
-        ("all", "exhaustive", [[3, 5], [3, 8], [5, 8]]),
-        ("descriptors", "descriptors", [[3, 8], [5, 8]]),
+        ("all", "exhaustive", [[3, 5, 0], [3, 8, 0], [5, 8, 0]]),
+        ("descriptors", "descriptors", [[3, 8, 0], [5, 8, 0], [8, 3, 0]]),
     ):
         (tmp_path / folder).mkdir()
-        other = make_study(tmp_path / folder, photos, candidates=way, neighbours=1)
+        other = make_study(tmp_path / folder, photos, candidates=way, neighbours=1, far_neighbours=0)
         assert propose_candidates(other, database, ids, directions).tolist() == pairs
     with pytest.raises(ValueError, match=r"reconstruction\.candidates is descriptors, but no global descriptors are given"):
         propose_candidates(other, database, ids)
