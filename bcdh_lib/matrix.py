@@ -75,6 +75,7 @@ from bcdh_lib.untrained import (
     Material,
     Words,
     forget_descriptors,
+    network_vectors,
     read_descriptors,
     untrained_made_with,
     untrained_units,
@@ -175,7 +176,9 @@ def run_study(study: Study, plan: Plan, only: Sequence[str] = (), share: Share |
     chosen = tuned(study, plan, trained, share, training_set) if trained else {}
     benchmarks = read_benchmarks(study)
     kept = functools.cache(lambda: keep_benchmarks(study, benchmarks))
-    material = Material(benchmarks, training_set, kept, functools.cache(lambda: read_descriptors(study, benchmarks)))
+    plain_or_whitened = functools.cache(lambda method: network_vectors(study, method, training_set(), kept()))
+    descriptors = functools.cache(lambda: read_descriptors(study, benchmarks))
+    material = Material(benchmarks, training_set, kept, plain_or_whitened, descriptors)
     scored_on = {benchmark.name: digest_of_benchmark(benchmark) for benchmark in benchmarks}
     jobs = [Job(study, unit, settings_of(study, unit, chosen), plan.words, scored_on) for unit in share.part(units)]
     total, pending = sum(len(job.unit.cells) for job in jobs), sum(len(job.pending) for job in jobs)
@@ -261,7 +264,7 @@ def run_unit(job: Job, material: Material) -> None:
     """Make a unit's vectors, after training where it is to be trained, then score and write its unfinished cells."""
     source, params = job.unit.source, job.params
     if source.method in CODERS:
-        vectors = untrained_vectors(job.study, source.method, source.seed, job.words, material)
+        vectors = untrained_vectors(source.method, source.seed, job.words, material)
         write_cells(job, material.benchmarks, vectors)
         return
     work = work_folder(job.study.root, source.name, job.source_made_with)

@@ -62,6 +62,7 @@ class Material:
     benchmarks: list[Benchmark]
     training_set: Callable[[], TrainingSet]
     kept: Callable[[], list[Kept]]
+    network_vectors: Callable[[str], Outputs]
     descriptors: Callable[[], OfPhotos[list[Descriptors]]]
 
 
@@ -92,14 +93,19 @@ def untrained_made_with(study: Study, method: str, seed: int, words: Words) -> d
     }
 
 
-def untrained_vectors(study: Study, method: str, seed: int, words: Words, material: Material) -> Outputs:
+def untrained_vectors(method: str, seed: int, words: Words, material: Material) -> Outputs:
     """The vectors of a method, unit vectors (zeros for a photo without SIFT features)."""
     if method in Words.model_fields:
         return sift_vectors(method, material.descriptors(), getattr(words, method), seed)
+    return material.network_vectors(method)
+
+
+def network_vectors(study: Study, method: str, training_set: TrainingSet, kept: Sequence[Kept]) -> Outputs:
+    """The pretrained network's vectors, plain or whitened by what the similar pairs teach."""
     network = HashNetwork(study.params.network, bits=None).to(device()).eval()
     if method == WHITENED:
-        settle(network, material.training_set())
-    return outputs_of(network, material.training_set(), material.kept())
+        settle(network, training_set)
+    return outputs_of(network, training_set, kept)
 
 
 def sift_vectors(method: str, descriptors: OfPhotos[list[Descriptors]], words: int, seed: int) -> Outputs:

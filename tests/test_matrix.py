@@ -18,16 +18,16 @@ import torch
 import yaml
 from scipy import stats
 
-from bcdh_lib import matrix, outputs, tuning
+from bcdh_lib import matrix, outputs, tuning, untrained
 from bcdh_lib.benchmarks import Benchmark, Query
 from bcdh_lib.cells import CellError, read_cells
 from bcdh_lib.matrix import MatrixError, Plan, against, load_plan, run_study, summarise_cells, units_of
-from bcdh_lib.network import load_checkpoint
+from bcdh_lib.network import HashNetwork, load_checkpoint
 from bcdh_lib.outputs import Kept, OfPhotos
 from bcdh_lib.provenance import ProvenanceError
 from bcdh_lib.study import Study, find_root
 from bcdh_lib.training import train_run
-from bcdh_lib.training_set import encode_kept
+from bcdh_lib.training_set import encode_kept, settle
 from bcdh_lib.tuning import Share, configured
 from bcdh_lib.untrained import CODERS, sift_vectors
 
@@ -131,6 +131,7 @@ def hurry(put):
     put(tuning, "train_run", quick_run)
     put(matrix, "train_run", quick_run)
     put(matrix, "load_checkpoint", lambda path: (QuickNetwork(path), {}))
+    put(untrained, "settle", lambda network, training_set: None)
     put(outputs, "encode_kept", lambda network, kept: getattr(network, "encode", partial(encode_kept, network))(kept))
 
 
@@ -252,8 +253,11 @@ def test_killed_and_started_again(study, finished, tmp_path):
 
 
 def test_a_cell_is_its_run_trained_coded_and_scored(true_study, training_set, tmp_path):
-    """True training: the rows of a cell against its run trained by itself, ranked by a plain sort, ties at half."""
-    run_study(true_study, SMALL)
+    """True training: the rows of a cell against its run trained by itself, ranked by a plain sort, ties at half.
+
+    And true vectors of the pretrained network: each query's nearest by a plain sort of distances.
+    """
+    run_study(true_study, SMALL, only=["dsh", "whitened"])
     chosen = json.loads((true_study.reports / "study/chosen.json").read_text())["dsh"]["configuration"]
     params = configured(true_study.params, "dsh", 8, 1, chosen)
     assert params.training.head_learning_rate == chosen["head_learning_rate"]
@@ -266,6 +270,14 @@ def test_a_cell_is_its_run_trained_coded_and_scored(true_study, training_set, tm
         distances[4 * place] = 99
         first = np.flatnonzero(distances == distances.min())
         assert nearest == pytest.approx(np.mean(first // 4 == place))
+    network = HashNetwork(true_study.params.network, bits=None).eval()
+    settle(network, training_set)
+    vectors = encode_kept(network, training_set.activations).numpy()
+    rows = pq.read_table(true_study.reports / "study/cells/whitened-1.parquet").to_pandas()
+    for place, nearest in enumerate(rows["p_at_1"]):
+        distances = np.linalg.norm(vectors[4 * place] - vectors, axis=1)
+        distances[4 * place] = 99
+        assert nearest == (distances.argmin() // 4 == place)
 
 
 def test_no_benchmark_is_opened_before_the_last_trial_is_finished(study, monkeypatch):
