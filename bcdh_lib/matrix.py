@@ -9,6 +9,10 @@ A cell is a method at a code length with a seed. Each finished cell is a file of
 query and what it was made with in the file's metadata; a run that was killed goes on after it, and a cell of other settings,
 code or data is refused. Benchmarks are opened only after all tuning is done.
 
+Beside trained methods stand shallow codes, and what needs no training (bcdh_lib.untrained): the pretrained network's vectors and
+SIFT's, as they are and as shallow codes. A method's name says what is coded: `itq` is of the float parent's vectors,
+`pretrained_itq`, `whitened_itq`, `sift_vlad_itq` and so on of others.
+
 Several GPUs or machines that share this folder each take a share, one process a GPU, and end with the same files:
 
     for k in 0 1 2 3; do CUDA_VISIBLE_DEVICES=$k .venv/bin/python -m bcdh_lib.matrix --share $((k + 1))/4 & done; wait
@@ -21,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import re
 import shutil
 import sys
@@ -32,28 +35,29 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 from pydantic import Field, ValidationError, model_validator
 from scipy.stats import t as student
-from torch import Tensor
 from tqdm import tqdm
 
-from bcdh_lib.benchmarks import Benchmark, BenchmarkError, folder_of, require_photos
+from bcdh_lib.benchmarks import Benchmark, BenchmarkError, folder_of
+from bcdh_lib.cells import Cell, CellError, Unit, is_finished, read_cells, write_cell
 from bcdh_lib.codes import CodesError, distances, pack
 from bcdh_lib.losses import LOSSES
 from bcdh_lib.metrics import ties_of_distances
-from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
-from bcdh_lib.params import NotNegative, Params, ParamsError, Section, first_fault, run_name
-from bcdh_lib.provenance import ProvenanceError, check, code_of_coder, digest_of, made_with, work_folder
-from bcdh_lib.retrieval import FLOAT, OURS, System, collections_of, parts_of, query_rows, read_benchmarks
+from bcdh_lib.network import NetworkError, load_checkpoint
+from bcdh_lib.outputs import Outputs, keep_benchmarks, outputs_of
+from bcdh_lib.params import NotNegative, Params, ParamsError, Section, first_fault
+from bcdh_lib.provenance import ProvenanceError, code_of_coder, digest_of, made_with, work_folder
+from bcdh_lib.reconstruction.colmap import ReconstructionError
+from bcdh_lib.retrieval import FLOAT, OURS, System, query_rows, read_benchmarks
 from bcdh_lib.shallow import SHALLOW, ShallowError, fit
+from bcdh_lib.sift_vectors import SiftError
 from bcdh_lib.significance import against_each, differences_of
 from bcdh_lib.study import Study, open_study
-from bcdh_lib.tables import TableError, write_bytes, write_table
+from bcdh_lib.tables import TableError, write_bytes
 from bcdh_lib.training import TrainingError, train_run
-from bcdh_lib.training_set import TrainingSet, device, encode_kept, keep, load_training_set, prepare
+from bcdh_lib.training_set import TrainingSet, device, load_training_set, prepare
 from bcdh_lib.tuning import (
     Configuration,
     Share,
@@ -66,7 +70,19 @@ from bcdh_lib.tuning import (
     tune,
     write_trials,
 )
+from bcdh_lib.untrained import (
+    CODERS,
+    Material,
+    Words,
+    forget_descriptors,
+    network_vectors,
+    read_descriptors,
+    untrained_made_with,
+    untrained_units,
+    untrained_vectors,
+)
 from bcdh_lib.views import ViewError
+from bcdh_lib.workers import WorkerError
 
 LEVEL = 0.05
 
@@ -77,6 +93,7 @@ class MatrixError(ValueError):
 
 FAULTS = (
     MatrixError,
+    CellError,
     TuningError,
     ProvenanceError,
     ParamsError,
@@ -87,6 +104,9 @@ FAULTS = (
     TrainingError,
     CodesError,
     ShallowError,
+    SiftError,
+    ReconstructionError,
+    WorkerError,
     FileNotFoundError,
 )
 """What the command line tells in a line."""
@@ -98,6 +118,7 @@ class Plan(Section):
     methods: Annotated[list[str], Field(min_length=1)]
     bits: Annotated[list[Annotated[int, Field(gt=0, multiple_of=8)]], Field(min_length=1)]
     seeds: Annotated[list[NotNegative], Field(min_length=1)]
+    words: Words
     tuning: Tuning
 
     @model_validator(mode="after")
@@ -113,42 +134,6 @@ class Plan(Section):
         return self
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A method at a code length (None: vectors) with a seed."""
-
-    method: str
-    bits: int | None
-    seed: int
-
-    @property
-    def name(self) -> str:
-        return f"{run_name(self.method, self.bits)}-{self.seed}"
-
-    def path(self, study: Study) -> Path:
-        return study.reports / "study/cells" / f"{self.name}.parquet"
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A trained cell, and the shallow cells that are fitted to its vectors where it is a float parent: one piece of work."""
-
-    trained: Cell
-    shallow: tuple[Cell, ...] = ()
-
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        return (self.trained, *self.shallow)
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A benchmark whose database and queries are kept as activations of the frozen blocks."""
-
-    benchmark: Benchmark
-    parts: dict[str, Tensor]
-
-
 def load_plan(path: Path) -> Plan:
     """The plan of a file. Raises MatrixError, one line, where it cannot be read or is not valid."""
     try:
@@ -161,19 +146,20 @@ def load_plan(path: Path) -> Plan:
         raise MatrixError(f"{path}: {first_fault(error)}") from None
 
 
-def units_of(plan: Plan, only: Sequence[str] = ()) -> list[Unit]:
-    """The plan's work, seed by seed. With `only`, these methods alone, and the float parent where one of them needs it."""
-    known = [FLOAT, *plan.methods, *SHALLOW]
+def units_of(study: Study, plan: Plan, only: Sequence[str] = ()) -> list[Unit]:
+    """The plan's work, seed by seed. With `only`, these methods alone, and the vectors that one of them is fitted to."""
+    units = []
+    for seed in plan.seeds:
+        shallow = tuple(Cell(method, bits, seed, method) for method in SHALLOW for bits in plan.bits)
+        units.append(Unit(Cell(FLOAT, None, seed), shallow))
+        units += [Unit(Cell(method, bits, seed)) for method in plan.methods for bits in plan.bits]
+        units += untrained_units(study, plan.bits, seed)
+    sources, fitted = [unit.source for unit in units], [cell for unit in units for cell in unit.shallow]
+    known = list(dict.fromkeys(cell.method for cell in sources + fitted))
     for method in only:
         if method not in known:
             raise MatrixError(f"--only {method}: is not among {', '.join(known)}")
-    units = []
-    for seed in plan.seeds:
-        shallow = tuple(Cell(method, bits, seed) for method in SHALLOW for bits in plan.bits if not only or method in only)
-        if not only or shallow or FLOAT in only:
-            units.append(Unit(Cell(FLOAT, None, seed), shallow))
-        units += [Unit(Cell(method, bits, seed)) for method in plan.methods for bits in plan.bits if not only or method in only]
-    return units
+    return [part for unit in units if (part := unit.only(only))]
 
 
 def run_study(study: Study, plan: Plan, only: Sequence[str] = (), share: Share | None = None) -> None:
@@ -185,19 +171,24 @@ def run_study(study: Study, plan: Plan, only: Sequence[str] = (), share: Share |
     check_data(study)
     prepare(study.params)
     training_set = functools.cache(lambda: load_training_set(study))
-    units = units_of(plan, only)
-    chosen = tuned(study, plan, list(dict.fromkeys(unit.trained.method for unit in units)), share, training_set)
+    units = units_of(study, plan, only)
+    trained = list(dict.fromkeys(unit.source.method for unit in units if unit.source.method not in CODERS))
+    chosen = tuned(study, plan, trained, share, training_set) if trained else {}
     benchmarks = read_benchmarks(study)
     kept = functools.cache(lambda: keep_benchmarks(study, benchmarks))
+    plain_or_whitened = functools.cache(lambda method: network_vectors(study, method, training_set(), kept()))
+    descriptors = functools.cache(lambda: read_descriptors(study, benchmarks))
+    material = Material(benchmarks, training_set, kept, plain_or_whitened, descriptors)
     scored_on = {benchmark.name: digest_of_benchmark(benchmark) for benchmark in benchmarks}
-    jobs = [Job(study, unit, run_of(study, unit, chosen), scored_on) for unit in share.part(units)]
+    jobs = [Job(study, unit, settings_of(study, unit, chosen), plan.words, scored_on) for unit in share.part(units)]
     total, pending = sum(len(job.unit.cells) for job in jobs), sum(len(job.pending) for job in jobs)
     with tqdm(desc="cells", unit="cell", total=total, initial=total - pending) as bar:
         for job in jobs:
             if job.pending:
-                run_unit(job, training_set(), kept())
+                run_unit(job, material)
                 bar.update(len(job.pending))
-    if all(cell.path(study).is_file() for unit in units_of(plan) for cell in unit.cells):
+    if all(cell.path(study).is_file() for unit in units_of(study, plan) for cell in unit.cells):
+        forget_descriptors(study)
         write_summary(study)
 
 
@@ -224,21 +215,12 @@ def tuned(
     return {method: best["configuration"] for method, best in choose(rows).items()}
 
 
-def run_of(study: Study, unit: Unit, chosen: dict[str, Configuration]) -> Params:
-    """Settings of the run that trains a unit."""
-    cell = unit.trained
+def settings_of(study: Study, unit: Unit, chosen: dict[str, Configuration]) -> Params:
+    """Settings that a unit is made with: its seed's and, where it is trained, those of the run."""
+    cell = unit.source
+    if cell.method in CODERS:
+        return study.params.model_copy(update={"run": study.params.run.model_copy(update={"seed": cell.seed})})
     return configured(study.params, cell.method, cell.bits, cell.seed, chosen[cell.method])
-
-
-def keep_benchmarks(study: Study, benchmarks: Sequence[Benchmark]) -> list[Kept]:
-    """The benchmarks with all their photos gone through the frozen blocks, once for all cells and a collection's benchmarks."""
-    require_photos(benchmarks)
-    network, workers = HashNetwork(study.params.network, bits=None).to(device()).eval(), study.params.run.threads
-    parts = {
-        name: {part: keep(network, views, workers, f"{name} {part}") for part, views in parts_of(study, benchmark).items()}
-        for name, benchmark in collections_of(benchmarks).items()
-    }
-    return [Kept(each, parts[each.encoded_as]) for each in benchmarks]
 
 
 def digest_of_benchmark(benchmark: Benchmark) -> str:
@@ -250,16 +232,20 @@ def digest_of_benchmark(benchmark: Benchmark) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A unit with the settings of its run, and digests of the benchmarks by name: what is to do, and what it is made with."""
+    """A unit with its settings, and digests of the benchmarks by name: what is to do, and what it is made with."""
 
     study: Study
     unit: Unit
     params: Params
+    words: Words
     scored_on: dict[str, str]
 
     @functools.cached_property
-    def trained_with(self) -> dict[str, Any]:
-        """What decides the network."""
+    def source_made_with(self) -> dict[str, Any]:
+        """What decides the network, or the vectors that no training precedes."""
+        source = self.unit.source
+        if source.method in CODERS:
+            return untrained_made_with(self.study, source.method, source.seed, self.words)
         return made_with(self.study, self.params)
 
     @functools.cached_property
@@ -269,37 +255,42 @@ class Job:
 
     def made_with(self, cell: Cell) -> dict[str, Any]:
         """What decides a cell's rows."""
-        made = self.trained_with | {"benchmarks": self.scored_on, "radius": self.params.retrieval.radius}
-        if cell.method in SHALLOW:
-            made["coder"] = {"method": cell.method, "bits": cell.bits, "code": code_of_coder(cell.method)}
+        made = self.source_made_with | {"benchmarks": self.scored_on, "radius": self.params.retrieval.radius}
+        if cell.coder:
+            made["coder"] = {"method": cell.coder, "bits": cell.bits, "code": code_of_coder(cell.coder)}
         return made
 
 
-def run_unit(job: Job, training_set: TrainingSet, kept: Sequence[Kept]) -> None:
-    """Train a unit's network, then score and write its unfinished cells."""
-    root, params = job.study.root, job.params
-    work = work_folder(root, job.unit.trained.name, job.trained_with)
-    train_run(training_set, params, params.training.runs[0], work)
+def run_unit(job: Job, material: Material) -> None:
+    """Make a unit's vectors, after training where it is to be trained, then score and write its unfinished cells."""
+    source, params = job.unit.source, job.params
+    if source.method in CODERS:
+        vectors = untrained_vectors(source.method, source.seed, job.words, material)
+        write_cells(job, material.benchmarks, vectors)
+        return
+    work = work_folder(job.study.root, source.name, job.source_made_with)
+    train_run(material.training_set(), params, params.training.runs[0], work)
     network = load_checkpoint(work / "best.safetensors")[0].to(device())
-    collections = {each.benchmark.encoded_as: each.parts for each in kept}
-    outputs = {
-        name: {part: encode_kept(network, views).numpy() for part, views in parts.items()} for name, parts in collections.items()
-    }
-    vectors = encode_kept(network, training_set.activations).numpy()[training_set.train]
-    seeded = Study(root, params)  # its rows bear the cell's seed
-    for cell in job.pending:
-        code = coder_of(cell, vectors)
-        coded = {name: {part: code(array) for part, array in parts.items()} for name, parts in outputs.items()}
-        rows = [score(seeded, each.benchmark, cell, **coded[each.benchmark.encoded_as]) for each in kept]
-        notes = {"made_with": json.dumps(job.made_with(cell))}
-        write_table(cell.path(job.study).parent, cell.name, pd.concat(rows, ignore_index=True), form="queries", notes=notes)
+    write_cells(job, material.benchmarks, outputs_of(network, material.training_set(), material.kept()))
     shutil.rmtree(work)
+
+
+def write_cells(job: Job, benchmarks: Sequence[Benchmark], outputs: Outputs) -> None:
+    """Score and write a unit's unfinished cells, from its outputs or vectors."""
+    seeded = Study(job.study.root, job.params)  # its rows bear the cell's seed
+    for cell in job.pending:
+        code = coder_of(cell, outputs.training)
+        rows = [
+            score(seeded, benchmark, cell, code(parts["queries"]), code(parts["database"]))
+            for benchmark, parts in zip(benchmarks, outputs.parts, strict=True)
+        ]
+        write_cell(job.study, cell, pd.concat(rows, ignore_index=True), job.made_with(cell))
 
 
 def coder_of(cell: Cell, vectors: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """What turns outputs into what is compared: signs, the vectors themselves, or shallow codes fitted to training vectors."""
-    if cell.method in SHALLOW:
-        return fit(cell.method, vectors, cell.bits or 0, cell.seed)
+    if cell.coder:
+        return fit(cell.coder, vectors, cell.bits or 0, cell.seed)
     return pack if cell.bits else lambda outputs: outputs
 
 
@@ -308,29 +299,6 @@ def score(study: Study, benchmark: Benchmark, cell: Cell, queries: np.ndarray, d
     system = System(cell.method, cell.bits)
     ties = ties_of_distances(distances(queries, database), benchmark.positive(), benchmark.junk())
     return query_rows(study, benchmark, system, ties)
-
-
-def is_finished(path: Path, made: dict[str, Any]) -> bool:
-    """Whether a cell's file is there. Raises ProvenanceError where it was made with anything else than `made`."""
-    if not path.is_file():
-        return False
-    try:
-        found = json.loads(pq.read_metadata(path).metadata[b"made_with"])
-    except (pa.ArrowInvalid, KeyError, TypeError, ValueError):
-        raise ProvenanceError(f"{path}: is no cell of this study; remove it, and it is made anew") from None
-    check(path, found, made)
-    return True
-
-
-def read_cells(study: Study) -> pd.DataFrame:
-    """The rows of all finished cells. Raises MatrixError where there is none or one is unreadable."""
-    paths = sorted((study.reports / "study/cells").glob("*.parquet"))
-    if not paths:
-        raise MatrixError(f"{study.reports / 'study/cells'}: holds no cell; run: make study")
-    try:
-        return pd.concat([pq.read_table(path).to_pandas() for path in paths], ignore_index=True).astype({"bits": "Int32"})
-    except (pa.ArrowInvalid, ValueError, KeyError) as error:
-        raise MatrixError(f"{paths[0].parent}: a cell is unreadable ({error}); remove it, and run: make study") from None
 
 
 def summarise_cells(queries: pd.DataFrame) -> pd.DataFrame:
@@ -352,7 +320,10 @@ def summarise_cells(queries: pd.DataFrame) -> pd.DataFrame:
 
 def against(queries: pd.DataFrame) -> pd.DataFrame:
     """significance.against_each of our method, with the verdict (win, tie or loss at the level .05 after Holm), and of how many
-    queries our mean AP over the seeds is the better one (`wins`), equal (`ties`) or the worse one (`losses`)."""
+    queries our mean AP over the seeds is the better one (`wins`), equal (`ties`) or the worse one (`losses`).
+
+    Codes are compared with codes of their length alone: real vectors, trained or not, have none and stand only in the summary.
+    """
     table = against_each(queries, OURS)
     counts = []
     for benchmark, bits, method in table[["benchmark", "bits", "method"]].itertuples(index=False, name=None):

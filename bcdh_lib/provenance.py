@@ -32,8 +32,13 @@ def made_with(study: Study, params: Params) -> dict[str, Any]:
         "training": params.training.model_dump(exclude={"runs"}),
         "loss": params.losses[loss_of(run.method)],
         "code": code_of(run.method),
-        "pairs": digest_of([study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"]),
+        "pairs": digest_of_pairs(study),
     }
+
+
+def digest_of_pairs(study: Study) -> str:
+    """Digest of the photos, their groups and their similar pairs."""
+    return digest_of([study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"])
 
 
 def work_folder(root: Path, name: str, made: Mapping[str, Any]) -> Path:

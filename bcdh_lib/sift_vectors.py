@@ -1,7 +1,7 @@
 """Photos as vectors without any network: SIFT features as a bag of visual words, or as VLAD.
 
-Descriptors are those of bcdh_lib.reconstruction.features, float32 [n, 128]: COLMAP's, which are RootSIFT already (Arandjelovic
-and Zisserman, CVPR 2012: L1-normalised, then the square root), times 512 and rounded. The scale changes no vector made here.
+Descriptors are those of bcdh_lib.reconstruction.features, uint8 or float32 [n, 128]: COLMAP's, which are RootSIFT already
+(Arandjelovic and Zisserman, CVPR 2012: L1-normalised, then the square root), times 512 and rounded. The scale changes no vector.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from bcdh_lib.reconstruction.colmap import colmap
 from bcdh_lib.views import Box, Views
 
 Floats = NDArray[np.float32]
+Descriptors = NDArray[np.float32] | NDArray[np.uint8]
 
 
 class SiftError(ValueError):
@@ -45,7 +46,7 @@ def _extractor(max_features: int) -> pycolmap.FeatureExtractor:
     return pycolmap.FeatureExtractor.create(options, pycolmap.Device.cpu)
 
 
-def learn_vocabulary(descriptors: Sequence[Floats], words: int, seed: int) -> Floats:
+def learn_vocabulary(descriptors: Sequence[Descriptors], words: int, seed: int) -> Floats:
     """Visual words [words, d]: k-means centres (faiss) of the training photos' descriptors [n_i, d], on one thread.
 
     faiss draws at most 256 descriptors a word. Raises SiftError where there are fewer descriptors than words.
@@ -59,15 +60,15 @@ def learn_vocabulary(descriptors: Sequence[Floats], words: int, seed: int) -> Fl
     return np.array(kmeans.centroids)
 
 
-def assign(descriptors: Floats, centres: Floats) -> NDArray[np.int64]:
+def assign(descriptors: Descriptors, centres: Floats) -> NDArray[np.int64]:
     """The nearest word of each descriptor, int64 [n]."""
     if not len(descriptors):
         return np.zeros(0, np.int64)
     faiss.omp_set_num_threads(1)  # as in itq.py
-    return faiss.knn(np.ascontiguousarray(descriptors), centres, 1)[1][:, 0]
+    return faiss.knn(np.ascontiguousarray(descriptors, dtype=np.float32), centres, 1)[1][:, 0]
 
 
-def vlad(descriptors: Floats, centres: Floats) -> Floats:
+def vlad(descriptors: Descriptors, centres: Floats) -> Floats:
     """Vector of locally aggregated descriptors, a unit vector [words * d]; zeros for a photo without features.
 
     Residuals to the nearest word are summed a word (Jegou et al., CVPR 2010), each word's sum is scaled to unit length
@@ -81,18 +82,18 @@ def vlad(descriptors: Floats, centres: Floats) -> Floats:
     return _to_unit_length(rooted.ravel()).astype(np.float32)
 
 
-def inverse_document_frequency(training: Sequence[Floats], centres: Floats) -> NDArray[np.float64]:
+def inverse_document_frequency(training: Sequence[Descriptors], centres: Floats) -> NDArray[np.float64]:
     """log(photos / photos that show the word), [words]; a word that no training photo shows counts as shown by one."""
     showing = (_count_words(training, centres) > 0).sum(0)
     return np.log(max(len(training), 1) / np.maximum(showing, 1))
 
 
-def bag_of_words(descriptors: Sequence[Floats], centres: Floats, idf: NDArray[np.float64]) -> Floats:
+def bag_of_words(descriptors: Sequence[Descriptors], centres: Floats, idf: NDArray[np.float64]) -> Floats:
     """tf-idf unit vectors [photos, words] (Sivic and Zisserman, ICCV 2003); zeros for photos without a word that weighs."""
     return _to_unit_length(_count_words(descriptors, centres) * idf).astype(np.float32)
 
 
-def _count_words(descriptors: Sequence[Floats], centres: Floats) -> NDArray[np.int64]:
+def _count_words(descriptors: Sequence[Descriptors], centres: Floats) -> NDArray[np.int64]:
     counts = [np.bincount(assign(each, centres), minlength=len(centres)) for each in descriptors]
     return np.array(counts, dtype=np.int64).reshape(-1, len(centres))
 

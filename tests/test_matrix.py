@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,15 +19,18 @@ import yaml
 from PIL import Image
 from scipy import stats
 
-from bcdh_lib import matrix, tuning
+from bcdh_lib import matrix, outputs, tuning, untrained
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
-from bcdh_lib.matrix import Kept, MatrixError, Plan, against, load_plan, read_cells, run_study, summarise_cells, units_of
-from bcdh_lib.network import load_checkpoint
+from bcdh_lib.cells import CellError, read_cells
+from bcdh_lib.matrix import MatrixError, Plan, against, load_plan, run_study, summarise_cells, units_of
+from bcdh_lib.network import HashNetwork, load_checkpoint
+from bcdh_lib.outputs import Kept, OfPhotos
 from bcdh_lib.provenance import ProvenanceError
 from bcdh_lib.study import Study, find_root
 from bcdh_lib.training import train_run
-from bcdh_lib.training_set import encode_kept
+from bcdh_lib.training_set import encode_kept, settle
 from bcdh_lib.tuning import Share, configured
+from bcdh_lib.untrained import CODERS, sift_vectors
 
 HEAD = {"low": 1e-4, "high": 1e-3, "scale": "log"}
 PLAN = Plan.model_validate(
@@ -34,6 +38,7 @@ PLAN = Plan.model_validate(
         "methods": ["binary_constrained", "dsh"],
         "bits": [8],
         "seeds": [1, 2],
+        "words": {"sift_vlad": 2, "sift_bow": 8},
         "tuning": {
             "configurations": 2,
             "seed": 5,
@@ -48,7 +53,7 @@ PLAN = Plan.model_validate(
     }
 )
 SMALL = PLAN.model_copy(update={"methods": ["dsh"], "seeds": [1], "tuning": PLAN.tuning.model_copy(update={"configurations": 1})})
-TRIALS, CELLS = 3 * 2, 2 * (1 + 2 + len(matrix.SHALLOW))
+TRIALS, CELLS = 3 * 2, 2 * (1 + 2 + len(matrix.SHALLOW) + sum(1 + len(coders) for coders in CODERS.values()))
 
 
 def make_study(root, params):
@@ -78,11 +83,25 @@ def fill_in(training_set):
         kept = training_set.activations[:, :1]
         return [Kept(each, {"database": kept, "queries": kept[::4]}) for each in benchmarks]
 
+    def read_descriptors(study, benchmarks):
+        (study.benchmarks / "made_up/0.jpg").read_bytes()
+        descriptors = made_up_descriptors()
+        training = [each for each, train in zip(descriptors, training_set.train, strict=True) if train]
+        return OfPhotos(training, [{"database": descriptors, "queries": descriptors[::4]} for _ in benchmarks])
+
     return {
         "load_training_set": lambda study: training_set,
         "read_benchmarks": read_benchmarks,
         "keep_benchmarks": keep_benchmarks,
+        "read_descriptors": read_descriptors,
     }
+
+
+def made_up_descriptors():
+    """Of 24 photos, the first without any: four of one group differ from their common ones by noise."""
+    random = np.random.default_rng(0)
+    common = random.integers(20, 200, (6, 6, 128))
+    return [(common[n // 4] + random.integers(0, 20, (6, 128)))[: 6 * (n > 0)].astype(np.uint8) for n in range(24)]
 
 
 def quick_run(training_set, params, run, work):
@@ -113,7 +132,8 @@ def hurry(put):
     put(tuning, "train_run", quick_run)
     put(matrix, "train_run", quick_run)
     put(matrix, "load_checkpoint", lambda path: (QuickNetwork(path), {}))
-    put(matrix, "encode_kept", QuickNetwork.encode)
+    put(untrained, "settle", lambda network, training_set: None)
+    put(outputs, "encode_kept", lambda network, kept: getattr(network, "encode", partial(encode_kept, network))(kept))
 
 
 @pytest.fixture
@@ -162,7 +182,7 @@ def test_a_finished_comparison(finished, monkeypatch):
         assert rows["query"].tolist() == [f"q{group}" for group in range(6)]
     seeds = read_cells(finished).groupby("method")["seed"].unique().map(list)
     assert all(each == [1, 2] for each in seeds)
-    for nothing in ("load_training_set", "keep_benchmarks"):
+    for nothing in ("load_training_set", "keep_benchmarks", "read_descriptors"):
         monkeypatch.setattr(matrix, nothing, lambda *_: pytest.fail("work was done again"))
     run_study(finished, PLAN)
     assert results(finished) == files
@@ -234,8 +254,11 @@ def test_killed_and_started_again(study, finished, tmp_path):
 
 
 def test_a_cell_is_its_run_trained_coded_and_scored(true_study, training_set, tmp_path):
-    """True training: the rows of a cell against its run trained by itself, ranked by a plain sort, ties at half."""
-    run_study(true_study, SMALL)
+    """True training: the rows of a cell against its run trained by itself, ranked by a plain sort, ties at half.
+
+    And true vectors of the pretrained network: each query's nearest by a plain sort of distances.
+    """
+    run_study(true_study, SMALL, only=["dsh", "whitened"])
     chosen = json.loads((true_study.reports / "study/chosen.json").read_text())["dsh"]["configuration"]
     params = configured(true_study.params, "dsh", 8, 1, chosen)
     assert params.training.head_learning_rate == chosen["head_learning_rate"]
@@ -248,6 +271,14 @@ def test_a_cell_is_its_run_trained_coded_and_scored(true_study, training_set, tm
         distances[4 * place] = 99
         first = np.flatnonzero(distances == distances.min())
         assert nearest == pytest.approx(np.mean(first // 4 == place))
+    network = HashNetwork(true_study.params.network, bits=None).eval()
+    settle(network, training_set)
+    vectors = encode_kept(network, training_set.activations).numpy()
+    rows = pq.read_table(true_study.reports / "study/cells/whitened-1.parquet").to_pandas()
+    for place, nearest in enumerate(rows["p_at_1"]):
+        distances = np.linalg.norm(vectors[4 * place] - vectors, axis=1)
+        distances[4 * place] = 99
+        assert nearest == (distances.argmin() // 4 == place)
 
 
 def test_no_benchmark_is_opened_before_the_last_trial_is_finished(study, monkeypatch):
@@ -270,14 +301,14 @@ def test_a_collection_is_kept_once_after_a_look_at_its_photos(tmp_path, params, 
         Image.new("RGB", (40, 30), "teal").save(tmp_path / f"{name}.jpg")
     photos, query = {"a": tmp_path / "a.jpg"}, Query("b", "b", (0, 0, 20, 30), frozenset("a"), frozenset())
     protocols = [Benchmark(name, photos, [query], {"b": tmp_path / "b.jpg"}, "both") for name in ("easy", "hard")]
-    easy, hard = matrix.keep_benchmarks(Study(tmp_path, params), protocols)
+    easy, hard = outputs.keep_benchmarks(Study(tmp_path, params), protocols)
     assert (easy.benchmark.name, hard.benchmark.name) == ("easy", "hard")
     assert easy.parts is hard.parts
     assert {part: len(kept) for part, kept in easy.parts.items()} == {"database": 1, "queries": 1}
     (tmp_path / "b.jpg").write_bytes(b"")
-    monkeypatch.setattr(matrix, "keep", lambda *_: pytest.fail("a photo was encoded"))
+    monkeypatch.setattr(outputs, "keep", lambda *_: pytest.fail("a photo was encoded"))
     with pytest.raises(BenchmarkError, match=r"b\.jpg: cannot be read as a photo"):
-        matrix.keep_benchmarks(Study(tmp_path, params), protocols)
+        outputs.keep_benchmarks(Study(tmp_path, params), protocols)
 
 
 def test_shares_end_with_the_same_files(study, finished):
@@ -301,7 +332,60 @@ def test_only_some_methods(study):
     assert names == {"float-1", "float-2", "lsh-8-1", "lsh-8-2"}
     assert not (study.reports / "study/summary.csv").is_file()
     with pytest.raises(MatrixError, match="--only dchh: is not among float, binary_constrained"):
-        units_of(PLAN, ["dchh"])
+        units_of(study, PLAN, ["dchh"])
+
+
+def test_only_what_needs_no_training(study, monkeypatch):
+    """Nothing is tuned or trained; each kind of vector comes with the codes that are asked for, and is not coded else."""
+    for module in (tuning, matrix):
+        monkeypatch.setattr(module, "train_run", lambda *_: pytest.fail("a network was trained"))
+    run_study(study, PLAN, only=["pretrained", "whitened_lsh", "sift_bow_itq"])
+    names = {path.stem.removesuffix("-1").removesuffix("-2") for path in (study.reports / "study/cells").iterdir()}
+    assert names == {"pretrained", "whitened", "whitened_lsh-8", "sift_bow", "sift_bow_itq-8"}
+    assert not (study.reports / "study/trials").is_dir()
+    with pytest.raises(MatrixError, match=r"--only sift_vlad_lsh: is not among .*, sift_vlad_itq"):
+        units_of(study, PLAN, ["sift_vlad_lsh"])
+
+
+def test_sift_alone_needs_no_network(study, monkeypatch):
+    """Its rows against a plain sort of distances; the photo without features, the first group's query, is as far from all."""
+    for nothing in ("load_training_set", "keep_benchmarks"):
+        monkeypatch.setattr(matrix, nothing, lambda *_: pytest.fail("a network was asked"))
+    run_study(study, PLAN, only=["sift_vlad"])
+    descriptors = made_up_descriptors()
+    vectors = sift_vectors("sift_vlad", OfPhotos(descriptors[:16], [{"all": descriptors}]), 2, seed=2).parts[0]["all"]
+    rows = pq.read_table(study.reports / "study/cells/sift_vlad-2.parquet").to_pandas()
+    assert rows["bits"].isna().all()
+    assert rows["p_at_1"].iloc[0] == pytest.approx(3 / 23)
+    for group in range(1, 6):
+        distances = np.linalg.norm(vectors[4 * group] - vectors, axis=1)
+        distances[4 * group] = 99
+        assert rows["p_at_1"].iloc[group] == (distances.argmin() // 4 == group)
+
+
+def test_untrained_vectors_are_alike_for_all_seeds_but_sift_s_words_and_itq_are_drawn(finished):
+    cells = read_cells(finished)
+    ap = {key: rows["ap"].tolist() for key, rows in cells.groupby(["method", "seed"])}
+    for method in ("pretrained", "whitened", "pretrained_pcah", "whitened_sh"):
+        assert ap[method, 1] == ap[method, 2]
+    for method in ("pretrained_lsh", "whitened_itq", "sift_bow"):
+        assert ap[method, 1] != ap[method, 2]
+
+
+def test_ours_is_compared_with_untrained_codes_but_with_no_real_vectors(finished):
+    compared = set(against(read_cells(finished))["method"])
+    assert {"itq", "pretrained_itq", "whitened_uh_bdnn", "sift_vlad_itq", "sift_bow_itq"} <= compared
+    assert not {"float", *CODERS} & compared
+    assert set(CODERS) <= set(pd.read_csv(finished.reports / "study/summary.csv")["method"])
+
+
+def test_untrained_cells_of_other_settings_are_refused(finished):
+    words = PLAN.words.model_copy(update={"sift_bow": 9})
+    with pytest.raises(ProvenanceError, match=r"cells/sift_bow-1.parquet: was made with other vectors; .* remove"):
+        run_study(finished, PLAN.model_copy(update={"words": words}), only=["sift_bow"])
+    network = finished.params.network.model_copy(update={"gem_power": 2.0})
+    with pytest.raises(ProvenanceError, match=r"cells/whitened-1.parquet: was made with other vectors; .* remove"):
+        run_study(Study(finished.root, finished.params.model_copy(update={"network": network})), PLAN, only=["whitened_itq"])
 
 
 def test_cells_of_other_settings_or_data_are_refused(finished):
@@ -316,7 +400,7 @@ def test_cells_of_other_settings_or_data_are_refused(finished):
     (finished.reports / "study/cells/dsh-8-1.parquet").write_bytes(b"PAR1")
     with pytest.raises(ProvenanceError, match=r"dsh-8-1.parquet: is no cell"):
         run_study(finished, PLAN)
-    with pytest.raises(MatrixError, match="a cell is unreadable"):
+    with pytest.raises(CellError, match="a cell is unreadable"):
         read_cells(finished)
 
 
@@ -324,7 +408,7 @@ def test_what_lacks_is_named_with_its_mend(study, tmp_path):
     shutil.rmtree(study.pairs)
     with pytest.raises(MatrixError, match=r"members.parquet: is not there; make it first with: make repro"):
         run_study(study, PLAN)
-    with pytest.raises(MatrixError, match=r"cells: holds no cell; run: make study"):
+    with pytest.raises(CellError, match=r"cells: holds no cell; run: make study"):
         read_cells(study)
     content = yaml.safe_load((find_root() / "study.yaml").read_text())
     for change, said in (

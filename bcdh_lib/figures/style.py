@@ -79,15 +79,25 @@ METHODS = {
     "greedyhash": Face("GreedyHash", ORANGE, "<", _DASHES),
     "uh_bdnn": Face("UH-BDNN", GREEN, ">", _DASHES),
     "float": Face("Float parent", INK, "*", _LONG),
-    "whitened": Face("Pretrained, whitened", GREY, "D", _LONG),
+    "whitened": Face("Pretrained, whitened", GREY, "+", _LONG),
     "pretrained": Face("Pretrained only", GREY, "d", _LONG),
     "itq": Face("ITQ", PURPLE, "p", _DASHES),
     "lsh": Face("LSH", RED, "h", _DASHES),
     "pcah": Face("PCAH", SKY, "H", _DASHES),
     "sh": Face("SH", YELLOW, "8", _DASHES),
-    "bow": Face("SIFT bag of words", GREY, "1", _DOTS),
-    "vlad": Face("SIFT VLAD", GREY, "2", _DOTS),
+    "sift_bow": Face("SIFT bag of words", GREY, "1", _DOTS),
+    "sift_vlad": Face("SIFT VLAD", GREY, "2", _DOTS),
 }
+
+
+def _coded(coder: str, source: str, words: str) -> Face:
+    """Shallow codes of vectors that are not the float parent's: the coder's colour, the vectors' marker."""
+    return Face(f"{METHODS[coder].label} ({words})", METHODS[coder].colour, METHODS[source].marker, _DOTS)
+
+
+for _source, _words in (("pretrained", "pretrained"), ("whitened", "pretrained, whitened")):
+    METHODS |= {f"{_source}_{coder}": _coded(coder, _source, _words) for coder in ("itq", "uh_bdnn", "lsh", "pcah", "sh")}
+METHODS |= {f"{source}_itq": _coded("itq", source, METHODS[source].label) for source in ("sift_bow", "sift_vlad")}
 
 
 def face(method: str) -> Face:
