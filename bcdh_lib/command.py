@@ -152,13 +152,13 @@ def _scores_as_text(table: pd.DataFrame) -> str:
 
     lines = [
         f"{table['benchmark'][0]}: {table['queries'][0]} queries, {table['empty'][0]} of them without an answer, left out",
-        f"{'':24}{'mAP trapezoid':>15}{'worst to best':>17}{'mAP rectangle':>15}",
+        f"{'':30}{'mAP trapezoid':>15}{'worst to best':>17}{'mAP rectangle':>15}",
     ]
     for row in table.to_dict("records"):
         bits = "real" if pd.isna(row["bits"]) else f"{row['bits']} bits"
         name = "recentred" if row["recentred"] else f"{row['method']}, {bits}"
         bounds = f"{row['map_worst']:.3f} to {row['map_best']:.3f}"
-        lines.append(f"{name:24}{row['map']:15.3f}{bounds:>17}{row['map_rectangle']:15.3f}")
+        lines.append(f"{name:30}{row['map']:15.3f}{bounds:>17}{row['map_rectangle']:15.3f}")
     return "\n".join(lines)
 
 

@@ -135,9 +135,9 @@ def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
     assert main(["evaluate", "pile", "--model", "model.safetensors", "--recentre"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "pile: 9 queries, 1 of them without an answer, left out",
-        "                          mAP trapezoid    worst to best  mAP rectangle",
-        "dsh, 16 bits                      0.500   0.250 to 0.750          0.400",
-        "recentred                         0.500   0.250 to 0.750          0.400",
+        "                                mAP trapezoid    worst to best  mAP rectangle",
+        "dsh, 16 bits                            0.500   0.250 to 0.750          0.400",
+        "recentred                               0.500   0.250 to 0.750          0.400",
     ]
     assert main(["evaluate", "pile", "--model", "model.safetensors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows
