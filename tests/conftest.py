@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from bcdh_lib import index_update
+from bcdh_lib.network import HashNetwork, save_checkpoint
+from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.study import find_root, open_study
 from bcdh_lib.training_set import TrainingSet, prepare
 
@@ -31,3 +35,49 @@ def training_set():
     meaning[:, :96] = 0
     pairs = np.array([(i, j) for i in range(24) for j in range(24) if i != j and group[i] == group[j]])
     return TrainingSet(meaning[group][:, None] + noise, group, group < 4, pairs, np.empty((24, 0)))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(params, tmp_path_factory):
+    """A checkpoint of 16-bit codes: pretrained, nothing learned."""
+    torch.manual_seed(3)
+    path = tmp_path_factory.mktemp("checkpoints") / "dsh-16.safetensors"
+    save_checkpoint(path, HashNetwork(params.network, 16), {"method": "dsh"})
+    return path
+
+
+@pytest.fixture(scope="session")
+def draw_photo():
+    """Draws a photo of 96 x 72 px and two colours, a different one for each number: draw_photo(path, number)."""
+
+    def draw(path, number):
+        colours = np.random.default_rng(number).integers(0, 256, (2, 3), np.uint8)
+        pixels = np.repeat(colours, [10 + 6 * number % 50, 62 - 6 * number % 50], axis=0)[:, None].repeat(96, 1)
+        Image.fromarray(pixels).save(path)
+
+    return draw
+
+
+@pytest.fixture
+def album(tmp_path, draw_photo):
+    """A folder of six photos, half of them in a folder inside, and a text that is none."""
+    album = tmp_path / "album"
+    (album / "inner").mkdir(parents=True)
+    for number in range(6):
+        draw_photo(album / ("inner" if number % 2 else ".") / f"{number}.png", number)
+    (album / "notes.jpg").write_text("no photo")
+    return album
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The paths of the files that an index decodes, from here on one after the other in this very process."""
+    taken = []
+    prepare_process()
+
+    def in_this_process(take, jobs, workers):
+        taken.extend(path for path, _ in jobs)
+        return map(take, jobs)
+
+    monkeypatch.setattr(index_update, "in_processes", in_this_process)
+    return taken

@@ -194,7 +194,7 @@ def test_what_may_only_be_read_and_what_may_not(params):
             os.chmod(path, mode)
         with powerless():
             files, barred = folder.find_files(pile)
-            one, two = [folder._take(job, params.photos, copies) for job in files.items()]
+            one, two = [folder.take(job, params.photos, copies) for job in files.items()]
         pile.chmod(0o755)
         assert isinstance(one, folder.Photo)
         assert two == folder.LeftOut("two.jpg", "unreadable", "Permission denied")
@@ -246,6 +246,7 @@ def test_paths_in_tables_are_one_line_and_tell_all_paths_apart():
     assert written[:3] == ["a", "b c", "é"]
     assert written[7:] == ["日本", "a\tb"]
     assert len(set(written)) == len(names)
+    assert [folder.path_from_table(name) for name in written] == [Path(name) for name in names]
     assert all("\n" not in name and name.encode() for name in written)
 
 
@@ -281,8 +282,8 @@ def test_a_killed_run_goes_on_from_its_finished_photos(tmp_path, monkeypatch):
     notes.write_text(notes.read_text() + '{"path": "7.p')  # as if cut in the middle of a note
     picture(100).save(pile / "1.png")  # changed since it was noted
     taken = []
-    in_processes = folder._in_processes
-    monkeypatch.setattr(folder, "_in_processes", lambda take, jobs, n: in_processes(take, taken.extend(jobs) or jobs, n))
+    in_processes = folder.in_processes
+    monkeypatch.setattr(folder, "in_processes", lambda take, jobs, n: in_processes(take, taken.extend(jobs) or jobs, n))
     gather(study)
     assert [path for path, _ in taken] == ["1.png", "4.png", "5.png", "6.png", "7.png"]
     undisturbed = study_of(tmp_path / "undisturbed", pile)
@@ -298,7 +299,7 @@ def take_or_die(job: folder.Job) -> folder.LeftOut:
 
 def test_a_file_that_kills_its_process_is_left_out_and_the_others_go_on():
     names = ["a", "b", "deadly 1", "c", "deadly 2", "d"]
-    outcomes = list(folder._in_processes(take_or_die, [(name, Path(name)) for name in names], 2))
+    outcomes = list(folder.in_processes(take_or_die, [(name, Path(name)) for name in names], 2))
     assert [one.path for one in outcomes] == names
     assert [one.reason for one in outcomes] == ["taken", "taken", "not decodable", "taken", "not decodable", "taken"]
 
@@ -308,4 +309,4 @@ def test_processes_that_cannot_start_are_no_files_fault(monkeypatch):
         folder, "prepare_process", signal.raise_signal
     )  # which fails in each process: there is no signal of that number
     with pytest.raises(folder.BrokenProcessPool):
-        list(folder._in_processes(take_or_die, [("a", Path("a"))], 2))
+        list(folder.in_processes(take_or_die, [("a", Path("a"))], 2))

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 from collections import Counter
@@ -111,6 +112,15 @@ def path_in_table(path: Path) -> str:
     return os.fsencode(path.as_posix()).replace(b"\\", rb"\\").replace(b"\n", rb"\n").decode("utf-8", "backslashreplace")
 
 
+def path_from_table(written: str) -> Path:
+    """The path that `path_in_table` wrote."""
+
+    def byte(found: re.Match[bytes]) -> bytes:
+        return {b"\\": b"\\", b"n": b"\n"}.get(found[1]) or bytes.fromhex(found[1][1:].decode())
+
+    return Path(os.fsdecode(re.sub(rb"\\(\\|n|x[0-9a-f]{2})", byte, written.encode())))
+
+
 def find_files(folder: Path) -> tuple[dict[str, Path], list[LeftOut]]:
     """Every file under `folder` by its path in the tables, sorted; and the folders that could not be entered or came again."""
     files: dict[str, Path] = {}
@@ -140,12 +150,12 @@ def _outcomes(files: dict[str, Path], study: Study, here: Path) -> list[Photo | 
     copies.mkdir(exist_ok=True)
     outcomes: dict[str, Photo | LeftOut] = dict(_finished(here / "finished.jsonl", files, copies))
     jobs = [(path, file) for path, file in files.items() if path not in outcomes]
-    take = partial(_take, limits=study.params.photos, copies=copies)
+    taken = partial(take, limits=study.params.photos, copies=copies)
     with (
         open(here / "finished.jsonl", "a", encoding="utf-8") as notes,
         tqdm(desc="photos", unit="photo", total=len(files), initial=len(outcomes)) as bar,
     ):
-        for outcome in _in_processes(take, jobs, study.params.run.threads):
+        for outcome in in_processes(taken, jobs, study.params.run.threads):
             if isinstance(outcome, Photo):
                 notes.write(json.dumps(asdict(outcome)) + "\n")
                 notes.flush()
@@ -160,12 +170,12 @@ def _finished(notes: Path, files: dict[str, Path], copies: Path) -> dict[str, Ph
     for line in notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []:
         with contextlib.suppress(ValueError, TypeError, KeyError, OSError):  # a line cut by the kill; a file gone since
             photo = Photo(**json.loads(line))
-            if photo.state == _state(os.stat(files[photo.path])) and (copies / photo.sha256).exists():
+            if photo.state == state_of(os.stat(files[photo.path])) and (copies / photo.sha256).exists():
                 finished[photo.path] = photo
     return finished
 
 
-def _in_processes(take: Take, jobs: list[Job], workers: int) -> Iterator[Photo | LeftOut]:
+def in_processes(take: Take, jobs: list[Job], workers: int) -> Iterator[Photo | LeftOut]:
     """The outcomes of the jobs, in order. A file that kills the process that decodes it is left out, and the others go on."""
     if not jobs:
         return
@@ -200,12 +210,12 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return pool
 
 
-def _take(job: Job, limits: params.Photos, copies: Path) -> Photo | LeftOut:
+def take(job: Job, limits: params.Photos, copies: Path) -> Photo | LeftOut:
     """Decode one file, and write its copy as `copies`/<SHA-256 of the file>."""
     path, file = job
     try:
         with _opened(path, file) as content:
-            state = _state(os.fstat(content.fileno()))
+            state = state_of(os.fstat(content.fileno()))
             picture = decode(read_header(content, limits), limits.max_side)
             content.seek(0)
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
@@ -234,7 +244,8 @@ def _opened(path: str, file: Path) -> BufferedReader:
     return open(file, "rb")
 
 
-def _state(status: os.stat_result) -> list[int]:
+def state_of(status: os.stat_result) -> list[int]:
+    """What tells, unread, that a file has changed: its size (bytes) and time of change (ns)."""
     return [status.st_size, status.st_mtime_ns]
 
 

@@ -1,0 +1,24 @@
+"""Recentring: the bits' thresholds moved to the mean of the outputs over the photos that are searched; no label is needed.
+
+A code is the sign of outputs that are centred on the training photos. Photos of another kind may lie to one side of most
+thresholds: then most bits are alike on all of them and tell nothing apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bcdh_lib.codes import Codes, pack
+
+Centre = NDArray[np.float32]
+
+
+def centre_of(outputs: NDArray[np.float32]) -> Centre:
+    """The mean [L] of outputs [n, L]; summed in double precision, so that float32 rounds once."""
+    return outputs.mean(0, dtype=np.float64).astype(np.float32)
+
+
+def pack_around(outputs: NDArray[np.float32], centre: Centre) -> Codes:
+    """Codes uint8 [n, L/8] of outputs [n, L]: bit k is 1 where output k is not below the centre's. Raises CodesError."""
+    return pack(outputs - centre)

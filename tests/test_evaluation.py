@@ -1,0 +1,97 @@
+"""A checkpoint scored as the study scores it, and recentred: equal to a slow ranking; what cannot be scored is named."""
+
+import numpy as np
+import pytest
+import torch
+
+from bcdh_lib import evaluation
+from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
+from bcdh_lib.codes import pack, unpack
+from bcdh_lib.evaluation import evaluate
+from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, save_checkpoint
+from bcdh_lib.retrieval import RetrievalError, System, load_codes, parts_of, query_rows, summarise, ties_on
+from bcdh_lib.study import Study
+from bcdh_lib.tables import write_array
+from bcdh_lib.training_set import encode_kept, keep
+
+
+@pytest.fixture
+def study(params, tmp_path):
+    return Study(tmp_path, params.model_copy(update={"run": params.run.model_copy(update={"threads": 1})}))
+
+
+@pytest.fixture
+def benchmark(tmp_path, draw_photo, monkeypatch):
+    """Twelve photos, of which three query; one is answered by nothing."""
+    photos = {str(number): tmp_path / f"{number}.png" for number in range(12)}
+    for number, path in photos.items():
+        draw_photo(path, int(number))
+    queries = [
+        Query("a", "0", None, frozenset("123"), frozenset("0")),
+        Query("b", "5", (0, 0, 60, 40), frozenset({"6", "11"}), frozenset("5")),
+        Query("c", "7", None, frozenset(), frozenset("7")),
+    ]
+    benchmark = Benchmark("made_up", photos, queries)
+    monkeypatch.setattr(evaluation, "read_benchmark", lambda study, name: benchmark)
+    return benchmark
+
+
+def outputs_of(study, benchmark, model):
+    network, _ = load_checkpoint(model)
+    return {part: encode_kept(network, keep(network, views, 0, "")).numpy() for part, views in parts_of(study, benchmark).items()}
+
+
+def test_the_score_is_the_studys(study, benchmark, checkpoint):
+    table = evaluate(study, "made_up", checkpoint)
+    system = System("dsh", 16)
+    for part, outputs in outputs_of(study, benchmark, checkpoint).items():
+        write_array(study.codes / f"made_up/dsh-16.{part}.npy", pack(outputs))
+    wanted = summarise(query_rows(study, benchmark, system, ties_on(study, benchmark, system)))
+    assert load_codes(study, benchmark, system)[0].shape == (3, 2)
+    assert table.drop(columns="recentred").equals(wanted)
+    assert table[["queries", "empty", "recentred"]].to_numpy().tolist() == [[3, 1, False]]
+
+
+def test_recentred_equals_a_slow_ranking(study, benchmark, checkpoint):
+    """Thresholds at the database's mean; the best order of ties has the positives first, rectangle by its definition."""
+    plain, recentred = evaluate(study, "made_up", checkpoint, recentre=True).to_dict("records")
+    assert plain["map"] == evaluate(study, "made_up", checkpoint)["map"].item()
+    assert (plain["recentred"], recentred["recentred"]) == (False, True)
+    outputs = outputs_of(study, benchmark, checkpoint)
+    middle = outputs["database"].mean(0, dtype=np.float64).astype(np.float32)
+    database, queries = (unpack(pack(outputs[part] - middle)) for part in ("database", "queries"))
+    precisions = []
+    for query, code in zip(benchmark.queries[:2], queries, strict=False):
+        distance = {name: int((code != other).sum()) for name, other in zip(benchmark.photos, database, strict=True)}
+        orders = []
+        for luck in np.random.default_rng(0).random((4000, 12)):
+            ranked = sorted((distance[name], chance, name) for name, chance in zip(distance, luck, strict=True))
+            hits = [name in query.positives for _, _, name in ranked if name not in query.junk]
+            ranks = np.flatnonzero(hits) + 1
+            orders.append((np.arange(len(ranks)) + 1) / ranks)
+        precisions.append(np.mean(orders))
+    assert recentred["map_rectangle"] == pytest.approx(np.mean(precisions), abs=0.01)
+
+
+def test_the_models_own_settings_hold(study, benchmark, params, checkpoint):
+    other = params.network.model_copy(update={"side": 96, "backbone": "resnet50"})
+    elsewhere = Study(study.root, study.params.model_copy(update={"network": other}))
+    assert evaluate(elsewhere, "made_up", checkpoint).equals(evaluate(study, "made_up", checkpoint))
+
+
+def test_real_vectors_and_what_cannot_be_scored(study, benchmark, params, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    path = tmp_path / "float.safetensors"
+    save_checkpoint(path, HashNetwork(params.network, None), {"method": "float"})
+    table = evaluate(study, "made_up", path)
+    assert table["bits"].isna().all()
+    assert 0 < table["map"].item() <= 1
+    with pytest.raises(RetrievalError, match=r"float\.safetensors: gives real vectors, .* leave out --recentre"):
+        evaluate(study, "made_up", path, recentre=True)
+    with pytest.raises(NetworkError, match=r"gone\.safetensors"):
+        evaluate(study, "made_up", tmp_path / "gone.safetensors")
+    monkeypatch.undo()
+    with pytest.raises(BenchmarkError, match="oxford is unknown; known: rendered_oxford"):
+        evaluate(study, "oxford", path)
+    with pytest.raises(BenchmarkError, match="rendered_paris: is not there"):
+        evaluate(study, "rendered_paris", path)

@@ -1,0 +1,288 @@
+"""An index follows its folder: only what changed is encoded; killed anywhere it ends as if undisturbed; one writer at a time."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from bcdh_lib import index_update
+from bcdh_lib.codes import pack, unpack
+from bcdh_lib.encoder import Encoder
+from bcdh_lib.index_update import update
+from bcdh_lib.lock import LockError, locked
+from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, save_checkpoint
+from bcdh_lib.photo_index import PhotoIndexError, open_index
+from bcdh_lib.photos.folder import take_in
+from bcdh_lib.study import Study, find_root, open_study
+from bcdh_lib.tables import read_table
+
+
+@pytest.fixture
+def study(params, tmp_path):
+    return Study(tmp_path, params)
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def paths_of(folder):
+    return open_index(folder).rows.photos["path"].tolist()
+
+
+PHOTOS = ["0.png", "2.png", "4.png", "inner/1.png", "inner/3.png", "inner/5.png"]
+
+
+def test_a_new_index(album, checkpoint, study, tmp_path, taken):
+    index = tmp_path / "index"
+    before = contents(album)
+    done = update(index, album, checkpoint, study)
+    assert (done.photos, done.new, done.anew, done.gone) == (6, 6, 0, 0)
+    assert [(one.path, one.reason) for one in done.left_out] == [("notes.jpg", "not an image")]
+    assert contents(album) == before
+    rows = open_index(index).rows
+    assert rows.photos["path"].tolist() == PHOTOS
+    assert isinstance(rows.codes, np.memmap)
+    assert sorted(path.name for path in index.iterdir()) == sorted(
+        ["index.json", "lock", "model.json", "model.safetensors", open_index(index).facts.rows]
+    )
+
+
+def test_codes_are_those_of_the_study(album, checkpoint, study, tmp_path, taken):
+    """Its photos stage, and the network on that stage's copies."""
+    take_in(study, album)
+    images = [study.image(photo) for photo in read_table(study.photos, "photos")["photo_id"]]
+    outputs = Encoder(load_checkpoint(checkpoint)[0], study.params.run.threads).outputs(images)
+    update(tmp_path / "index", album, checkpoint, study)
+    assert (open_index(tmp_path / "index").rows.codes == pack(outputs)).all()
+
+
+def test_only_what_changed_is_encoded_and_the_result_is_that_of_a_new_index(
+    album, checkpoint, study, tmp_path, taken, draw_photo
+):
+    index = tmp_path / "index"
+    update(index, album, checkpoint, study)
+    taken.clear()
+    assert update(index, album).new == 0
+    assert taken == ["notes.jpg"]
+    draw_photo(album / "2.png", 20)
+    (album / "inner/3.png").unlink()
+    draw_photo(album / "a.png", 30)
+    (album / "4.png").write_bytes((album / "4.png").read_bytes()[:60])  # cut
+    taken.clear()
+    done = update(index, album)
+    assert taken == ["2.png", "4.png", "a.png", "notes.jpg"]
+    assert (done.photos, done.new, done.anew, done.gone) == (5, 1, 1, 2)
+    assert {one.path: one.reason for one in done.left_out} == {"4.png": "not decodable", "notes.jpg": "not an image"}
+    update(tmp_path / "anew", album, checkpoint, study)
+    assert contents(index) == contents(tmp_path / "anew")
+
+
+def test_recentring_keeps_its_thresholds_until_it_is_done_again(album, checkpoint, study, tmp_path, taken, draw_photo):
+    index = tmp_path / "index"
+    update(index, album, checkpoint, study)
+    plain = open_index(index).rows
+    assert (plain.centre == 0).all()
+    taken.clear()
+    update(index, album, recentre=True)
+    assert set(PHOTOS) <= set(taken)
+    recentred = open_index(index)
+    assert recentred.facts.recentred
+    assert (recentred.rows.centre != 0).all()
+    shares = (unpack(recentred.rows.codes) > 0).mean(0)
+    assert ((shares > 0) & (shares < 1)).all()  # no bit is alike on all photos
+    draw_photo(album / "z.png", 40)
+    taken.clear()
+    update(index, album)
+    assert taken == ["notes.jpg", "z.png"]
+    assert open_index(index).facts.recentred
+    assert (open_index(index).rows.centre == recentred.rows.centre).all()
+    assert (open_index(index).rows.codes[:6] == recentred.rows.codes).all()
+    update(index, album, recentre=True)
+    assert (open_index(index).rows.centre != recentred.rows.centre).any()
+    update(tmp_path / "anew", album, checkpoint, study, recentre=True)
+    assert contents(index) == contents(tmp_path / "anew")
+
+
+class Stop(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("recentre", [False, True])
+def test_stopped_before_any_write_it_ends_as_if_undisturbed(
+    album, checkpoint, study, tmp_path, taken, monkeypatch, draw_photo, recentre
+):
+    """An update after changes, stopped before each of its renames and removals; meanwhile a search finds the old or the new."""
+    index, old, undisturbed = tmp_path / "index", tmp_path / "old", tmp_path / "undisturbed"
+    update(old, album, checkpoint, study)
+    shutil.copytree(old, undisturbed)
+    draw_photo(album / "2.png", 20)
+    (album / "inner/3.png").unlink()
+    update(undisturbed, album, recentre=recentre)
+    for stop_at in range(100):
+        shutil.rmtree(index, ignore_errors=True)
+        shutil.copytree(old, index)
+        with monkeypatch.context() as patched:
+            steps = stop_before(patched, stop_at)
+            try:
+                update(index, album, recentre=recentre)
+            except Stop:
+                assert len(open_index(index).rows.photos) in (5, 6)
+        update(index, album, recentre=recentre and not open_index(index).facts.recentred)
+        assert contents(index) == contents(undisturbed)
+        if len(steps) <= stop_at:
+            break
+    assert stop_at > 6
+
+
+def stop_before(patched, step):
+    """Raise Stop before the rename or removal of that number; gives what they were called with."""
+    steps = []
+    for module, name, function in ((os, "replace", os.replace), (shutil, "rmtree", shutil.rmtree)):
+
+        def counted(*arguments, really=function, **named):
+            steps.append(arguments)
+            if len(steps) == step + 1:
+                raise Stop
+            return really(*arguments, **named)
+
+        patched.setattr(module, name, counted)
+    return steps
+
+
+def test_a_first_update_stopped_before_any_write(album, checkpoint, study, tmp_path, taken, monkeypatch):
+    index, undisturbed = tmp_path / "index", tmp_path / "undisturbed"
+    update(undisturbed, album, checkpoint, study)
+    for stop_at in (0, 1, 2, 5, 9):
+        shutil.rmtree(index, ignore_errors=True)
+        with monkeypatch.context() as patched:
+            stop_before(patched, stop_at)
+            with pytest.raises(Stop):
+                update(index, album, checkpoint, study)
+        update(index, album, checkpoint, study)
+        assert contents(index) == contents(undisturbed)
+
+
+INDEX = """
+import sys
+from bcdh_lib import encoder
+from bcdh_lib.command import main
+encoder.BATCH = 4
+sys.exit(main(["index", *sys.argv[1:]]))
+"""
+
+
+def test_killed_in_the_middle_it_goes_on(checkpoint, params, tmp_path, draw_photo, monkeypatch, taken):
+    """kill -9 once some photos are noted, its worker processes and its lock with it: then the rest alone is encoded."""
+    album, index = tmp_path / "album", tmp_path / "index"
+    album.mkdir()
+    for number in range(40):
+        draw_photo(album / f"{number:02}.png", number)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(find_root() / name, tmp_path)
+    (tmp_path / "params.yaml").write_text((tmp_path / "params.yaml").read_text().replace("threads: 2", "threads: 1"))
+    command = [sys.executable, "-c", INDEX, "album", "--model", checkpoint, "--index", "index"]
+    environment = os.environ | {"PYTHONPATH": str(find_root())}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as run:
+        while run.poll() is None and not any("\n{" in file.read_text() for file in index.glob("unfinished/*.jsonl")):
+            time.sleep(0.01)
+        run.send_signal(signal.SIGKILL)
+    assert run.returncode == -signal.SIGKILL
+    (notes,) = index.glob("unfinished/*.jsonl")
+    noted = [json.loads(line)["photo"]["path"] for line in notes.read_text().splitlines() if line.endswith("}")]
+    assert 4 <= len(noted) < 40
+    with pytest.raises(PhotoIndexError, match="holds no index"):
+        open_index(index)
+    monkeypatch.setattr("bcdh_lib.encoder.BATCH", 4)
+    study = open_study(root=tmp_path)
+    assert update(index, album, checkpoint, study).new == 40
+    assert taken == [f"{number:02}.png" for number in range(len(noted), 40)]
+    update(tmp_path / "undisturbed", album, checkpoint, study)
+    assert contents(index) == contents(tmp_path / "undisturbed")
+
+
+def test_a_note_cut_or_of_a_photo_changed_since_does_not_count(
+    album, checkpoint, study, tmp_path, taken, monkeypatch, draw_photo
+):
+    with monkeypatch.context() as patched:
+        patched.setattr(index_update, "publish", lambda *_: (_ for _ in ()).throw(Stop))
+        with pytest.raises(Stop):
+            update(tmp_path / "index", album, checkpoint, study)
+    (notes,) = (tmp_path / "index/unfinished").glob("*.jsonl")
+    notes.write_text(notes.read_text()[:-20])
+    draw_photo(album / "0.png", 50)
+    taken.clear()
+    update(tmp_path / "index", album, checkpoint, study)
+    assert taken == ["0.png", "inner/5.png", "notes.jpg"]
+
+
+def test_two_writers(album, checkpoint, study, tmp_path, taken):
+    index = tmp_path / "index"
+    update(index, album, checkpoint, study)
+    before = contents(index)
+    with locked(index / "lock"):
+        with pytest.raises(LockError, match=rf"lock: held by process {os.getpid()} on .* since"):
+            update(index, album)
+        assert len(open_index(index).rows.photos) == 6  # it may be searched meanwhile
+    update(index, album)
+    assert contents(index) == before
+
+
+def test_what_is_refused_changes_nothing(album, checkpoint, study, params, tmp_path, taken):
+    index = tmp_path / "index"
+    update(index, album, checkpoint, study)
+    before = contents(index)
+    other, real = tmp_path / "other.safetensors", tmp_path / "float.safetensors"
+    torch.manual_seed(4)
+    save_checkpoint(other, HashNetwork(params.network, 16), {"method": "dsh"})
+    save_checkpoint(real, HashNetwork(params.network, None), {"method": "float"})
+    (tmp_path / "second").mkdir()
+    coarse = Study(tmp_path, params.model_copy(update={"photos": params.photos.model_copy(update={"max_side": 128})}))
+    refusals = [
+        ((index, album, other, study), PhotoIndexError, "codes are those of another model"),
+        ((index, album, real, study), PhotoIndexError, "gives real vectors"),
+        ((index, album, tmp_path / "gone.safetensors", study), NetworkError, r"gone\.safetensors: is no checkpoint"),
+        ((index, tmp_path / "second", checkpoint, study), PhotoIndexError, "is the index of .*album"),
+        ((index, tmp_path / "nowhere"), PhotoIndexError, "nowhere: is not there"),
+        ((index, checkpoint), PhotoIndexError, "is a file"),
+        ((index, album, checkpoint, coarse), PhotoIndexError, "was made with photos.max_side 640, not 128"),
+        ((tmp_path / "new", album), PhotoIndexError, "holds no index yet.*--model"),
+        ((album / "index", album, checkpoint, study), PhotoIndexError, "lies among the photos"),
+        ((tmp_path, tmp_path / "second", checkpoint, study), PhotoIndexError, "holds .* and no index"),
+        ((checkpoint, album, checkpoint, study), PhotoIndexError, "is a file"),
+    ]
+    for arguments, kind, message in refusals:
+        with pytest.raises(kind, match=message) as caught:
+            update(*arguments)
+        assert len(str(caught.value).splitlines()) == 1
+    assert contents(index) == before
+    assert not (album / "index").exists()
+
+
+def test_no_photo_left(album, checkpoint, study, tmp_path, taken):
+    """An index is never emptied: photos that lay on a disk that is not mounted now come back."""
+    empty, index = tmp_path / "empty", tmp_path / "index"
+    empty.mkdir()
+    with pytest.raises(PhotoIndexError, match=r"empty: holds no usable photo \(it is empty\)"):
+        update(tmp_path / "of nothing", empty, checkpoint, study)
+    update(index, album, checkpoint, study)
+    before = open_index(index).rows.codes.tolist()
+    for path in PHOTOS:
+        (album / path).unlink()
+    with pytest.raises(PhotoIndexError, match=r"holds no usable photo \(1 not an image\)"):
+        update(index, album)
+    assert open_index(index).rows.codes.tolist() == before
+
+
+def test_a_photo_that_may_not_be_read_is_counted(album, checkpoint, study, tmp_path, taken):
+    (album / "gone.png").symlink_to("nowhere.png")
+    done = update(tmp_path / "index", album, checkpoint, study)
+    assert {one.path: one.reason for one in done.left_out} == {"gone.png": "unreadable", "notes.jpg": "not an image"}
+    assert done.photos == 6
