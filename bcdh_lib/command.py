@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-    from bcdh_lib.index_update import Update
-    from bcdh_lib.photo_index import Hit
+    from bcdh_lib.own_photos.index_update import Update
+    from bcdh_lib.own_photos.photo_index import Hit
     from bcdh_lib.study import Study
 
 LISTED = 10
@@ -48,11 +48,11 @@ def _faults() -> tuple[type[Exception], ...]:
     """What a subcommand raises where the user can mend it."""
     from bcdh_lib.benchmarks import BenchmarkError
     from bcdh_lib.codes import CodesError
-    from bcdh_lib.lock import LockError
     from bcdh_lib.network import NetworkError
-    from bcdh_lib.own_study import OwnStudyError
+    from bcdh_lib.own_photos.lock import LockError
+    from bcdh_lib.own_photos.own_study import OwnStudyError
+    from bcdh_lib.own_photos.photo_index import PhotoIndexError
     from bcdh_lib.params import ParamsError
-    from bcdh_lib.photo_index import PhotoIndexError
     from bcdh_lib.retrieval import RetrievalError
     from bcdh_lib.tables import TableError
     from bcdh_lib.views import ViewError
@@ -68,7 +68,7 @@ def _line(error: Exception) -> str:
 
 
 def _index(options: argparse.Namespace) -> int:
-    from bcdh_lib.index_update import update
+    from bcdh_lib.own_photos.index_update import update
 
     folder = options.index or Path(f"{options.photos.resolve().name}.bcdh")
     study = study_of(options.model) if options.model else None
@@ -90,8 +90,8 @@ def _tell_left_out(done: Update) -> None:
 
 
 def _search(options: argparse.Namespace) -> int:
-    from bcdh_lib.contact_sheet import contact_sheet
-    from bcdh_lib.photo_index import open_index
+    from bcdh_lib.own_photos.contact_sheet import contact_sheet
+    from bcdh_lib.own_photos.photo_index import open_index
     from bcdh_lib.tables import write_bytes
 
     index = open_index(options.index)
@@ -120,7 +120,7 @@ def _found_as_text(queries: list[Path], found: list[list[Hit]]) -> str:
 
 
 def _learn(options: argparse.Namespace) -> int:
-    from bcdh_lib.own_study import prepare_study, reproduce, settings_for
+    from bcdh_lib.own_photos.own_study import prepare_study, reproduce, settings_for
 
     into = options.into or Path(f"{options.photos.resolve().name}-study")
     if prepare_study(options.photos, into):
@@ -139,7 +139,7 @@ def _learn(options: argparse.Namespace) -> int:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from bcdh_lib.evaluation import evaluate
+    from bcdh_lib.own_photos.evaluation import evaluate
 
     table = evaluate(study_of(options.model), options.benchmark, options.model, options.recentre)
     print(table.to_json(orient="records", indent=1) if options.json else _scores_as_text(table))

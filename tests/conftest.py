@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bcdh_lib import index_update
 from bcdh_lib.network import HashNetwork, save_checkpoint
+from bcdh_lib.own_photos import index_update
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.study import find_root, open_study
 from bcdh_lib.training_set import TrainingSet, prepare

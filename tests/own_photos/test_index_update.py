@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from bcdh_lib import index_update
 from bcdh_lib.codes import pack, unpack
-from bcdh_lib.encoder import Encoder
-from bcdh_lib.index_update import update
-from bcdh_lib.lock import LockError, locked
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, save_checkpoint
-from bcdh_lib.photo_index import PhotoIndexError, open_index
+from bcdh_lib.own_photos import index_update
+from bcdh_lib.own_photos.encoder import Encoder
+from bcdh_lib.own_photos.index_update import update
+from bcdh_lib.own_photos.lock import LockError, locked
+from bcdh_lib.own_photos.photo_index import PhotoIndexError, open_index
 from bcdh_lib.photos.folder import take_in
 from bcdh_lib.study import Study, find_root, open_study
 from bcdh_lib.tables import read_table
@@ -172,7 +172,7 @@ def test_a_first_update_stopped_before_any_write(album, checkpoint, study, tmp_p
 
 INDEX = """
 import sys
-from bcdh_lib import encoder
+from bcdh_lib.own_photos import encoder
 from bcdh_lib.command import main
 encoder.BATCH = 4
 sys.exit(main(["index", *sys.argv[1:]]))
@@ -200,7 +200,7 @@ def test_killed_in_the_middle_it_goes_on(checkpoint, params, tmp_path, draw_phot
     assert 4 <= len(noted) < 40
     with pytest.raises(PhotoIndexError, match="holds no index"):
         open_index(index)
-    monkeypatch.setattr("bcdh_lib.encoder.BATCH", 4)
+    monkeypatch.setattr("bcdh_lib.own_photos.encoder.BATCH", 4)
     study = open_study(root=tmp_path)
     assert update(index, album, checkpoint, study).new == 40
     assert taken == [f"{number:02}.png" for number in range(len(noted), 40)]

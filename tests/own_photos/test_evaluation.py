@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from bcdh_lib import evaluation
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
 from bcdh_lib.codes import pack, unpack
-from bcdh_lib.evaluation import evaluate
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, save_checkpoint
+from bcdh_lib.own_photos import evaluation
+from bcdh_lib.own_photos.evaluation import evaluate
 from bcdh_lib.retrieval import RetrievalError, System, load_codes, parts_of, query_rows, summarise, ties_on
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_array

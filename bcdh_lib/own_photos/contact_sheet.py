@@ -10,8 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from bcdh_lib.own_photos.photo_index import Hit, PhotoIndex
 from bcdh_lib.params import Photos
-from bcdh_lib.photo_index import Hit, PhotoIndex
 from bcdh_lib.photos.decoding import Unfit, decode, prepare_process, read_header
 from bcdh_lib.photos.folder import path_from_table, path_in_table
 
@@ -23,7 +23,7 @@ def contact_sheet(index: PhotoIndex, queries: Sequence[Path], found: Sequence[Se
     """The page of each query's hits, in order. A photo that has gone since it was indexed is said to be unreadable."""
     prepare_process()
     limits = index.facts.photos
-    templates = Environment(loader=PackageLoader("bcdh_lib", "site"), undefined=StrictUndefined, autoescape=True)
+    templates = Environment(loader=PackageLoader("bcdh_lib", "own_photos"), undefined=StrictUndefined, autoescape=True)
     shown: list[dict[str, Any]] = [
         {
             "name": path_in_table(query),

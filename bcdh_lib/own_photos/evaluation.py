@@ -10,7 +10,7 @@ from bcdh_lib.benchmarks import read_benchmark
 from bcdh_lib.codes import distances, pack
 from bcdh_lib.metrics import ties_of_distances
 from bcdh_lib.network import load_checkpoint
-from bcdh_lib.recentring import centre_of, pack_around
+from bcdh_lib.own_photos.recentring import centre_of, pack_around
 from bcdh_lib.retrieval import RetrievalError, System, parts_of, query_rows, summarise
 from bcdh_lib.study import Study
 from bcdh_lib.training_set import device, encode_kept, keep, prepare

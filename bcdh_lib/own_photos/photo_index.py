@@ -30,13 +30,13 @@ from pydantic import ValidationError
 
 from bcdh_lib import params
 from bcdh_lib.codes import Codes, make_index, search
-from bcdh_lib.encoder import Encoded, Encoder
 from bcdh_lib.network import load_checkpoint
+from bcdh_lib.own_photos.encoder import Encoded, Encoder
+from bcdh_lib.own_photos.recentring import Centre, pack_around
 from bcdh_lib.params import Positive, Section, first_fault
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.photos.folder import LeftOut, Photo, path_in_table, take
 from bcdh_lib.provenance import digest_of
-from bcdh_lib.recentring import Centre, pack_around
 from bcdh_lib.tables import TABLES, write_array, write_bytes, write_table
 
 ROW = pa.schema({"path": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64(), "sha256": pa.string()})

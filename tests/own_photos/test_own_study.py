@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bcdh_lib import own_study
-from bcdh_lib.own_study import OwnStudyError, prepare_study, reproduce, settings_for, with_settings
+from bcdh_lib.own_photos import own_study
+from bcdh_lib.own_photos.own_study import OwnStudyError, prepare_study, reproduce, settings_for, with_settings
 from bcdh_lib.params import ParamsError, load_params
 from bcdh_lib.study import find_root
 

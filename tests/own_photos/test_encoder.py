@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from bcdh_lib.encoder import Encoded, Encoder
 from bcdh_lib.network import HashNetwork, load_checkpoint
+from bcdh_lib.own_photos.encoder import Encoded, Encoder
 from bcdh_lib.photos.folder import LeftOut, find_files, take
 from bcdh_lib.training_set import BATCH, encode_kept, keep
 from bcdh_lib.views import Views
@@ -50,7 +50,7 @@ def test_a_network_without_frozen_blocks(params, tmp_path, draw_photo):
 
 def test_lists_in_order_equal_files_once_and_no_copy_left(encoder, album, params, tmp_path, monkeypatch):
     (album / "z.png").write_bytes((album / "0.png").read_bytes())
-    monkeypatch.setattr("bcdh_lib.encoder.BATCH", 4)
+    monkeypatch.setattr("bcdh_lib.own_photos.encoder.BATCH", 4)
     outcomes, copies = taken(album, tmp_path / "copies", params), tmp_path / "copies"
     lists = list(encoder.encode(outcomes, copies))
     assert [len(some) for some in lists] == [4, 1, 1, 2]

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from bcdh_lib.codes import unpack
-from bcdh_lib.index_update import update
 from bcdh_lib.network import NetworkError
-from bcdh_lib.photo_index import ROW, Facts, PhotoIndex, PhotoIndexError, Rows, open_index, publish
+from bcdh_lib.own_photos.index_update import update
+from bcdh_lib.own_photos.photo_index import ROW, Facts, PhotoIndex, PhotoIndexError, Rows, open_index, publish
 from bcdh_lib.photos.folder import path_from_table
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_bytes

@@ -20,14 +20,14 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from bcdh_lib.encoder import Encoded
-from bcdh_lib.lock import locked
 from bcdh_lib.network import load_checkpoint
+from bcdh_lib.own_photos.encoder import Encoded
+from bcdh_lib.own_photos.lock import locked
+from bcdh_lib.own_photos.photo_index import OWN, ROW, Facts, PhotoIndex, PhotoIndexError, Rows, open_index, publish
+from bcdh_lib.own_photos.recentring import centre_of, pack_around
 from bcdh_lib.params import Photos
-from bcdh_lib.photo_index import OWN, ROW, Facts, PhotoIndex, PhotoIndexError, Rows, open_index, publish
 from bcdh_lib.photos.folder import LeftOut, Photo, find_files, in_processes, path_in_table, state_of, take
 from bcdh_lib.provenance import digest_of
-from bcdh_lib.recentring import centre_of, pack_around
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_bytes
 

@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import pytest
 from PIL import ExifTags, Image
 
-from bcdh_lib.contact_sheet import SIDE, contact_sheet, thumbnail
-from bcdh_lib.index_update import update
-from bcdh_lib.photo_index import Hit, open_index
+from bcdh_lib.own_photos.contact_sheet import SIDE, contact_sheet, thumbnail
+from bcdh_lib.own_photos.index_update import update
+from bcdh_lib.own_photos.photo_index import Hit, open_index
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.study import Study
 

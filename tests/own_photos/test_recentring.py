@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bcdh_lib.codes import CodesError, pack, unpack
-from bcdh_lib.recentring import centre_of, pack_around
+from bcdh_lib.own_photos.recentring import centre_of, pack_around
 
 
 def test_by_hand():
