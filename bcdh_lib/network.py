@@ -178,6 +178,22 @@ def load_checkpoint(path: Path) -> tuple[HashNetwork, dict[str, Any]]:
     return network.eval(), facts
 
 
+def save_start(path: Path, network: HashNetwork) -> None:
+    """Write what a network begins its training with beside the pretrained backbone: the hash layer, its normalisation."""
+    write_tensors(path, {name: each for name, each in network.state_dict().items() if not name.startswith(("early.", "late."))})
+
+
+def load_start(path: Path, settings: Network, bits: int | None) -> HashNetwork:
+    """The network as `save_start` found it, ready to encode. Raises NetworkError."""
+    network = HashNetwork(settings, bits)
+    try:
+        network.load_state_dict(network.state_dict() | load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise NetworkError(f"{path}: is no start of a run ({reason}); make it anew with: dvc repro training") from None
+    return network.eval()
+
+
 def write_tensors(path: Path, tensors: dict[str, Tensor], notes: dict[str, str] | None = None) -> None:
     """Write named tensors, and notes as the file's metadata, as safetensors, whole or not at all."""
     write_bytes(path, save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, notes))

@@ -59,6 +59,10 @@ class Study:
         """The best network of a training run; its facts lie beside it as .json."""
         return self.checkpoints / f"{run}.safetensors"
 
+    def start(self, run: str) -> Path:
+        """What a training run started from, beside the pretrained backbone."""
+        return self.checkpoints / f"{run}.start.safetensors"
+
     @property
     def codes(self) -> Path:
         return self.root / "data/codes"

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from bcdh_lib.batches import Batch, draw_round
 from bcdh_lib.losses import PairwiseLoss, loss_of, make_loss
-from bcdh_lib.network import HashNetwork, save_checkpoint, write_tensors
+from bcdh_lib.network import HashNetwork, save_checkpoint, save_start, write_tensors
 from bcdh_lib.params import Params, TrainingRun
 from bcdh_lib.processes import gather, process_count, process_rank, wait_for_all
 from bcdh_lib.study import LIBRARY, Study, open_study
@@ -122,6 +122,7 @@ class Projector(nn.Module):
 
 def train_run(training_set: TrainingSet, params: Params, run: TrainingRun, work: Path) -> list[dict[str, float]]:
     """Train one run inside `work`: after every round its state, and the best network so far, lie there; a killed one goes on.
+    What it started from lies there too.
 
     Returns the history, one row a round (round 0: untrained). The best network is the one of the best validation mAP.
     Raises TrainingError where the loss is not finite; the last good state and the best network so far stay.
@@ -146,6 +147,8 @@ def train_run(training_set: TrainingSet, params: Params, run: TrainingRun, work:
         row["validation_map"] = validation_map(training_set, outputs, run.bits)
         history.append(row)
         if process_rank() == 0:
+            if round_number == 0:
+                save_start(work / "start.safetensors", network)
             if row["validation_map"] > max((earlier["validation_map"] for earlier in history[:-1]), default=-1):
                 save_checkpoint(work / "best.safetensors", network, _facts(training_set, params, run) | row)
             save_state(work / "state.safetensors", network, optimiser, history)
@@ -207,6 +210,7 @@ def train_all(study: Study) -> pd.DataFrame:
         for run in params.training.runs:
             for ending in (".safetensors", ".json"):
                 write_bytes(study.checkpoint(run.name).with_suffix(ending), (work / run.name / f"best{ending}").read_bytes())
+            write_bytes(study.start(run.name), (work / run.name / "start.safetensors").read_bytes())
         if params.network.whitening is not None:
             write_whitened(training_set, params, study.checkpoint("whitened"))
         write_table(study.checkpoints, "history", history)

@@ -19,7 +19,7 @@ from torch import Tensor
 from bcdh_lib.codes import distances, pack
 from bcdh_lib.itq import itq_projection
 from bcdh_lib.metrics import average_precision, ties_of_distances
-from bcdh_lib.network import HashNetwork, load_checkpoint
+from bcdh_lib.network import HashNetwork, load_checkpoint, load_start
 from bcdh_lib.params import Network, Params
 from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table
@@ -64,10 +64,15 @@ def prepare(params: Params) -> None:
 
 
 def load_training_set(study: Study) -> TrainingSet:
-    """The photos that pairs are drawn from, as activations of the frozen blocks, with their groups and similar pairs."""
+    """The photos that pairs are drawn from, as activations of the frozen blocks, with their groups and similar pairs.
+
+    Photos held apart for the benchmark `pile` are not among them: neither training nor validation may see them.
+    """
     params = study.params
     prepare(params)
     members, pairs = read_table(study.pairs, "members"), read_table(study.pairs, "pairs")
+    members = members[members["split"] != "test"].reset_index(drop=True)
+    pairs = pairs[pairs["query_id"].isin(members["photo_id"])]
     paths = [study.image(photo) for photo in members["photo_id"]]
     views = Views(paths, params.network.side, augmented=params.training.views, seed=params.run.seed)
     network = HashNetwork(params.network, bits=None).to(device()).eval()
@@ -175,15 +180,10 @@ def _start_map(training_set: TrainingSet, network: HashNetwork, weight: Tensor) 
 def outputs_before_and_after(study: Study, run: str) -> dict[str, np.ndarray]:
     """Outputs [n, L] of the study's members by a run's network as it started and at its best, for looking at."""
     trained, _ = load_checkpoint(study.checkpoint(run))
-    members = read_table(study.pairs, "members")
-    views = Views([study.image(photo) for photo in members["photo_id"]], trained.settings.side)
+    start = load_start(study.start(run), trained.settings, trained.bits)
+    views = Views([study.image(photo) for photo in read_table(study.pairs, "members")["photo_id"]], trained.settings.side)
     kept = keep(trained, views, study.params.run.threads, "photos before and after")
-    vectors = encode_kept(HashNetwork(trained.settings, bits=None).to(device()).eval(), kept).numpy()
-    group, train = members["group_id"].to_numpy(), (members["split"] == "train").to_numpy()
-    pairs = _rows_of(members, read_table(study.pairs, "pairs"))
-    training_set = TrainingSet(kept, group, train, pairs, vectors)
-    start = start_network(training_set, trained.settings, trained.bits, study.params.run.seed)
-    return {"before training": settle(start, training_set).numpy(), "after training": encode_kept(trained, kept).numpy()}
+    return {"before training": encode_kept(start, kept).numpy(), "after training": encode_kept(trained, kept).numpy()}
 
 
 def pairs_by_row(study: Study, split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

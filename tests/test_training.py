@@ -8,17 +8,20 @@ import sys
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from bcdh_lib.batches import draw_round
 from bcdh_lib.itq import itq_projection
-from bcdh_lib.network import HashNetwork, load_checkpoint
+from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, load_start
 from bcdh_lib.params import TrainingRun
 from bcdh_lib.processes import process_count
+from bcdh_lib.study import Study
+from bcdh_lib.tables import write_table
 from bcdh_lib.training import Projector, TrainingError, batch_loss, make_optimiser, make_run, train_round, train_run
-from bcdh_lib.training_set import TrainingSet, encode_kept, outputs_of, settle, start_network, validation_map
+from bcdh_lib.training_set import TrainingSet, encode_kept, load_training_set, outputs_of, settle, start_network, validation_map
 from bcdh_lib.whitening import learn_whitening
 
 RUN = TrainingRun(method="binary_constrained", bits=16)
@@ -97,6 +100,38 @@ def test_the_best_start_is_the_one_whose_codes_validate_better(training_set, par
         assert torch.equal(starts["best"], starts[better])
         taken.add(better)
     assert taken == {"itq", "random"}  # else this test showed nothing
+
+
+def test_photos_held_apart_for_the_pile_are_neither_trained_on_nor_validated_on(tmp_path, params, draw_photo):
+    study = Study(tmp_path, params)
+    study.image(0).parent.mkdir(parents=True)
+    for photo in range(6):
+        draw_photo(study.image(photo), photo)
+    split = ["test", "test", "train", "train", "validation", "validation"]
+    group = [0, 0, 1, 1, 2, 2]
+    write_table(
+        study.pairs, "members", pd.DataFrame({"photo_id": range(6), "model_id": group, "group_id": group, "split": split})
+    )
+    known = {"shared_points": 9, "shared_share": 0.5, "scale_change": 1.0}
+    pairs = pd.DataFrame({"query_id": [0, 2, 4], "positive_id": [1, 3, 5], "model_id": [0, 1, 2]})
+    write_table(study.pairs, "pairs", pairs.assign(**known))
+    loaded = load_training_set(study)
+    assert loaded.train.tolist() == [True, True, False, False]
+    assert loaded.group.tolist() == [1, 1, 2, 2]
+    assert loaded.pairs.tolist() == [[0, 1], [2, 3]]
+    assert len(loaded.activations) == len(loaded.vectors) == 4
+
+
+def test_what_a_run_started_from_is_kept(training_set, params, tmp_path):
+    train_run(training_set, params, RUN, tmp_path)
+    start, _ = make_run(training_set, params, RUN)
+    expected = settle(start, training_set)
+    kept = load_start(tmp_path / "start.safetensors", params.network, RUN.bits)
+    assert torch.equal(encode_kept(kept, training_set.activations), expected)
+    assert not torch.equal(encode_kept(load_checkpoint(tmp_path / "best.safetensors")[0], training_set.activations), expected)
+    (tmp_path / "start.safetensors").write_bytes(b"")
+    with pytest.raises(NetworkError, match=r"start\.safetensors: is no start of a run"):
+        load_start(tmp_path / "start.safetensors", params.network, RUN.bits)
 
 
 def test_goes_on_to_the_weights_of_an_undisturbed_run(training_set, params, tmp_path):
