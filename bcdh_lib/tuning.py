@@ -69,6 +69,7 @@ class Choice(Section):
 
 class Tuning(Section):
     configurations: Positive
+    rounds: Positive
     seed: NotNegative
     bits: Annotated[int, Field(gt=0, multiple_of=8)]
     seeds: Annotated[list[NotNegative], Field(min_length=1)]
@@ -126,8 +127,9 @@ def configured(params: Params, method: str, bits: int | None, seed: int, configu
 
 def trials_of(tuning: Tuning, methods: Sequence[str], params: Params) -> list[Trial]:
     """All trials of these methods. Raises TuningError where a range leaves what its setting may be."""
+    shorter = params.model_copy(update={"training": params.training.model_copy(update={"rounds": tuning.rounds})})
     return [
-        Trial(method, number, seed, configuration, configured(params, method, tuning.bits, seed, configuration))
+        Trial(method, number, seed, configuration, configured(shorter, method, tuning.bits, seed, configuration))
         for method in methods
         for number, configuration in enumerate(draw_configurations(tuning, method))
         for seed in tuning.seeds

@@ -41,6 +41,7 @@ PLAN = Plan.model_validate(
         "words": {"sift_vlad": 2, "sift_bow": 8},
         "tuning": {
             "configurations": 2,
+            "rounds": 1,
             "seed": 5,
             "bits": 8,
             "seeds": [3],

@@ -35,7 +35,7 @@ RANGES = {
 
 @pytest.fixture
 def tuning():
-    return Tuning.model_validate({"configurations": 3, "seed": 5, "bits": 16, "seeds": [1, 2], "ranges": RANGES})
+    return Tuning.model_validate({"configurations": 3, "rounds": 1, "seed": 5, "bits": 16, "seeds": [1, 2], "ranges": RANGES})
 
 
 @pytest.fixture
@@ -78,6 +78,7 @@ def test_every_method_of_the_committed_plan_gets_as_many_valid_configurations_of
     assert set(counts.values()) == {plan.tuning.configurations}
     assert plan.tuning.configurations >= 20
     assert len({str(plan.tuning.ranges[method]["head_learning_rate"]) for method in plan.methods}) == 1
+    assert {trial.params.training.rounds for trial in trials} == {plan.tuning.rounds}
     for trial in trials:
         assert trial.configuration.keys() == plan.tuning.ranges[trial.method].keys()
 
