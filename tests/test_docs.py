@@ -1,0 +1,68 @@
+"""The examples of docs/adding.md, run as they stand there."""
+
+import importlib
+import re
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from bcdh_lib import benchmarks
+from bcdh_lib.benchmarks import BenchmarkError, read_benchmark
+from bcdh_lib.losses import LOSSES
+from bcdh_lib.retrieval import read_benchmarks
+from bcdh_lib.study import find_root, open_study
+from bcdh_lib.training import train_run
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (find_root() / "docs/adding.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Imports a block of code as the file that it is shown as."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def load(block: str, name: str) -> ModuleType:
+        (tmp_path / f"{name}.py").write_text(block, encoding="utf-8")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return importlib.import_module(name)
+
+    return load
+
+
+def test_the_loss_trains(load, params, training_set, tmp_path, monkeypatch):
+    loss = load(blocks("python")[0], "cosine_of_the_docs").Cosine
+    monkeypatch.setitem(LOSSES, "cosine", loss)
+    changed = open_study(yaml.safe_load(blocks("yaml")[0]), find_root()).params
+    assert changed.training.runs[0].name == "cosine-64"
+    settings = params.model_copy(update={"losses": changed.losses})
+    history = train_run(training_set, settings, changed.training.runs[0], tmp_path)
+    assert len(history) == 1 + params.training.rounds
+    outputs = torch.tensor([[3.0, 0.0], [0.0, 5.0], [1.0, 1.0]])
+    values = loss(2, loss.Settings(margin=0.5))(
+        outputs, torch.tensor([[0, 1], [0, 1], [0, 2]]), torch.tensor([True, False, False])
+    )
+    assert values.tolist() == pytest.approx([1, 0, 0.5**0.5 - 0.5])
+
+
+def test_the_benchmark_is_read(load, tmp_path, monkeypatch):
+    read = load(blocks("python")[1], "ukbench_of_the_docs").read_ukbench
+    monkeypatch.setitem(benchmarks.BENCHMARKS, "ukbench", lambda study, name: read(study.benchmarks / name))
+    study = open_study(
+        {"retrieval": {"benchmarks": yaml.safe_load(blocks("yaml")[1])["retrieval"]["benchmarks"][1:]}}, find_root()
+    )
+    study = type(study)(tmp_path, study.params)
+    folder = study.benchmarks / "ukbench/full"
+    folder.mkdir(parents=True)
+    for number in range(8):
+        Image.new("RGB", (40, 30)).save(folder / f"ukbench{number:05d}.jpg")
+    (benchmark,) = read_benchmarks(study)
+    assert benchmark.positive().tolist() == [[True] * 4 + [False] * 4] * 4 + [[False] * 4 + [True] * 4] * 4
+    (folder / "ukbench00007.jpg").unlink()
+    with pytest.raises(BenchmarkError, match="holds 7 photos, not groups of four"):
+        read_benchmark(study, "ukbench")
