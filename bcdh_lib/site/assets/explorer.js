@@ -81,7 +81,7 @@ function showQuery(section, benchmark, query) {
 
 function showRanking(section, benchmark, number, system) {
   const { photos, ap } = rankingOf(benchmark, number, system);
-  const list = element("ol"), names = explored.collections[benchmark.collection].photos;
+  const items = [], names = explored.collections[benchmark.collection].photos;
   let rank = 0, hits = 0;
   for (const { photo, distance, mark } of photos) {
     if (rank === SHOWN) break;
@@ -92,59 +92,62 @@ function showRanking(section, benchmark, number, system) {
     const said = element("span", { className: "distance" }, `${place} ${counted(distance, "bit")}`);
     const item = element("li", { className: mark }, pictureOf(benchmark, photo, `${mark}: ${names[photo]}`), symbol, said);
     item.dataset.photo = photo;
-    list.append(item);
+    items.push(item);
   }
   const precision = Number.isNaN(ap) ? "none, for no photo answers this query" : element("data", { value: String(ap) }, ap.toFixed(3));
-  const words = element("p", { className: "score" }, "Average precision ", precision, `; ${counted(hits, "hit")} among the first ${rank}.`);
-  section.replaceChildren(element("h2", {}, `${system.label}, ${system.bits} bits`), words, list);
+  section.querySelector("h2").textContent = `${system.label}, ${system.bits} bits`;
+  section.querySelector("p").replaceChildren("Average precision ", precision, `; ${counted(hits, "hit")} among the first ${rank}.`);
+  section.querySelector("ol").replaceChildren(...items);
 }
 
-// Put options [value, words] into a select; what was chosen stays where it is still there.
-function fill(select, options) {
-  const before = select.value;
-  select.replaceChildren(...options.map(([value, words]) => new Option(words, value)));
-  if (options.some(([value]) => String(value) === before)) select.value = before;
+// Put options [value, words] into a select, the wanted one chosen if it is among them, else the first.
+function fill(select, options, wanted) {
+  select.replaceChildren(...options.map(([value, words]) => new Option(words, value, false, String(value) === String(wanted))));
 }
 
 function startExplorer() {
-  const form = document.getElementById("choices"), choice = form.elements;
+  const choice = document.getElementById("choices").elements;
   const labels = [...new Set(explored.systems.map((system) => system.label))].map((label) => [label, label]);
   const benchmark = () => explored.benchmarks[choice.benchmark.value];
-  const chosen = (prefix) =>
-    explored.systems.find((system) => system.label === choice[`${prefix}method`].value && system.bits === Number(choice[`${prefix}bits`].value));
 
-  function show() {
-    const number = Number(choice.query.value), last = choice.query.options.length - 1;
-    for (const prefix of ["", "other-"]) {
-      const lengths = explored.systems.filter((system) => system.label === choice[`${prefix}method`].value).map((system) => system.bits);
-      fill(choice[`${prefix}bits`], lengths.map((bits) => [bits, `${bits} bits`]));
-      choice[`${prefix}bits`].disabled = lengths.length === 0;
-      const section = document.getElementById(`${prefix}ranking`), system = chosen(prefix);
-      section.hidden = !system;
-      if (system) showRanking(section, benchmark(), number, system);
-    }
-    showQuery(document.getElementById("asked"), benchmark(), benchmark().queries[number]);
-    choice.previous.disabled = number === 0;
-    choice.next.disabled = number === last;
+  function showMethod(prefix, number) {
+    const label = choice[`${prefix}method`].value, bits = choice[`${prefix}bits`];
+    const offered = explored.systems.filter((system) => system.label === label);
+    const wanted = bits.value || choice.bits.value || offered.at(-1)?.bits;
+    fill(bits, offered.map((system) => [system.bits, `${system.bits} bits`]), wanted);
+    bits.disabled = offered.length === 0;
+    const section = document.getElementById(`${prefix}ranking`);
+    section.hidden = offered.length === 0;
+    if (!section.hidden) showRanking(section, benchmark(), number, offered[bits.selectedIndex]);
   }
 
-  function turn(steps) {
-    choice.query.selectedIndex += steps;
+  function show() {
+    const number = Number(choice.query.value);
+    showQuery(document.getElementById("asked"), benchmark(), benchmark().queries[number]);
+    showMethod("", number);
+    showMethod("other-", number);
+  }
+
+  function ask() {
+    fill(choice.query, benchmark().queries.map((query, number) => [number, query.name]));
     show();
   }
 
-  const askedOf = () => fill(choice.query, benchmark().queries.map((query, number) => [number, query.name]));
+  function turn(steps) {
+    const queries = choice.query.length;
+    choice.query.selectedIndex = (choice.query.selectedIndex + steps + queries) % queries;
+    show();
+  }
+
   fill(choice.benchmark, explored.benchmarks.map(({ label }, number) => [number, label]));
   fill(choice.method, labels);
   fill(choice["other-method"], [["", "nothing"], ...labels]);
-  choice.benchmark.addEventListener("change", () => { choice.query.replaceChildren(); askedOf(); show(); });
+  choice.benchmark.addEventListener("change", ask);
   for (const name of ["query", "method", "bits", "other-method", "other-bits"]) choice[name].addEventListener("change", show);
   choice.previous.addEventListener("click", () => turn(-1));
   choice.next.addEventListener("click", () => turn(1));
-  form.addEventListener("submit", (event) => event.preventDefault());
-  askedOf();
-  show();
-  form.hidden = false;
+  ask();
+  document.getElementById("explorer").hidden = false;
 }
 
 startExplorer();
