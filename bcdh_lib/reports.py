@@ -1,7 +1,8 @@
 """The study as one site that needs no network: `python -m bcdh_lib.reports` turns reports/executed/ into reports/site/.
 
-index.html holds the headline table (from reports/metrics.json) and the settings; each notebook has a page. The site opens from
-the file system, asks no other host for anything, and is the same bytes for the same study.
+index.html holds the headline table (from reports/metrics.json) and the settings; each notebook has a page; where the study has
+binary codes, explorer.html ranks the benchmarks' photos by them. The site opens from the file system, asks no other host for
+anything, and is the same bytes for the same study.
 """
 
 from __future__ import annotations
@@ -21,8 +22,14 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import YamlLexer
 
 from bcdh_lib.article import SITE, Article, ArticleError, read_article
-from bcdh_lib.headline import MetricsError, headline, read_metrics
-from bcdh_lib.study import find_root
+from bcdh_lib.benchmarks import BenchmarkError
+from bcdh_lib.explorer import explorer_files
+from bcdh_lib.figures.sheets import SheetError
+from bcdh_lib.headline import Metrics, MetricsError, headline, read_metrics
+from bcdh_lib.params import ParamsError, load_params
+from bcdh_lib.retrieval import RetrievalError
+from bcdh_lib.study import Study, find_root
+from bcdh_lib.tables import TableError
 
 TITLE = "Binary codes without labels"
 
@@ -31,25 +38,37 @@ class ReportError(ValueError):
     """A site that cannot be made whole; the message names the page and the mend."""
 
 
+FAULTS = (ReportError, ArticleError, MetricsError, ParamsError, RetrievalError, BenchmarkError, SheetError, TableError)
+"""What a study's files may have wrong, each error naming the file and the mend."""
+
+
 def build_site(root: Path) -> Path:
     """Write the site of the study at `root`, whole or not at all, and return its folder.
 
-    Raises ReportError, ArticleError or MetricsError, naming the file and the mend.
+    Raises one of FAULTS.
     """
     notebooks = sorted((root / "reports/executed").glob("*.ipynb"))
     if not notebooks:
         raise ReportError(f"{root / 'reports/executed'}: no executed notebook is there; make them with: dvc repro")
     articles = [read_article(path) for path in notebooks]
     metrics = read_metrics(root / "reports/metrics.json")
+    explored = explorer_files(Study(root, load_params(root / "params.yaml")))
     draft, site = root / "work/site", root / "reports/site"
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(SITE / "assets", draft / "assets")
+    for name, data in explored.items():
+        _write(draft / "assets" / name, data)
     if any('class="view"' in article.html for article in articles):
         (draft / "assets/plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
-    for name, content in _pages(articles).items():
+    templates = _templates(articles=articles, explorer=bool(explored))
+    pages = _pages(templates, articles)
+    pages["index.html"] = _index(templates, articles, (root / "params.yaml").read_text(encoding="utf-8"), metrics)
+    if explored:
+        pages["explorer.html"] = templates.get_template("explorer.html.j2").render(here="explorer")
+    else:
+        (draft / "assets/explorer.js").unlink()
+    for name, content in pages.items():
         _write(draft / name, content.encode())
-    settings = (root / "params.yaml").read_text(encoding="utf-8")
-    _write(draft / "index.html", _index(articles, settings, counts=metrics.labelled_counts, headline=headline(metrics)).encode())
     for article in articles:
         for name, data in article.files.items():
             _write(draft / name, data)
@@ -60,34 +79,30 @@ def build_site(root: Path) -> Path:
     return site
 
 
-def _pages(articles: list[Article]) -> dict[str, str]:
-    template = _templates().get_template("page.html.j2")
+def _pages(templates: Environment, articles: list[Article]) -> dict[str, str]:
+    template = templates.get_template("page.html.j2")
     around = zip(articles, [None, *articles], [*articles[1:], None], strict=False)
     return {
-        f"{article.name}.html": template.render(
-            site_title=TITLE, articles=articles, article=article, previous=previous, next=following
-        )
+        f"{article.name}.html": template.render(here=article.name, article=article, previous=previous, next=following)
         for article, previous, following in around
     }
 
 
-def _index(articles: list[Article], settings: str, **metrics: object) -> str:
-    return (
-        _templates()
-        .get_template("index.html.j2")
-        .render(
-            site_title=TITLE,
-            articles=articles,
-            article=None,
-            covers={article.name: _cover(article) for article in articles},
-            settings=highlight(settings, YamlLexer(), HtmlFormatter()),
-            **metrics,
-        )
+def _index(templates: Environment, articles: list[Article], settings: str, metrics: Metrics) -> str:
+    return templates.get_template("index.html.j2").render(
+        here="index",
+        covers={article.name: _cover(article) for article in articles},
+        settings=highlight(settings, YamlLexer(), HtmlFormatter()),
+        counts=metrics.labelled_counts,
+        headline=headline(metrics),
     )
 
 
-def _templates() -> Environment:
-    return Environment(loader=FileSystemLoader(SITE), undefined=StrictUndefined, autoescape=False)
+def _templates(**common: object) -> Environment:
+    """The site's templates, with what every page shows."""
+    templates = Environment(loader=FileSystemLoader(SITE), undefined=StrictUndefined, autoescape=False)
+    templates.globals |= {"site_title": TITLE, **common}
+    return templates
 
 
 def _cover(article: Article) -> dict[str, str] | None:
@@ -129,7 +144,7 @@ def main() -> int:
     """The command line. Returns the exit code: 0 where the site was written, 1 where not."""
     try:
         site = build_site(find_root())
-    except (ReportError, ArticleError, MetricsError, FileNotFoundError) as error:
+    except (*FAULTS, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"{site / 'index.html'} ({_megabytes(site.rglob('*')):.1f} MB)")

@@ -1,14 +1,22 @@
 """What several tests share: the study's own settings, and tiny training sets of random activations."""
 
+import json
+
+import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import yaml
+from nbformat.v4 import new_markdown_cell, new_notebook
 from PIL import Image
 
 from bcdh_lib.network import HashNetwork, save_checkpoint
 from bcdh_lib.own_photos import index_update
 from bcdh_lib.photos.decoding import prepare_process
+from bcdh_lib.retrieval import score, systems
 from bcdh_lib.study import find_root, open_study
+from bcdh_lib.tables import write_array, write_table
 from bcdh_lib.training_set import TrainingSet, prepare
 
 
@@ -81,3 +89,44 @@ def taken(monkeypatch):
 
     monkeypatch.setattr(index_update, "in_processes", in_this_process)
     return taken
+
+
+@pytest.fixture(scope="session")
+def scored_study(tmp_path_factory, draw_photo):
+    """A study of 40 photos in a benchmark of Oxford's form, with random codes of all systems, scored, and one executed notebook.
+
+    Six queries: the third has no positive, the fourth answers nothing but itself, the others have junk. Codes of 16 bits tie.
+    """
+    root, random = tmp_path_factory.mktemp("scored"), np.random.default_rng(5)
+    settings = yaml.safe_load((find_root() / "params.yaml").read_text())
+    settings["retrieval"]["benchmarks"] = ["rendered_oxford"]
+    (root / "params.yaml").write_text(yaml.safe_dump(settings))
+    study = open_study(root=root)
+    folder = study.benchmarks / "rendered_oxford"
+    for name in ("images", "groundtruth"):
+        (folder / name).mkdir(parents=True)
+    names = [f"hall_{number:02}" for number in range(40)]
+    for number, name in enumerate(names):
+        draw_photo(folder / f"images/{name}.jpg", number)
+    for number in range(6):
+        mixed = random.permutation(names)
+        good, junk = {2: ([], mixed[:3]), 3: ([names[number]], [])}.get(number, (mixed[:5], mixed[5:9]))
+        parts = {"query": [f"oxc1_{names[number]} 9.5 6 60 54"], "good": good, "ok": [], "junk": junk}
+        for part, lines in parts.items():
+            (folder / f"groundtruth/hall_{number}_{part}.txt").write_text("\n".join(lines))
+    members = pd.DataFrame({"photo_id": range(32), "model_id": 0, "group_id": 0, "split": "train"})
+    write_table(study.pairs, "members", members)
+    for system in systems(study):
+        for part, rows in (("queries", 6), ("database", 40)):
+            vectors = random.normal(size=(rows, 8)).astype(np.float32)
+            codes = random.integers(0, 256, (rows, (system.bits or 8) // 8), np.uint8)
+            write_array(study.codes / f"rendered_oxford/{system.name}.{part}.npy", codes if system.bits else vectors)
+    score(study)
+    (study.reports / "executed").mkdir()
+    nbformat.write(
+        new_notebook(cells=[new_markdown_cell("# Photos\n\nWhat they are.", id="title")]),
+        study.reports / "executed/01_photos.ipynb",
+    )
+    line = {"benchmark": "rendered_oxford", "method": "dsh", "bits": 64, "map": 0.5, "map_best": 0.5, "map_worst": 0.5}
+    (study.reports / "metrics.json").write_text(json.dumps({"counts": {}, "retrieval": [{**line, "map_rectangle": 0.5}]}))
+    return study

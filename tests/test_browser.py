@@ -12,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from bcdh_lib.benchmarks import read_benchmark
+from bcdh_lib.codes import distances
 from bcdh_lib.reports import build_site
+from bcdh_lib.retrieval import load_codes, systems
+from bcdh_lib.study import Study
+from bcdh_lib.tables import read_table
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -153,3 +159,100 @@ def test_the_keyboard_reaches_what_scrolls(tab: Any, site: str) -> None:
         .map(box => box.outerHTML.slice(0, 80))"""
     assert tab.evaluate(unreachable) == []
     assert tab.evaluate("document.querySelectorAll('[tabindex=\"0\"]').length") >= 3
+
+
+@pytest.fixture(scope="module")
+def explorer(scored_study: Study) -> str:
+    return f"{build_site(scored_study.root).as_uri()}/explorer.html"
+
+
+RANKINGS = """name => explored.benchmarks[0].queries.map((_, query) => {
+    const { photos, ap } = rankingOf(explored.benchmarks[0], query, explored.systems.find(system => system.name === name));
+    return [photos.map(({ photo, distance, mark }) => [photo, distance, mark]), ap];
+})"""
+
+
+def test_the_explorer_ranks_and_scores_as_the_study_does(tab: Any, explorer: str, scored_study: Study) -> None:
+    tab.goto(explorer)
+    benchmark, scored = read_benchmark(scored_study, "rendered_oxford"), read_table(scored_study.reports, "queries")
+    for system in [system for system in systems(scored_study) if system.bits]:
+        found = tab.evaluate(RANKINGS, system.name)
+        rows = scored[(scored["method"] == system.method) & (scored["bits"] == system.bits)].set_index("query")
+        expected = rows.loc[[query.name for query in benchmark.queries], "ap"]
+        np.testing.assert_allclose([ap for _, ap in found], expected, rtol=0, atol=1e-9)
+        names, bits = list(benchmark.photos), distances(*load_codes(scored_study, benchmark, system))
+        for query, row, (photos, _) in zip(benchmark.queries, bits, found, strict=True):
+            order = np.argsort(row, kind="stable")
+            marks = ["junk" if names[i] in query.junk else "hit" if names[i] in query.positives else "miss" for i in order]
+            assert photos == [[photo, distance, mark] for photo, distance, mark in zip(order, row[order], marks, strict=True)]
+
+
+def test_average_precision_in_the_page_by_hand(tab: Any, explorer: str) -> None:
+    """Hit, miss, hit: (1 + (1/2 + 2/3) / 2) / 2. A hit and a miss that tie: 1 or (0 + 1/2) / 2, each as likely."""
+    tab.goto(explorer)
+    assert tab.evaluate("averagePrecision([1, 0, 1, 1], [1, 0, 0, 1])") == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
+    assert tab.evaluate("averagePrecision([2], [1])") == pytest.approx((1 + 1 / 4) / 2)
+    assert np.isnan(tab.evaluate("averagePrecision([3], [0])"))
+    assert np.isnan(tab.evaluate("averagePrecision([], [])"))
+
+
+def shown(tab: Any, section: str = "ranking") -> list[tuple[str, str]]:
+    items = tab.locator(f"#{section} li").evaluate_all("items => items.map(item => [item.dataset.photo, item.className])")
+    return [tuple(item) for item in items]
+
+
+def test_the_explorer_shows_what_it_ranks(tab: Any, explorer: str) -> None:
+    """The first 24 that are scored, junk among them where it lies; a query without positives has no score."""
+    tab.goto(explorer)
+    tab.select_option("[name=bits]", "16")
+    [photos, ap] = tab.evaluate(RANKINGS, "binary_constrained-16")[0]
+    scored = [place for place, (_, _, mark) in enumerate(photos) if mark != "junk"]
+    assert shown(tab) == [(str(photo), mark) for photo, _, mark in photos[: scored[23] + 1]]
+    assert {"hit", "miss", "junk"} == {mark for _, mark in shown(tab)}
+    colours = "items => new Set(items.map(item => item.className + getComputedStyle(item.querySelector('img')).borderColor)).size"
+    assert tab.locator("#ranking li").evaluate_all(colours) == 3
+    assert float(tab.get_attribute("#ranking data", "value")) == ap
+    assert tab.inner_text("#ranking h2") == "Binary constrained (ours), 16 bits"
+
+    tab.select_option("[name=query]", "2")
+    assert "no photo answers this query" in tab.inner_text("#ranking p")
+    assert tab.locator("#ranking data").count() == 0
+
+
+def test_a_second_method_stands_beside_the_first(tab: Any, explorer: str) -> None:
+    tab.goto(explorer)
+    assert not tab.locator("#other-ranking").is_visible()
+    tab.select_option("[name=bits]", "32")
+    tab.select_option("[name=other-method]", "LSH")
+    assert tab.inner_text("#other-ranking h2") == "LSH, 32 bits"
+    tab.set_viewport_size({"width": 1200, "height": 800})
+    first, second = tab.locator("#ranking").bounding_box(), tab.locator("#other-ranking").bounding_box()
+    assert first["y"] == second["y"]
+    assert first["x"] + first["width"] < second["x"]
+    tab.select_option("[name=other-method]", "")
+    assert not tab.locator("#other-ranking").is_visible()
+
+
+def test_the_keyboard_changes_the_explorers_query(tab: Any, explorer: str) -> None:
+    tab.goto(explorer)
+    before = shown(tab)
+    tab.focus("[name=benchmark]")
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("ArrowDown")
+    assert tab.inner_text("#asked p").startswith("hall_1:")
+    assert shown(tab) != before
+    tab.keyboard.press("Tab")
+    for name in ("hall_0", "hall_5"):
+        tab.keyboard.press("Enter")
+        assert tab.inner_text("#asked p").startswith(f"{name}:")
+
+
+def test_a_phone_shows_the_explorer_without_scrolling_sideways(tab: Any, explorer: str) -> None:
+    tab.goto(explorer)
+    tab.select_option("[name=other-method]", "LSH")
+    tab.wait_for_load_state("networkidle")
+    tab.wait_for_function("[...document.images].every(image => image.complete)")
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    pictures = tab.evaluate("[...document.images].map(image => [image.naturalWidth, image.alt])")
+    assert len(pictures) > 2 * 24
+    assert all(width > 0 and alt for width, alt in pictures)

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from bcdh_lib.article import SITE
 from bcdh_lib.reports import build_site, main
 
 PARAMS = Path(__file__).parent.parent / "params.yaml"
@@ -88,8 +89,14 @@ def test_nothing_is_fetched_from_elsewhere(root: Path) -> None:
         assert not re.search(r"""(src|srcset|data|poster|action)\s*=\s*["']?\s*(\w+:)?//""", text)
         assert not re.search(r"""<link[^>]*href\s*=\s*["']?\s*(\w+:)?//""", text)
         assert not re.search(r"url\(|@import|import\(|fetch\(", text)
-    for own in ("site.css", "site.js"):
-        assert "//" not in re.sub(r"(?m)/\*.*?\*/|// .*$", "", (site / "assets" / own).read_text())
+    for own in ("site.css", "site.js", "explorer.js"):
+        assert "//" not in re.sub(r"(?m)/\*.*?\*/|// .*$", "", (SITE / "assets" / own).read_text())
+
+
+def test_without_codes_there_is_no_explorer(root: Path) -> None:
+    site = build_site(root)
+    assert not [*site.glob("explorer*"), *site.glob("assets/explorer*")]
+    assert all("explorer" not in page.read_text() for page in site.glob("*.html"))
 
 
 def test_plotly_lies_in_the_site_where_a_view_needs_it(root: Path) -> None:
