@@ -208,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         help="for millions of photos: ivf or multihash find most of the nearest, sooner; the first such search makes a file",
     )
     search.add_argument(
-        "--nprobe", type=_count, metavar="N", help="how far they look: lists of ivf (default 32), flipped bits of multihash (1)"
+        "--nprobe", type=_count, metavar="N", help="how far they look: lists of ivf (default 128), flipped bits of multihash (1)"
     )
     search.add_argument("--json", action="store_true", help="print JSON")
     search.add_argument("--html", type=Path, metavar="FILE", help="write a page that shows the photos")
