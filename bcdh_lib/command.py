@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bcdh_lib.own_photos.photo_index import Hit
     from bcdh_lib.study import Study
 
+METHODS = ("flat", "ivf", "multihash")  # own_photos.large_search's
 LISTED = 10
 """Files left out that are named on the screen; the index lists all."""
 
@@ -49,6 +50,7 @@ def _faults() -> tuple[type[Exception], ...]:
     from bcdh_lib.benchmarks import BenchmarkError
     from bcdh_lib.codes import CodesError
     from bcdh_lib.network import NetworkError
+    from bcdh_lib.own_photos.large_search import LargeSearchError
     from bcdh_lib.own_photos.lock import LockError
     from bcdh_lib.own_photos.own_study import OwnStudyError
     from bcdh_lib.own_photos.photo_index import PhotoIndexError
@@ -57,8 +59,8 @@ def _faults() -> tuple[type[Exception], ...]:
     from bcdh_lib.tables import TableError
     from bcdh_lib.views import ViewError
 
-    own = (BenchmarkError, CodesError, LockError, NetworkError, OwnStudyError, ParamsError, PhotoIndexError)
-    return (*own, RetrievalError, TableError, ViewError, OSError)
+    own = (BenchmarkError, CodesError, LargeSearchError, LockError, NetworkError, OwnStudyError, ParamsError)
+    return (*own, PhotoIndexError, RetrievalError, TableError, ViewError, OSError)
 
 
 def _line(error: Exception) -> str:
@@ -95,7 +97,7 @@ def _search(options: argparse.Namespace) -> int:
     from bcdh_lib.tables import write_bytes
 
     index = open_index(options.index)
-    found = index.search(options.queries, options.k)
+    found = index.search(options.queries, options.k, options.method, options.nprobe)
     if options.html:
         write_bytes(options.html, contact_sheet(index, options.queries, found).encode())
     print(_found_as_json(options.queries, found) if options.json else _found_as_text(options.queries, found))
@@ -199,6 +201,15 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("index", type=Path, metavar="INDEX", help="folder that `bcdh index` wrote")
     search.add_argument("queries", type=Path, nargs="+", metavar="QUERY", help="photo, from anywhere")
     search.add_argument("-k", type=_count, default=10, metavar="N", help="how many (default 10)")
+    search.add_argument(
+        "--method",
+        choices=METHODS,
+        default="flat",
+        help="for millions of photos: ivf or multihash find most of the nearest, sooner; the first such search makes a file",
+    )
+    search.add_argument(
+        "--nprobe", type=_count, metavar="N", help="how far they look: lists of ivf (default 128), flipped bits of multihash (1)"
+    )
     search.add_argument("--json", action="store_true", help="print JSON")
     search.add_argument("--html", type=Path, metavar="FILE", help="write a page that shows the photos")
 

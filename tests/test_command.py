@@ -54,6 +54,9 @@ def test_from_a_folder_to_a_page(here, capsys):
     assert [lines[0], lines[1], lines[3]] == ["album/4.png:", f"   0  {here}/album/4.png", "album/inner/1.png:"]
     assert len(lines) == 6
     assert (here / "found.html").read_text().count("<img") == 6
+    for method in ("flat", "ivf", "multihash"):
+        assert main(["search", "album.bcdh", "album/4.png", "-k", "2", "--method", method]) == 0
+        assert capsys.readouterr().out.splitlines()[:2] == lines[:2]
     assert main(["search", "album.bcdh", "album/4.png", "-k", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found[0]["query"] == "album/4.png"
@@ -111,7 +114,17 @@ def test_a_setting_that_is_wrong_and_a_lock_that_is_held(here, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", ["", "find", "index", "search i", "search i q -k 0", "search i q -k two", "evaluate pile", "learn"]
+    "arguments",
+    [
+        "",
+        "find",
+        "index",
+        "search i",
+        "search i q -k 0",
+        "search i q --method tree",
+        "evaluate pile",
+        "learn",
+    ],
 )
 def test_a_misspelt_command_is_a_matter_of_usage(capsys, arguments):
     with pytest.raises(SystemExit) as caught:

@@ -1,6 +1,7 @@
-"""The examples of docs/adding.md, run as they stand there."""
+"""The examples of docs/adding.md, run as they stand there; the figures of docs/scale.md."""
 
 import importlib
+import json
 import re
 import sys
 from types import ModuleType
@@ -66,3 +67,21 @@ def test_the_benchmark_is_read(load, tmp_path, monkeypatch):
     (folder / "ukbench00007.jpg").unlink()
     with pytest.raises(BenchmarkError, match="holds 7 photos, not groups of four"):
         read_benchmark(study, "ukbench")
+
+
+def test_the_figures_of_scale_are_those_of_the_report():
+    """Every row of the two tables of what was measured."""
+    root = find_root()
+    lines = (root / "docs/scale.md").read_text(encoding="utf-8").splitlines()
+    report = json.loads((root / "reports/search.json").read_text(encoding="utf-8"))
+    flat = report["flat"]
+    wanted = [f"| flat | all | {flat['ours_qps']:,.1f} | 1 | {flat['peak_mb']:,} | {flat['own_mb']:,} |"]
+    for method in ("ivf", "multihash"):
+        for row in report[method]["search"]:
+            figures = f"{row['qps']:,.1f} | {row['recall']:.3f} | {row['peak_mb']:,} | {row['own_mb']:,}"
+            wanted.append(f"| {method} | {row['nprobe']} | {figures} |")
+        made = report[method]
+        (line,) = [line for line in lines if re.match(rf"\| {method} \| [\d,]+ (lists|parts)", line)]
+        assert line.endswith(f"| {made['build_s']:.0f} | {made['bytes_a_code']:.1f} | {made['peak_mb']:,} |")
+    assert [line for line in lines if re.match(r"\| (flat|ivf|multihash) \| (all|\d+) \|", line)] == wanted
+    assert f"at {flat['ratio']:.2f} of its rate" in " ".join(lines)

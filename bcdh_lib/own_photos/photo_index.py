@@ -6,9 +6,10 @@
     ROWS/photos.parquet       a row a code, sorted by path: path (as photos.folder writes it), size, mtime_ns, sha256
     ROWS/left_out.parquet     what is in the folder and not in the index, and why
     ROWS/centre.npy           float32 [L], what is taken from the outputs before the sign; 0 unless recentred
+    ROWS/METHOD-DIGEST.faiss  an approximate index of the codes, where a search asked for one (large_search.py)
     lock, unfinished/         who writes; the outputs of photos that an update has encoded so far (index_update.py)
 
-ROWS is the digest of what is in it. The photos are only read.
+ROWS is the digest of the four that an update writes. The photos are only read.
 """
 
 from __future__ import annotations
@@ -29,9 +30,22 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from bcdh_lib import params
-from bcdh_lib.codes import Codes, make_index, search
+from bcdh_lib.codes import Codes
 from bcdh_lib.network import load_checkpoint
 from bcdh_lib.own_photos.encoder import Encoded, Encoder
+from bcdh_lib.own_photos.large_search import (
+    METHODS,
+    NPROBE,
+    Found,
+    LargeSearchError,
+    approximate,
+    build,
+    exact,
+    index_file,
+    read_index,
+    write_index,
+)
+from bcdh_lib.own_photos.lock import locked
 from bcdh_lib.own_photos.recentring import Centre, pack_around
 from bcdh_lib.params import Positive, Section, first_fault
 from bcdh_lib.photos.decoding import prepare_process
@@ -91,17 +105,34 @@ class PhotoIndex:
             raise PhotoIndexError(f"{path}: is not the network that made the codes; make a new index")
         return Encoder(network, self.facts.threads)
 
-    def search(self, queries: Sequence[Path], k: int) -> list[list[Hit]]:
+    def search(self, queries: Sequence[Path], k: int, method: str = "flat", nprobe: int | None = None) -> list[list[Hit]]:
         """The k nearest photos of each query photo; equal distances in the order of the rows.
 
-        Raises PhotoIndexError where a query cannot be read as a photo.
+        method, nprobe: large_search's. Another than flat may find fewer than k, and others of those at the last distance.
+        Raises PhotoIndexError where a query cannot be read as a photo, LargeSearchError, and LockError where the method's file is
+        to be made while another process writes the index.
         """
-        distances, rows = search(make_index(self.rows.codes), self._codes_of(queries), k)
-        paths = f"{self.facts.photos.folder}/" + self.rows.photos["path"]
+        distances, rows = self._nearest(self._codes_of(queries), k, method, nprobe)
+        paths, folder = self.rows.photos["path"], self.facts.photos.folder
         return [
-            [Hit(int(distance), paths[row]) for distance, row in zip(*found, strict=True)]
+            [Hit(int(distance), f"{folder}/{paths.iloc[row]}") for distance, row in zip(*found, strict=True) if row >= 0]
             for found in zip(distances, rows, strict=True)
         ]
+
+    def _nearest(self, queries: Codes, k: int, method: str, nprobe: int | None) -> Found:
+        if method not in METHODS:
+            raise LargeSearchError(f"method {method} is unknown; known: {', '.join(METHODS)}")
+        if method == "flat" and nprobe is not None:
+            raise LargeSearchError("method flat compares every code: leave out nprobe, or name the method ivf or multihash")
+        if method == "flat" or not len(self.rows.codes):
+            return exact(self.rows.codes, queries, k)
+        path = index_file(self.folder / self.facts.rows, self.rows.codes, method)
+        if not path.exists():
+            with locked(self.folder / "lock"):
+                if not path.parent.is_dir():
+                    raise PhotoIndexError(f"{self.folder}: was brought up to date meanwhile; search again")
+                write_index(path, build(self.rows.codes, method))
+        return approximate(read_index(path, self.rows.codes), queries, k, NPROBE[method] if nprobe is None else nprobe)
 
     def _codes_of(self, queries: Sequence[Path]) -> Codes:
         prepare_process()
