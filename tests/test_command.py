@@ -195,8 +195,9 @@ def test_ctrl_c(here, draw_photo, capsys):
     run = [sys.executable, "-m", "bcdh_lib.command", *arguments]
     environment = os.environ | {"PYTHONPATH": str(find_root(Path(__file__).parent))}
     with subprocess.Popen(run, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True) as process:
-        while process.poll() is None and not list((here / "album.bcdh").glob("unfinished/*.jsonl")):
-            time.sleep(0.01)
+        index = here / "album.bcdh"
+        while process.poll() is None and not any(notes.stat().st_size > 1 for notes in index.glob("unfinished/*.jsonl")):
+            time.sleep(0.01)  # until the first photos are noted: the processes are up
         os.killpg(process.pid, signal.SIGINT)
         said = process.stderr.read()
     assert process.returncode == 130
