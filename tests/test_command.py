@@ -4,10 +4,8 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -187,19 +185,29 @@ def test_the_study_is_the_one_around_the_model_or_the_one_here(here, monkeypatch
     assert main(["index", str(here / "album"), "--model", str(far / "model.safetensors")]) == 1
 
 
+# Ctrl-C, which a terminal sends to the worker processes too, as the first photo is noted.
+STOPPED = """
+import os, signal, sys
+from bcdh_lib.command import main
+from bcdh_lib.own_photos import index_update
+note = index_update._note
+def stopped(one):
+    os.killpg(0, signal.SIGINT)
+    return note(one)
+index_update._note = stopped
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def test_ctrl_c(here, draw_photo, capsys):
     """No traceback, not of the worker processes either; the same command goes on."""
     for number in range(100):
         draw_photo(here / f"album/more {number}.png", number)
     arguments = ["index", "album", "--model", "model.safetensors"]
-    run = [sys.executable, "-m", "bcdh_lib.command", *arguments]
     environment = os.environ | {"PYTHONPATH": str(find_root(Path(__file__).parent))}
-    with subprocess.Popen(run, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True) as process:
-        index = here / "album.bcdh"
-        while process.poll() is None and not any(notes.stat().st_size > 1 for notes in index.glob("unfinished/*.jsonl")):
-            time.sleep(0.01)  # until the first photos are noted: the processes are up
-        os.killpg(process.pid, signal.SIGINT)
-        said = process.stderr.read()
+    run = [sys.executable, "-c", STOPPED, *arguments]
+    process = subprocess.run(run, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True)
+    said = process.stderr
     assert process.returncode == 130
     assert without_bar(said) == ["stopped; the same command goes on where it was"]
     assert main(arguments) == 0
