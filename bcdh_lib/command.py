@@ -49,9 +49,9 @@ def _faults() -> tuple[type[Exception], ...]:
     """What a subcommand raises where the user can mend it."""
     from bcdh_lib.benchmarks import BenchmarkError
     from bcdh_lib.codes import CodesError
+    from bcdh_lib.lock import LockError
     from bcdh_lib.network import NetworkError
     from bcdh_lib.own_photos.large_search import LargeSearchError
-    from bcdh_lib.own_photos.lock import LockError
     from bcdh_lib.own_photos.own_study import OwnStudyError
     from bcdh_lib.own_photos.photo_index import PhotoIndexError
     from bcdh_lib.params import ParamsError

@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from medians import medians
 from torch import Tensor
 from tqdm import tqdm
 
@@ -77,15 +77,9 @@ def descend(u: Tensor, v: Tensor, similar: Tensor, distance_loss: DistanceLoss, 
     return codes[:bits].T, codes[bits:].T
 
 
-def medians(contestants: dict[str, Callable[[], Any]], runs: int) -> dict[str, float]:
-    """Median milliseconds of each, after one run that does not count; they take turns."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(1 + runs):
-        for name, run in contestants.items():
-            began = perf_counter()
-            run()
-            times[name].append(1e3 * (perf_counter() - began))
-    return {name: round(float(np.median(taken[1:])), 2) for name, taken in times.items()}
+def milliseconds(contestants: dict[str, Callable[[], Any]], runs: int) -> dict[str, float]:
+    """Median milliseconds of each."""
+    return {name: round(1e3 * seconds, 2) for name, seconds in medians(contestants, runs).items()}
 
 
 def draw_pairs(bits: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -117,7 +111,7 @@ def compare_steps(params: Params, bits: int) -> dict[str, Any]:
         form: partial(step, loss, outputs, pairs, similar) for form, loss in losses.items()
     }
     contestants |= {"code_step": partial(code_step, *case), "descent": partial(descend, *case)}
-    taken = medians(contestants, 5) | medians({"plain_descent": partial(descend_plainly, *case)}, 1)
+    taken = milliseconds(contestants, 5) | milliseconds({"plain_descent": partial(descend_plainly, *case)}, 1)
     least, found = (energies(u, v, *codes(*case), similar, distance_loss, weight) for codes in (code_step, descend))
     return {
         "bits": bits,
@@ -140,7 +134,7 @@ def compare_training(params: Params, bits: int = 64, runs: int = 15) -> dict[str
         kept = torch.rand(len(batch.rows), 1, *activation_shape(network), generator=torch.Generator().manual_seed(0))
         optimiser = make_optimiser(params, network)
         contestants[name] = partial(train_round, network, Projector(network), loss, optimiser, kept, [batch])
-    taken = medians(contestants, runs)
+    taken = milliseconds(contestants, runs)
     ratios = {f"{form}_ratio": round(taken[form] / taken["contrastive"], 3) for form in FORMS}
     return {"bits": bits, "pairs": len(batch.pairs), **{f"{name}_ms": time for name, time in taken.items()}, **ratios}
 

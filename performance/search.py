@@ -25,6 +25,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from medians import medians
 
 from bcdh_lib.codes import Codes, make_index, search
 from bcdh_lib.own_photos.large_search import approximate, build, exact, index_file, lists_of, parts_of, read_index, write_index
@@ -60,17 +61,6 @@ def write_codes(folder: Path, n: int) -> None:
 def read_codes(folder: Path) -> tuple[Codes, Codes]:
     """The codes, mapped as an index maps them, and the queries."""
     return np.load(folder / "codes.npy", mmap_mode="r"), np.load(folder / "queries.npy")
-
-
-def medians(contestants: dict[str, Callable[[], Any]], runs: int) -> dict[str, float]:
-    """Median seconds of each, after one run that does not count; they take turns."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(1 + runs):
-        for name, run in contestants.items():
-            began = perf_counter()
-            run()
-            times[name].append(perf_counter() - began)
-    return {name: float(np.median(taken[1:])) for name, taken in times.items()}
 
 
 def memory() -> dict[str, int]:

@@ -15,7 +15,7 @@ from bcdh_lib.network import HashNetwork, save_checkpoint
 from bcdh_lib.own_photos import index_update
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.retrieval import score, systems
-from bcdh_lib.study import find_root, open_study
+from bcdh_lib.study import Study, find_root, open_study
 from bcdh_lib.tables import write_array, write_table
 from bcdh_lib.training_set import TrainingSet, prepare
 
@@ -43,6 +43,16 @@ def training_set():
     meaning[:, :96] = 0
     pairs = np.array([(i, j) for i in range(24) for j in range(24) if i != j and group[i] == group[j]])
     return TrainingSet(meaning[group][:, None] + noise, group, group < 4, pairs, np.empty((24, 0)))
+
+
+@pytest.fixture
+def study(tmp_path, params):
+    """A study folder whose tables are made-up bytes: only what they are digested for."""
+    study = Study(tmp_path, params)
+    for path in (study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"made up")
+    return study
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ import pytest
 
 from bcdh_lib import command
 from bcdh_lib.command import main, study_of
+from bcdh_lib.lock import locked
 from bcdh_lib.own_photos import evaluation, own_study
-from bcdh_lib.own_photos.lock import locked
 from bcdh_lib.study import find_root
 
 

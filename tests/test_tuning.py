@@ -9,7 +9,7 @@ from bcdh_lib import tuning as module
 from bcdh_lib.matrix import load_plan
 from bcdh_lib.params import load_params
 from bcdh_lib.provenance import ProvenanceError
-from bcdh_lib.study import Study, find_root
+from bcdh_lib.study import find_root
 from bcdh_lib.training import TrainingError
 from bcdh_lib.tuning import (
     Interval,
@@ -36,15 +36,6 @@ RANGES = {
 @pytest.fixture
 def tuning():
     return Tuning.model_validate({"configurations": 3, "rounds": 1, "seed": 5, "bits": 16, "seeds": [1, 2], "ranges": RANGES})
-
-
-@pytest.fixture
-def study(tmp_path, params):
-    study = Study(tmp_path, params)
-    for path in (study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"made up")
-    return study
 
 
 @pytest.fixture

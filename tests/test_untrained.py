@@ -32,15 +32,6 @@ MADE_UP = Benchmark("made_up", {"a": None}, [Query("q", "a", None, frozenset(), 
 
 
 @pytest.fixture
-def study(tmp_path, params):
-    study = Study(tmp_path, params)
-    for path in (study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"made up")
-    return study
-
-
-@pytest.fixture
 def photos(tmp_path):
     """Two photos of noise and a blank one."""
     paths = [tmp_path / f"{name}.png" for name in ("one", "blank", "two")]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import hashlib
 import os
 import pickletools
@@ -25,6 +24,7 @@ from bcdh_lib.benchmarks.oxford_paris import CORRUPT
 from bcdh_lib.downloads import DownloadError
 from bcdh_lib.downloads.archives import unpack
 from bcdh_lib.downloads.transfer import fetch
+from bcdh_lib.lock import LockError, locked
 from bcdh_lib.study import find_root
 from bcdh_lib.tables import write_bytes
 
@@ -131,10 +131,10 @@ def _alone(benchmarks: Path) -> Iterator[None]:
     """While open, no other process downloads into this folder. Raises DownloadError where one does."""
     archives = benchmarks / ARCHIVES
     archives.mkdir(parents=True, exist_ok=True)
-    with (archives / ".lock").open("w") as lock:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            held.enter_context(locked(archives / ".lock"))
+        except LockError:
             raise DownloadError(f"{benchmarks}: another download is at work there; wait until it has ended") from None
         yield
 

@@ -20,9 +20,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from bcdh_lib.lock import locked
 from bcdh_lib.network import load_checkpoint
 from bcdh_lib.own_photos.encoder import Encoded
-from bcdh_lib.own_photos.lock import locked
 from bcdh_lib.own_photos.photo_index import OWN, ROW, Facts, PhotoIndex, PhotoIndexError, Rows, open_index, publish
 from bcdh_lib.own_photos.recentring import centre_of, pack_around
 from bcdh_lib.params import Photos

@@ -31,6 +31,7 @@ from pydantic import ValidationError
 
 from bcdh_lib import params
 from bcdh_lib.codes import Codes
+from bcdh_lib.lock import locked
 from bcdh_lib.network import load_checkpoint
 from bcdh_lib.own_photos.encoder import Encoded, Encoder
 from bcdh_lib.own_photos.large_search import (
@@ -45,7 +46,6 @@ from bcdh_lib.own_photos.large_search import (
     read_index,
     write_index,
 )
-from bcdh_lib.own_photos.lock import locked
 from bcdh_lib.own_photos.recentring import Centre, pack_around
 from bcdh_lib.params import Positive, Section, first_fault
 from bcdh_lib.photos.decoding import prepare_process

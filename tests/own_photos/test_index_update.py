@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from bcdh_lib.codes import pack, unpack
+from bcdh_lib.lock import LockError, locked
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, save_checkpoint
 from bcdh_lib.own_photos import index_update
 from bcdh_lib.own_photos.encoder import Encoder
 from bcdh_lib.own_photos.index_update import update
-from bcdh_lib.own_photos.lock import LockError, locked
 from bcdh_lib.own_photos.photo_index import PhotoIndexError, open_index
 from bcdh_lib.photos.folder import take_in
 from bcdh_lib.study import Study, find_root, open_study

@@ -10,6 +10,7 @@ import pytest
 from bcdh_lib import codes as plain
 from bcdh_lib import command
 from bcdh_lib.codes import CodesError
+from bcdh_lib.lock import LockError, locked
 from bcdh_lib.own_photos import photo_index
 from bcdh_lib.own_photos.large_search import (
     METHODS,
@@ -24,7 +25,6 @@ from bcdh_lib.own_photos.large_search import (
     read_index,
     write_index,
 )
-from bcdh_lib.own_photos.lock import LockError, locked
 from bcdh_lib.own_photos.photo_index import Facts, PhotoIndex, PhotoIndexError, Rows
 
 ALL = 10**6

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from bcdh_lib.own_photos.lock import LockError, locked
+from bcdh_lib.lock import LockError, locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from bcdh_lib.own_photos.lock import locked
+from bcdh_lib.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)
