@@ -24,7 +24,7 @@ repro: .venv/set-up ## run all of the study that is not up to date, and write re
 	@.venv/bin/dvc repro
 
 study: .venv/set-up ## after repro: run the comparison of study.yaml that is not finished, all methods, lengths and seeds, hours
-	@.venv/bin/python -m bcdh_lib.matrix
+	@.venv/bin/python -m bcdh_lib.matrix --side-by-side
 
 benchmarks: .venv/set-up ## download a published benchmark: make benchmarks NAME=oxford5k (paris6k, holidays, roxford5k, rparis6k)
 	@.venv/bin/python -m bcdh_lib.downloads.benchmarks "$(NAME)"

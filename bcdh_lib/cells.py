@@ -1,4 +1,4 @@
-"""The cells of the comparison: a method at a code length with a seed, a file each in reports/study/cells."""
+"""The cells of the comparison: a method at a code length with a seed, a file each in reports/study/cells (or ablations)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from bcdh_lib.provenance import ProvenanceError, check
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_table
 
+RECENTRED = "_recentred"
+"""The coder, and the ending of the method's name, of codes whose thresholds are the mean outputs over the database."""
+
 
 class CellError(ValueError):
     """Cells that cannot be read; the message names the file and the mend."""
@@ -24,19 +27,22 @@ class CellError(ValueError):
 
 @dataclass(frozen=True)
 class Cell:
-    """A method at a code length (None: vectors) with a seed; coder: of shallow.SHALLOW, where one makes its codes."""
+    """A method at a code length (None: vectors) with a seed; coder: of shallow.SHALLOW, or RECENTRED, where
+    one makes its codes.
+    """
 
     method: str
     bits: int | None
     seed: int
     coder: str | None = None
+    folder: str = "cells"
 
     @property
     def name(self) -> str:
         return f"{run_name(self.method, self.bits)}-{self.seed}"
 
     def path(self, study: Study) -> Path:
-        return study.reports / "study/cells" / f"{self.name}.parquet"
+        return study.reports / "study" / self.folder / f"{self.name}.parquet"
 
 
 @dataclass(frozen=True)
@@ -56,10 +62,10 @@ class Unit:
         return Unit(self.source, shallow) if not methods or shallow or self.source.method in methods else None
 
 
-def write_cell(study: Study, cell: Cell, rows: pd.DataFrame, made: dict[str, Any]) -> None:
-    """Write a finished cell: its rows of the table `queries`, and what it was made with as the file's metadata."""
-    path = cell.path(study)
-    write_table(path.parent, cell.name, rows, form="queries", notes={"made_with": json.dumps(made)})
+def write_cell(study: Study, cell: Cell, rows: pd.DataFrame, made: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Write a finished cell: its rows of the table `queries`; what it was made with, and facts of it, as the file's metadata."""
+    path, notes = cell.path(study), {"made_with": json.dumps(made), "facts": json.dumps(facts)}
+    write_table(path.parent, cell.name, rows, form="queries", notes=notes)
 
 
 def is_finished(path: Path, made: dict[str, Any]) -> bool:
@@ -74,12 +80,27 @@ def is_finished(path: Path, made: dict[str, Any]) -> bool:
     return True
 
 
-def read_cells(study: Study) -> pd.DataFrame:
+def read_cells(study: Study, folder: str = "cells") -> pd.DataFrame:
     """The rows of all finished cells. Raises CellError where there is none or one is unreadable."""
-    paths = sorted((study.reports / "study/cells").glob("*.parquet"))
+    return pd.concat([rows for rows, _ in _read(study, folder)], ignore_index=True).astype({"bits": "Int32"})
+
+
+def read_facts(study: Study, folder: str = "cells") -> list[dict[str, Any]]:
+    """What was noted of each finished cell, with its method, bits and seed. Raises CellError as `read_cells` does."""
+    keys = ["method", "bits", "seed"]
+    return [{key: rows[key].iloc[0] for key in keys} | facts for rows, facts in _read(study, folder)]
+
+
+def _read(study: Study, folder: str) -> list[tuple[pd.DataFrame, dict[str, Any]]]:
+    paths = sorted((study.reports / "study" / folder).glob("*.parquet"))
     if not paths:
-        raise CellError(f"{study.reports / 'study/cells'}: holds no cell; run: make study")
-    try:
-        return pd.concat([pq.read_table(path).to_pandas() for path in paths], ignore_index=True).astype({"bits": "Int32"})
-    except (pa.ArrowInvalid, ValueError, KeyError) as error:
-        raise CellError(f"{paths[0].parent}: a cell is unreadable ({error}); remove it, and run: make study") from None
+        raise CellError(f"{study.reports / 'study' / folder}: holds no cell; run: make study")
+    found = []
+    for path in paths:
+        try:
+            content = pq.read_table(path)
+            found.append((content.to_pandas(), json.loads(content.schema.metadata[b"facts"])))
+        except (pa.ArrowInvalid, ValueError, KeyError, TypeError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise CellError(f"{path}: is an unreadable cell ({reason}); remove it, and run: make study") from None
+    return found

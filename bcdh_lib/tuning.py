@@ -27,7 +27,7 @@ from tqdm import tqdm
 from bcdh_lib.codes import CodesError
 from bcdh_lib.losses import loss_of
 from bcdh_lib.params import NotNegative, Params, Positive, Section, Training, first_fault
-from bcdh_lib.provenance import ProvenanceError, check, made_with, work_folder
+from bcdh_lib.provenance import ProvenanceError, check, log, made_with, work_folder
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_bytes, write_json
 from bcdh_lib.training import TrainingError, train_run
@@ -162,7 +162,7 @@ def wait_for_others(study: Study, trials: Sequence[Trial]) -> None:
 
 def run_trial(study: Study, trial: Trial, training_set: TrainingSet) -> None:
     """Train and record one trial. One that diverges is recorded with its fault, and is never chosen."""
-    made = made_with(study, trial.params)
+    made, started = made_with(study, trial.params), time.monotonic()
     work = work_folder(study.root, trial.name, made)
     value, fault = None, None
     try:
@@ -172,6 +172,7 @@ def run_trial(study: Study, trial: Trial, training_set: TrainingSet) -> None:
         fault = str(error)
     row = {"method": trial.method, "number": trial.number, "configuration": trial.configuration, "seed": trial.seed}
     write_json(trial.path(study), row | {"validation_map": value, "fault": fault, "made_with": made})
+    log(study, "trials", trial.name, time.monotonic() - started)
     shutil.rmtree(work)
 
 

@@ -22,6 +22,7 @@ from bcdh_lib.benchmarks import Benchmark
 from bcdh_lib.cells import Cell, Unit
 from bcdh_lib.network import HashNetwork
 from bcdh_lib.outputs import Kept, OfPhotos, Outputs, outputs_of
+from bcdh_lib.pair_supply import Supply
 from bcdh_lib.params import Positive, Section
 from bcdh_lib.provenance import MEASURING, digest_of, digest_of_pairs
 from bcdh_lib.retrieval import PRETRAINED, WHITENED, parts_of
@@ -61,6 +62,7 @@ class Material:
 
     benchmarks: list[Benchmark]
     training_set: Callable[[], TrainingSet]
+    supplied: Callable[[Supply, int], TrainingSet]  # its pairs from elsewhere, by seed
     kept: Callable[[], list[Kept]]
     network_vectors: Callable[[str], Outputs]
     descriptors: Callable[[], OfPhotos[list[Descriptors]]]

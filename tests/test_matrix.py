@@ -22,11 +22,12 @@ from scipy import stats
 from bcdh_lib import matrix, outputs, tuning, untrained
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
 from bcdh_lib.cells import CellError, read_cells
-from bcdh_lib.matrix import MatrixError, Plan, against, load_plan, run_study, summarise_cells, units_of
+from bcdh_lib.matrix import MatrixError, Plan, load_plan, run_study, units_of
 from bcdh_lib.network import HashNetwork, load_checkpoint
 from bcdh_lib.outputs import Kept, OfPhotos
 from bcdh_lib.provenance import ProvenanceError
 from bcdh_lib.study import Study, find_root
+from bcdh_lib.study_tables import against, summarise_cells
 from bcdh_lib.training import train_run
 from bcdh_lib.training_set import encode_kept, settle
 from bcdh_lib.tuning import Share, configured
@@ -51,10 +52,23 @@ PLAN = Plan.model_validate(
                 "dsh": {"head_learning_rate": HEAD},
             },
         },
+        "ablations": {
+            "bits": 8,
+            "seeds": [1],
+            "changes": {"exact": {"settings": {"form": "exact"}}, "half": {"supply": {"share": 0.5}}},
+        },
     }
 )
-SMALL = PLAN.model_copy(update={"methods": ["dsh"], "seeds": [1], "tuning": PLAN.tuning.model_copy(update={"configurations": 1})})
-TRIALS, CELLS = 3 * 2, 2 * (1 + 2 + len(matrix.SHALLOW) + sum(1 + len(coders) for coders in CODERS.values()))
+FEWER = {"methods": ["dsh"], "seeds": [1], "tuning": PLAN.tuning.model_copy(update={"configurations": 1}), "ablations": None}
+SMALL = PLAN.model_copy(update=FEWER)
+TRIALS, CELLS = 3 * 2, 2 * (1 + 2 * 2 + len(matrix.SHALLOW) + sum(1 + len(coders) for coders in CODERS.values()))
+ABLATIONS = 3
+TABLES = {
+    *("queries.parquet", "summary.csv", "against.csv", "recentring.csv", "curves.csv", "bits.csv", "history.csv"),
+    *("ablation_queries.parquet", "ablations.csv", "ablations_bits.csv"),
+    *("trials.csv", "chosen.json"),
+}
+TIMED = {"log.csv", "minutes.json", "provenance.json"}
 
 
 def make_study(root, params):
@@ -108,8 +122,9 @@ def made_up_descriptors():
 def quick_run(training_set, params, run, work):
     """Training that takes no time: what it learns are its bits and its seed."""
     facts = {"bits": run.bits, "seed": params.run.seed}
-    (work / "best.safetensors").write_text(json.dumps(facts))
-    return [{"validation_map": params.training.head_learning_rate}]
+    for ending in (".safetensors", ".json"):
+        (work / f"best{ending}").write_text(json.dumps(facts))
+    return [{"round": 1, "validation_map": params.training.head_learning_rate}]
 
 
 class QuickNetwork:
@@ -133,6 +148,7 @@ def hurry(put):
     put(tuning, "train_run", quick_run)
     put(matrix, "train_run", quick_run)
     put(matrix, "load_checkpoint", lambda path: (QuickNetwork(path), {}))
+    put(matrix, "statistics_of", lambda network, outputs, training_set, params: {"frozen_bits": float(params.run.seed)})
     put(untrained, "settle", lambda network, training_set: None)
     put(outputs, "encode_kept", lambda network, kept: getattr(network, "encode", partial(encode_kept, network))(kept))
 
@@ -164,9 +180,10 @@ def finished(study, tmp_path_factory):
 
 
 def results(study):
-    """Every file of the comparison by name, and its bytes."""
+    """Every file of the comparison by name, and its bytes, but those that hold times."""
     folder = study.reports / "study"
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in TIMED]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def test_a_finished_comparison(finished, monkeypatch):
@@ -174,8 +191,12 @@ def test_a_finished_comparison(finished, monkeypatch):
     files = results(finished)
     assert len([name for name in files if name.startswith("trials/")]) == TRIALS
     assert len([name for name in files if name.startswith("cells/")]) == CELLS
-    assert len(files) == TRIALS + CELLS + len(["trials.csv", "chosen.json", "summary.csv", "against.csv"])
-    assert not list((finished.root / "work/study").iterdir())
+    assert len([name for name in files if name.startswith("ablations/")]) == ABLATIONS
+    assert {name for name in files if "/" not in name} == TABLES
+    assert {path.name for path in (finished.reports / "study").iterdir() if path.is_file()} == TABLES | TIMED
+    assert {path.name for path in (finished.root / "work/study").iterdir()} == {"networks"}
+    networks = {path.name for path in (finished.root / "work/study/networks").glob("*.safetensors")}
+    assert networks == {f"{name}-{seed}.safetensors" for name in ("float", "dsh-8", "binary_constrained-8") for seed in (1, 2)}
     for path in (finished.reports / "study/cells").iterdir():
         rows = pq.read_table(path).to_pandas()
         bits = "" if rows["bits"].isna().all() else f"-{int(rows['bits'].iloc[0])}"
@@ -219,7 +240,7 @@ def test_stopped_anywhere_and_gone_on(study, finished, module, saves, monkeypatc
         else:
             run_study(study, PLAN)
     assert results(study) == whole
-    assert len(trained) == len(set(trained)) == TRIALS + 2 * 3
+    assert len(trained) == len(set(trained)) == TRIALS + 2 * 3 + ABLATIONS
 
 
 HERE = os.path.dirname(__file__)
@@ -316,6 +337,7 @@ def test_shares_end_with_the_same_files(study, finished):
     """Cells by three shares, of which each has only its part to do; the last one writes the summary."""
     whole = results(finished)
     shutil.rmtree(study.reports / "study/cells")
+    shutil.rmtree(study.reports / "study/ablations")
     for name in ("summary.csv", "against.csv"):
         (study.reports / "study" / name).unlink()
     counts = []
@@ -401,7 +423,7 @@ def test_cells_of_other_settings_or_data_are_refused(finished):
     (finished.reports / "study/cells/dsh-8-1.parquet").write_bytes(b"PAR1")
     with pytest.raises(ProvenanceError, match=r"dsh-8-1.parquet: is no cell"):
         run_study(finished, PLAN)
-    with pytest.raises(CellError, match="a cell is unreadable"):
+    with pytest.raises(CellError, match=r"dsh-8-1.parquet: is an unreadable cell"):
         read_cells(finished)
 
 
