@@ -1,4 +1,4 @@
-"""reports/metrics.json as the study's headline: what this run was made of, and a table of methods by benchmarks."""
+"""The study's headline: what this run was made of and how well it retrieves, and the comparison over seeds beside it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bcdh_lib.figures.style import METHODS, face
+from bcdh_lib.losses import LOSSES
+from bcdh_lib.retrieval import FLOAT, OURS, PRETRAINED, WHITENED
+from bcdh_lib.shallow import SHALLOW
 from bcdh_lib.study import find_root
 
 COUNTS = {
@@ -18,6 +22,7 @@ COUNTS = {
     "registered": "photos in a model",
     "pairs": "similar pairs",
 }
+SHOWN = (*LOSSES, *SHALLOW, FLOAT, WHITENED, PRETRAINED)
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -124,24 +129,79 @@ def _cell(score: Score | None, scores: list[Score]) -> Cell | None:
 MARKS = ("<!-- headline: written by python -m bcdh_lib.headline -->", "<!-- end of the headline -->")
 
 
-def markdown(metrics: Metrics) -> str:
-    """The headline table in Markdown, with the figures of this run: nothing in it is typed by hand."""
-    table = headline(metrics)
-    lines = [["method", "bits", *table.benchmarks], ["---"] * (2 + len(table.benchmarks))]
+@dataclass(frozen=True)
+class StudyRow:
+    """A method of the comparison over seeds: mAP with its interval a code length, as text; empty where it has none."""
+
+    label: str
+    ours: bool
+    cells: list[str]
+    best: list[bool]
+
+
+@dataclass(frozen=True)
+class StudyHeadline:
+    """The comparison over seeds in a table; the last of `lengths` is None: real vectors."""
+
+    seeds: int
+    lengths: list[int | None]
+    rows: list[StudyRow]
+
+
+def study_headline(mean: pd.DataFrame) -> StudyHeadline:
+    """Trained codes, shallow codes of the float parent, real vectors, in the order of style.METHODS; from mean.csv."""
+    mean = mean[mean["method"].isin(SHOWN)]
+    lengths: list[int | None] = [*sorted({int(bits) for bits in mean["bits"].dropna()}), None]
+    found = {(row.method, None if pd.isna(row.bits) else int(row.bits)): row for row in mean.itertuples()}
+    top = {bits: max((row.map for (_, each), row in found.items() if each == bits), default=0.0) for bits in lengths if bits}
+    rows = []
+    for method in [method for method in METHODS if any(method == each for each, _ in found)]:
+        own = [found.get((method, bits)) for bits in lengths]
+        cells = ["" if row is None else _with_interval(row.map, row.high - row.map) for row in own]
+        best = [row is not None and bits is not None and row.map == top[bits] for row, bits in zip(own, lengths, strict=True)]
+        rows.append(StudyRow(face(method).label, method == OURS, cells, best))
+    return StudyHeadline(int(mean["seeds"].max()), lengths, rows)
+
+
+def _with_interval(value: float, half: float) -> str:
+    return f"{value:.3f} ± {half:.3f}" if half > 0.0005 else f"{value:.3f}"
+
+
+def read_mean(root: Path) -> pd.DataFrame | None:
+    """reports/study/mean.csv; None where the comparison over seeds is not there. Raises MetricsError where it is unreadable."""
+    path = root / "reports/study/mean.csv"
+    if not path.is_file():
+        return None
+    try:
+        return pd.read_csv(path)[["method", "bits", "seeds", "map", "high"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise MetricsError(f"{path}: is not readable ({' '.join(str(error).split())}); bring it back with git checkout") from None
+
+
+MARKS = ("<!-- headline: written by python -m bcdh_lib.headline -->", "<!-- end of the headline -->")
+
+
+def markdown(mean: pd.DataFrame) -> str:
+    """The headline table in Markdown: nothing in it is typed by hand."""
+    table = study_headline(mean)
+    heads = [f"{bits} bits" if bits else "real vectors" for bits in table.lengths]
+    lines = [["mAP", *heads], ["---"] * (1 + len(heads))]
     for row in table.rows:
-        cells = ["" if cell is None else f"**{cell.map}**" if cell.best else cell.map for cell in row.cells]
-        lines.append([row.label, str(row.bits or "real"), *cells])
-    counts = ", ".join(f"{count:,} {label}" for label, count in metrics.labelled_counts)
-    return f"mAP, expected over ties, one seed; of {counts}.\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        cells = [f"**{cell}**" if best else cell for cell, best in zip(row.cells, row.best, strict=True)]
+        lines.append([f"**{row.label}**" if row.ours else row.label, *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def main() -> None:
-    """Put the headline of reports/metrics.json into README.md, between its two marks."""
+    """Put the comparison over seeds, reports/study/mean.csv, into README.md, between its two marks."""
     root = find_root()
     readme = root / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(MARKS[0])
     after = rest.split(MARKS[1])[1]
-    table = markdown(read_metrics(root / "reports/metrics.json"))
+    mean = read_mean(root)
+    if mean is None:
+        raise SystemExit(f"{root / 'reports/study/mean.csv'}: is not there; make it with: make study")
+    table = markdown(mean)
     readme.write_text(f"{before}{MARKS[0]}\n\n{table}\n\n{MARKS[1]}{after}", encoding="utf-8")
 
 

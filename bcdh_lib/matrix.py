@@ -65,7 +65,7 @@ from bcdh_lib.shallow import SHALLOW, ShallowError, fit
 from bcdh_lib.shares import ShareError, run_shares
 from bcdh_lib.sift_vectors import SiftError
 from bcdh_lib.study import LIBRARY, Study, open_study
-from bcdh_lib.study_tables import write_summary
+from bcdh_lib.study_summary import write_summary
 from bcdh_lib.tables import TableError
 from bcdh_lib.training import TrainingError, train_run
 from bcdh_lib.training_set import TrainingSet, device, load_training_set, prepare

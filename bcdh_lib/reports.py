@@ -1,8 +1,8 @@
 """The study as one site that needs no network: `python -m bcdh_lib.reports` turns reports/executed/ into reports/site/.
 
-index.html holds the headline table (from reports/metrics.json) and the settings; each notebook has a page; where the study has
-binary codes, explorer.html ranks the benchmarks' photos by them. The site opens from the file system, asks no other host for
-anything, and is the same bytes for the same study.
+index.html holds this run's table (from reports/metrics.json), the comparison over seeds (reports/study) and the settings; each
+notebook has a page; where the study has binary codes, explorer.html ranks the benchmarks' photos by them. The site opens from the
+file system, asks no other host for anything, and is the same bytes for the same study.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bcdh_lib.article import SITE, Article, ArticleError, read_article
 from bcdh_lib.benchmarks import BenchmarkError
 from bcdh_lib.explorer import explorer_files
 from bcdh_lib.figures.sheets import SheetError
-from bcdh_lib.headline import Metrics, MetricsError, headline, read_metrics
+from bcdh_lib.headline import Metrics, MetricsError, headline, read_mean, read_metrics, study_headline
 from bcdh_lib.params import ParamsError, load_params
 from bcdh_lib.retrieval import RetrievalError
 from bcdh_lib.study import Study, find_root
@@ -62,7 +62,7 @@ def build_site(root: Path) -> Path:
         (draft / "assets/plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
     templates = _templates(articles=articles, explorer=bool(explored))
     pages = _pages(templates, articles)
-    pages["index.html"] = _index(templates, articles, (root / "params.yaml").read_text(encoding="utf-8"), metrics)
+    pages["index.html"] = _index(templates, articles, root, metrics)
     if explored:
         pages["explorer.html"] = templates.get_template("explorer.html.j2").render(here="explorer")
     else:
@@ -88,13 +88,15 @@ def _pages(templates: Environment, articles: list[Article]) -> dict[str, str]:
     }
 
 
-def _index(templates: Environment, articles: list[Article], settings: str, metrics: Metrics) -> str:
+def _index(templates: Environment, articles: list[Article], root: Path, metrics: Metrics) -> str:
+    settings, mean = (root / "params.yaml").read_text(encoding="utf-8"), read_mean(root)
     return templates.get_template("index.html.j2").render(
         here="index",
         covers={article.name: _cover(article) for article in articles},
         settings=highlight(settings, YamlLexer(), HtmlFormatter()),
         counts=metrics.labelled_counts,
         headline=headline(metrics),
+        study=None if mean is None else study_headline(mean),
     )
 
 

@@ -1,157 +1,48 @@
-"""The finished comparison as tables, under reports/study: what notebook 06 draws and the README's headline is made from."""
+"""The comparison as committed, under reports/study: tables that notebook 06 draws and the headline is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import json
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
-from bcdh_lib.ablations import FOLDER, REFERENCE, differences_from_reference
-from bcdh_lib.cells import RECENTRED, read_cells, read_facts
-from bcdh_lib.provenance import read_log
-from bcdh_lib.retrieval import FLOAT, OURS, RECALLS
-from bcdh_lib.significance import against_each, differences_of
+from bcdh_lib.retrieval import FLOAT
 from bcdh_lib.study import Study
-from bcdh_lib.tables import write_bytes, write_json, write_table
+from bcdh_lib.tables import TableError, read_table
 
-LEVEL = 0.05
+READ = ("summary", "mean", "against", "recentring", "curves", "bits", "ablations", "ablations_bits")
 
 
-def write_summary(study: Study) -> None:
-    """Write the tables of all cells that are there, and print a line that counts the verdicts.
+def read_study(study: Study) -> dict[str, pd.DataFrame]:
+    """The committed tables of the comparison, by name; `queries` among them. Raises TableError where one is not there."""
+    folder = study.reports / "study"
+    tables = {name: _read_csv(folder / f"{name}.csv") for name in READ}
+    return tables | {"queries": read_table(folder, "queries")}
 
-    queries.parquet (all rows), summary.csv, against.csv, recentring.csv, curves.csv (mean precision at each recall), bits.csv
-    (how the bits behave), history.csv, minutes.json; and ablations.csv, ablations_bits.csv, ablation_queries.parquet where
-    ablations were run. Raises CellError where no cell is there.
-    """
-    queries, facts = read_cells(study), read_facts(study)
-    recentred = queries["method"].str.endswith(RECENTRED)
-    compared = against(queries[~recentred])
-    tables = {
-        "summary": summarise_cells(queries[~recentred]),
-        "against": compared,
-        "recentring": recentring(queries),
-        "curves": curves_of(facts),
-        "bits": bits_of(facts),
-        "history": histories_of(facts),
-    }
-    if (study.reports / "study" / FOLDER).is_dir():
-        changed, noted = read_cells(study, FOLDER), read_facts(study, FOLDER)
-        if (changed["method"] == REFERENCE).any():
-            tables |= {"ablations": differences_from_reference(changed), "ablations_bits": bits_of(noted)}
-            write_table(study.reports / "study", "ablation_queries", changed, form="queries")
-    write_table(study.reports / "study", "queries", queries)
-    for name, table in tables.items():
-        write_bytes(study.reports / f"study/{name}.csv", table.to_csv(index=False, float_format="%.6f").encode())
-    write_json(study.reports / "study/minutes.json", minutes_of(study))
-    counts = compared["verdict"].value_counts()
-    told = ", ".join(
-        f"{counts.get(verdict, 0)} {word}" for verdict, word in (("win", "wins"), ("tie", "ties"), ("loss", "losses"))
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path).astype({"bits": "Int32"}, errors="ignore")
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise TableError(f"{path}: cannot be read ({reason}); bring it back with git checkout, or run: make study") from None
+
+
+def told(study: Study) -> str:
+    """What the comparison was made of, in a few sentences: from its tables, provenance.json and minutes.json."""
+    tables, folder = read_study(study), study.reports / "study"
+    made = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    minutes = json.loads((folder / "minutes.json").read_text(encoding="utf-8"))
+    trials = pd.read_csv(folder / "trials.csv")
+    trained = trials.loc[trials["method"] != FLOAT, "method"].nunique()
+    rows = tables["summary"]
+    pieces = ", ".join(f"{each['pieces']:,} {kind} {each['minutes']:,.0f} minutes" for kind, each in minutes.items())
+    return (
+        f"{trained} trained methods at {', '.join(map(str, sorted(rows['bits'].dropna().unique())))} bits with "
+        f"{rows['seeds'].max()} seeds, and {rows['method'].nunique() - trained} kinds of vectors and shallow codes. Each trained "
+        f"method was tuned by {trials.groupby('method')['number'].nunique().max()} random configurations with "
+        f"{trials['seed'].nunique()} seeds on validation models; {int(trials['fault'].notna().sum())} of {len(trials)} trials "
+        f"diverged. Work of processes of {made['threads']} thread: {pieces}. {made['machine']}, "
+        f"torch {made['versions']['torch']}, commit {made['commit']}."
     )
-    print(f"reports/study/summary.csv, against.csv: {OURS} against each: {told}")
-
-
-def summarise_cells(queries: pd.DataFrame) -> pd.DataFrame:
-    """A row a benchmark, method and code length: seeds, mean mAP over them, its 95 % interval, share of the float parent's mAP.
-
-    The interval is Student's t over the seeds' mAP; NaN with one seed. mAP leaves out queries without positives. The share is of
-    means over the seeds; NaN where there is no float parent.
-    """
-    grouped = mean_by_seed(queries).groupby(["benchmark", "method", "bits"], dropna=False)["ap"]
-    table = grouped.agg(seeds="size", map="mean").reset_index()
-    half = half_width(grouped)
-    parents = table[table["method"] == FLOAT].set_index("benchmark")["map"]
-    table["low"], table["high"] = table["map"] - half, table["map"] + half
-    table["share_of_float"] = table["map"] / table["benchmark"].map(parents)
-    return table
-
-
-def against(queries: pd.DataFrame) -> pd.DataFrame:
-    """significance.against_each of our method, with the verdict (win, tie or loss at the level .05 after Holm), and of how many
-    queries our mean AP over the seeds is the better one (`wins`), equal (`ties`) or the worse one (`losses`).
-
-    Codes are compared with codes of their length alone: real vectors, trained or not, have none and stand only in the summary.
-    """
-    table = against_each(queries, OURS)
-    counts = []
-    for benchmark, bits, method in table[["benchmark", "bits", "method"]].itertuples(index=False, name=None):
-        differences = differences_of(queries[queries["benchmark"] == benchmark], OURS, method, bits).groupby("query").mean()
-        signs = np.sign(differences.round(12))
-        counts.append({"wins": (signs > 0).sum(), "ties": (signs == 0).sum(), "losses": (signs < 0).sum()})
-    verdict = np.select([table["p_holm"] >= LEVEL, table["difference"] > 0], ["tie", "win"], default="loss")
-    return pd.concat([table.assign(verdict=verdict), pd.DataFrame(counts, columns=["wins", "ties", "losses"])], axis=1)
-
-
-def recentring(queries: pd.DataFrame) -> pd.DataFrame:
-    """A row a benchmark, trained method and code length: mAP over the seeds, and with the bits recentred on the database.
-
-    Columns: benchmark, method, bits, seeds, map, recentred, difference, low and high (its 95 % interval over the seeds).
-    """
-    by_seed = mean_by_seed(queries[queries["bits"].notna()])
-    keys = ["benchmark", "method", "bits", "seed"]
-    moved = by_seed[by_seed["method"].str.endswith(RECENTRED)]
-    moved = moved.assign(method=moved["method"].str.removesuffix(RECENTRED)).rename(columns={"ap": "recentred"})
-    both = by_seed.merge(moved, on=keys).assign(difference=lambda rows: rows["recentred"] - rows["ap"])
-    grouped = both.groupby(keys[:3], sort=False)
-    table = grouped.agg(seeds=("ap", "size"), map=("ap", "mean"), recentred=("recentred", "mean")).reset_index()
-    means, half = grouped["difference"].mean().to_numpy(), half_width(grouped["difference"])
-    return table.assign(difference=means, low=means - half, high=means + half)
-
-
-def curves_of(facts: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Precision at each of retrieval.RECALLS, mean over queries and seeds: benchmark, method, bits, recall, precision, low, high.
-
-    low, high: 95 % interval over the seeds, Student's t.
-    """
-    rows = [
-        {"benchmark": benchmark, "method": each["method"], "bits": each["bits"], "recall": recall, "precision": precision}
-        for each in facts
-        for benchmark, curve in each["curves"].items()
-        for recall, precision in zip(RECALLS, curve, strict=True)
-        if not str(each["method"]).endswith(RECENTRED)
-    ]
-    keys = ["benchmark", "method", "bits", "recall"]
-    table = pd.DataFrame(rows, columns=[*keys, "precision"]).astype({"bits": "Int32"})
-    grouped = table.groupby(keys, dropna=False, sort=False)["precision"]
-    half = half_width(grouped)
-    means = grouped.mean().reset_index()
-    return means.assign(low=means["precision"] - half, high=means["precision"] + half)
-
-
-def bits_of(facts: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """What bit_statistics found of every trained code, mean over the seeds: a row a method and code length."""
-    rows = [{"method": each["method"], "bits": each["bits"]} | each["statistics"] for each in facts if each.get("statistics")]
-    return pd.DataFrame(rows).groupby(["method", "bits"], sort=False).mean().reset_index() if rows else pd.DataFrame()
-
-
-def histories_of(facts: Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Rounds of training, mean over the seeds: method, bits, round, loss, quantization, validation_map."""
-    rows = [
-        {"method": each["method"], "bits": each["bits"]} | row for each in facts if "history" in each for row in each["history"]
-    ]
-    keys = ["method", "bits", "round"]
-    return pd.DataFrame(rows).groupby(keys, dropna=False, sort=False).mean().reset_index() if rows else pd.DataFrame()
-
-
-def minutes_of(study: Study) -> dict[str, dict[str, float]]:
-    """Pieces of work in the log, their number and minutes, by kind: trials, cells, ablations."""
-    log = read_log(study)
-    return {
-        str(kind): {"pieces": len(rows), "minutes": round(float(rows["minutes"].sum()), 1)}
-        for kind, rows in log.groupby("kind", sort=False)
-    }
-
-
-def half_width(values: Any) -> np.ndarray:
-    """Half the 95 % interval of each group's mean, Student's t; NaN for a group of one. values: a pandas SeriesGroupBy."""
-    sizes = values.size().to_numpy()
-    return student.ppf(0.975, sizes - 1) * values.std().to_numpy() / np.sqrt(sizes)
-
-
-def mean_by_seed(queries: pd.DataFrame) -> pd.DataFrame:
-    """mAP of every benchmark, method, code length and seed; queries without positives are left out."""
-    answered = queries[queries["positives"] > 0]
-    return answered.groupby(["benchmark", "method", "bits", "seed"], dropna=False)["ap"].mean().reset_index()

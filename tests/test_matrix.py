@@ -27,7 +27,7 @@ from bcdh_lib.network import HashNetwork, load_checkpoint
 from bcdh_lib.outputs import Kept, OfPhotos
 from bcdh_lib.provenance import ProvenanceError
 from bcdh_lib.study import Study, find_root
-from bcdh_lib.study_tables import against, summarise_cells
+from bcdh_lib.study_summary import against, summarise_cells
 from bcdh_lib.training import train_run
 from bcdh_lib.training_set import encode_kept, settle
 from bcdh_lib.tuning import Share, configured
@@ -64,7 +64,7 @@ SMALL = PLAN.model_copy(update=FEWER)
 TRIALS, CELLS = 3 * 2, 2 * (1 + 2 * 2 + len(matrix.SHALLOW) + sum(1 + len(coders) for coders in CODERS.values()))
 ABLATIONS = 3
 TABLES = {
-    *("queries.parquet", "summary.csv", "against.csv", "recentring.csv", "curves.csv", "bits.csv", "history.csv"),
+    *("queries.parquet", "summary.csv", "mean.csv", "against.csv", "recentring.csv", "curves.csv", "bits.csv", "history.csv"),
     *("ablation_queries.parquet", "ablations.csv", "ablations_bits.csv"),
     *("trials.csv", "chosen.json"),
 }

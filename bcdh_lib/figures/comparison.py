@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from scipy.stats import studentized_range
 
 from bcdh_lib.figures.labels import benchmark_label, blank, label_ends
-from bcdh_lib.figures.retrieval import BETTER, WORSE
-from bcdh_lib.figures.style import GREY, INK, METHODS, Drawn, face, new_figure, styled
+from bcdh_lib.figures.style import DISSIMILAR, GREY, INK, METHODS, SIMILAR, Drawn, face, new_figure, styled
 from bcdh_lib.losses import LOSSES
 from bcdh_lib.retrieval import FLOAT, OURS, PRETRAINED, WHITENED
 from bcdh_lib.shallow import SHALLOW
 
+BETTER, WORSE = SIMILAR, DISSIMILAR
 COMPARED = [*LOSSES, *SHALLOW]
 """What stands in a figure: trained codes, and shallow codes of the float parent; those of other vectors are in tables alone."""
 

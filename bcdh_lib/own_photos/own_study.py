@@ -18,7 +18,16 @@ import yaml
 from bcdh_lib.params import load_params
 from bcdh_lib.study import find_root
 
-COPIED = ("bcdh_lib", "notebooks", "reports/candidates.json", "dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore")
+COPIED = (
+    "bcdh_lib",
+    "notebooks",
+    "reports/candidates.json",
+    "reports/study",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvc/config",
+    ".dvcignore",
+)
 
 QUOTED = r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\""""
 
@@ -56,7 +65,11 @@ def prepare_study(photos: Path, into: Path, root: Path | None = None) -> bool:
     for name in COPIED:
         (new / name).parent.mkdir(parents=True, exist_ok=True)
         if (root / name).is_dir():
-            shutil.copytree(root / name, new / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+            shutil.copytree(
+                root / name,
+                new / name,
+                ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "cells", "trials", "ablations"),
+            )
         else:
             shutil.copy(root / name, new / name)
     (new / ".dvc/config.local").write_text("[core]\n    no_scm = true\n", encoding="utf-8")  # no git needed
