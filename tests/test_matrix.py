@@ -17,7 +17,6 @@ import pytest
 import torch
 import yaml
 from PIL import Image
-from scipy import stats
 
 from bcdh_lib import matrix, outputs, tuning, untrained
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
@@ -27,7 +26,7 @@ from bcdh_lib.network import HashNetwork, load_checkpoint
 from bcdh_lib.outputs import Kept, OfPhotos
 from bcdh_lib.provenance import ProvenanceError
 from bcdh_lib.study import Study, find_root
-from bcdh_lib.study_summary import against, summarise_cells
+from bcdh_lib.study_summary import against
 from bcdh_lib.training import train_run
 from bcdh_lib.training_set import encode_kept, settle
 from bcdh_lib.tuning import Share, configured
@@ -444,47 +443,6 @@ def test_what_lacks_is_named_with_its_mend(study, tmp_path):
             load_plan(tmp_path / "study.yaml")
     with pytest.raises(MatrixError, match=r"absent.yaml: cannot be read"):
         load_plan(tmp_path / "absent.yaml")
-
-
-def made_up_queries():
-    """Two seeds of two queries with positives and one without; ours, DSH and the float parent."""
-    ap = {"binary_constrained": [[0.5, 0.7], [0.7, 0.9]], "dsh": [[0.5, 0.3], [0.7, 0.5]], "float": [[0.8, 0.8], [0.8, 0.8]]}
-    rows = [
-        {"benchmark": "b", "method": method, "bits": None if method == "float" else 8, "seed": seed, "query": f"q{place}"}
-        | {"positives": 3, "ap": value}
-        for method, seeds in ap.items()
-        for seed, values in enumerate(seeds)
-        for place, value in enumerate(values)
-    ]
-    empty = [row | {"query": "empty", "positives": 0, "ap": np.nan} for row in rows if row["query"] == "q0"]
-    return pd.DataFrame(rows + empty).astype({"bits": "Int32"})
-
-
-def test_summary_by_hand():
-    """Ours: seeds .6 and .8, mean .7; with two seeds t is 12.706 and the standard error .1."""
-    table = summarise_cells(made_up_queries()).set_index("method")
-    assert table.loc["binary_constrained", ["seeds", "map", "share_of_float"]].tolist() == pytest.approx([2, 0.7, 0.875])
-    low, high = stats.t.interval(0.95, 1, 0.7, 0.1)
-    assert table.loc["binary_constrained", ["low", "high"]].tolist() == pytest.approx([low, high])
-    assert low == pytest.approx(0.7 - 1.2706, abs=1e-4)
-    assert table.loc["float", ["map", "low", "high", "share_of_float"]].tolist() == pytest.approx([0.8, 0.8, 0.8, 1])
-    alone = summarise_cells(made_up_queries().query("seed == 0 and method == 'dsh'")).iloc[0]
-    assert alone["map"] == pytest.approx(0.4)
-    assert np.isnan([alone["low"], alone["share_of_float"]]).all()
-
-
-def test_against_by_hand():
-    """Ours is DSH's equal on one query and .4 better on the other, both seeds alike; two queries settle nothing."""
-    row = against(made_up_queries()).iloc[0]
-    assert row["difference"] == pytest.approx(0.2)
-    assert row[["benchmark", "bits", "method", "queries", "verdict"]].tolist() == ["b", 8, "dsh", 2, "tie"]
-    assert row[["wins", "ties", "losses"]].tolist() == [1, 1, 0]
-    many = pd.concat([made_up_queries().assign(query=lambda rows, n=n: rows["query"] + str(n)) for n in range(30)])
-    assert against(many)["verdict"].tolist() == ["win"]
-    swapped = many.replace({"method": {"dsh": "binary_constrained", "binary_constrained": "dsh"}})
-    assert against(swapped)["verdict"].tolist() == ["loss"]
-    assert against(swapped)[["wins", "ties", "losses"]].to_numpy().tolist() == [[0, 30, 30]]
-    assert against(many[many["method"] == "float"]).empty
 
 
 def test_the_command_line(finished, monkeypatch, capsys):
