@@ -1,8 +1,10 @@
 """The settings of the paper-scale run: valid, and apart from the study's only where meant; a small made copy goes through."""
 
+import json
 import pickle
 from typing import Any
 
+import pytest
 import yaml
 
 from bcdh_lib.pair_sources import make_pairs
@@ -44,6 +46,24 @@ def test_the_page_names_the_settings_files():
     page = (ROOT / "docs/paper_scale.md").read_text(encoding="utf-8")
     assert settings["photos"]["folder"] in page
     assert settings["pairs"]["database"] in page
+
+
+COST = (
+    "a step of {photos_a_step} photos takes {measured[0][step_s]:.0f} s",
+    "one run {measured[0][run_h]:,.0f} h, all {runs} runs {measured[0][all_runs_h]:,.0f} h",
+    "mining {mine_s:.0f} s and a validation {validate_s:.0f} s a round",
+    "one run {published[0][run_h]:.1f} h, all {published[0][all_runs_h]:.0f} h; VGG16 {published[1][run_h]:.1f} h and "
+    "{published[1][all_runs_h]:.0f} h",
+    "{kept_gb:.1f} GB, {while_loading_gb:.0f} GB while they are read, {open_files:,} files open",
+    "A validation takes {validate_gb:.0f} GB",
+)
+
+
+@pytest.mark.parametrize("said", COST)
+def test_the_cost_on_the_page_is_the_measured_one(said):
+    page = " ".join((ROOT / "docs/paper_scale.md").read_text(encoding="utf-8").split())
+    report = json.loads((ROOT / "reports/step.json").read_text(encoding="utf-8"))
+    assert said.format_map(report) in page
 
 
 def make_copy(root, draw_photo) -> None:
