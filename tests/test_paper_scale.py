@@ -86,7 +86,7 @@ def test_a_small_made_copy_trains(tmp_path, draw_photo):
     """From the published layout to a checkpoint, every block trained; smaller in all that costs, and with the network at hand."""
     smaller = {
         "run": {"threads": 1},
-        "network": {"backbone": "efficientnet_lite0", "side": 32},
+        "network": {"backbone": "efficientnet_lite0", "side": 32, "start": "random"},
         "training": {"runs": [{"method": "binary_constrained", "bits": 16}], "rounds": 1, "steps_per_round": 1, "tuples": 2},
     }
     make_copy(tmp_path, draw_photo)
