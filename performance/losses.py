@@ -14,14 +14,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
+from drawn import draw_batch
 from medians import medians
 from torch import Tensor
 from tqdm import tqdm
 
-from bcdh_lib.batches import Batch
 from bcdh_lib.losses import PairwiseLoss, make_loss
 from bcdh_lib.losses.binary_constrained import BinaryConstrained
 from bcdh_lib.losses.code_step import DistanceLoss, code_step
@@ -137,16 +136,6 @@ def compare_training(params: Params, bits: int = 64, runs: int = 15) -> dict[str
     taken = milliseconds(contestants, runs)
     ratios = {f"{form}_ratio": round(taken[form] / taken["contrastive"], 3) for form in FORMS}
     return {"bits": bits, "pairs": len(batch.pairs), **{f"{name}_ms": time for name, time in taken.items()}, **ratios}
-
-
-def draw_batch(params: Params) -> Batch:
-    """A batch as training draws it: a query, its positive and negatives each of another group, and every pair of them known."""
-    settings = params.training
-    rows = np.arange(settings.tuples * (2 + settings.negatives))
-    group = np.where(rows % (2 + settings.negatives) == 1, rows - 1, rows)
-    first, second = np.triu_indices(len(rows), 1)
-    similar = torch.from_numpy(group[first] == group[second])
-    return Batch(rows, np.zeros_like(rows), torch.from_numpy(np.stack([first, second], 1)), similar)
 
 
 def activation_shape(network: HashNetwork) -> torch.Size:
