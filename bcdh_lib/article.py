@@ -93,6 +93,7 @@ class _Exporter(TemplateExporter):
         yield from super().default_filters()
         yield "markdown2html", self._markdown
         yield "view_file", _view_file
+        yield "table_html", _table
 
     @pass_context
     def _markdown(self, context: Any, source: str) -> str:
@@ -133,6 +134,12 @@ class _Renderer(IPythonRenderer):
 
     def latex_environment(self, name: str, body: str) -> str:
         return self.block_math(f"\\begin{{{name}}}{body}\\end{{{name}}}")
+
+
+def _table(html: str) -> str:
+    """A table of pandas whose empty headings are plain cells, and whose names may break after an underscore."""
+    cells = re.sub(r"<th></th>", "<td></td>", html)
+    return re.sub(r"(?<=>)[^<>]+(?=</t[hd]>)", lambda name: name[0].replace("_", "_<wbr>"), cells)
 
 
 def _mathml(formula: str, display: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -17,20 +18,28 @@ from bcdh_lib.tables import read_table, write_bytes, write_json
 def score_all(study: Study) -> pd.DataFrame:
     """Score every system on every benchmark from its codes; returns the summary of retrieval.summarise.
 
-    Writes the table `queries`, and under reports/: map.csv (the summary), curves.csv (precision-recall), map.json (mAP alone).
+    Writes the table `queries`, and under reports/: map.csv (the summary), curves.csv (precision-recall), and scores.json, what
+    `dvc metrics` follows: few figures, so that a difference is read at a glance.
     """
     queries, curves = score(study)
     summary = summarise(queries)
     write_bytes(study.reports / "map.csv", summary.to_csv(index=False, float_format="%.6f").encode())
     write_bytes(study.reports / "curves.csv", curves.to_csv(index=False, float_format="%.6f").encode())
-    nested: dict[str, dict[str, float]] = {}
-    for row in summary.itertuples():
-        name = run_name(row.method, None if pd.isna(row.bits) else row.bits)
-        nested.setdefault(row.benchmark, {})[name] = round(row.map, 6)
-    write_json(study.reports / "map.json", nested, indent=1)
+    write_json(study.reports / "scores.json", mean_scores(summary, {run.name for run in study.params.training.runs}), indent=1)
     for line in revisited_lines(summary):
         print(line)
     return summary
+
+
+def mean_scores(summary: pd.DataFrame, names: Collection[str]) -> dict[str, dict[str, float]]:
+    """The mAP and the recall inside the Hamming radius of each system named, their means over the summary's benchmarks.
+
+    A system without a figure on any benchmark (no radius is around real vectors) is left out.
+    """
+    bits = [None if pd.isna(bits) else int(bits) for bits in summary["bits"]]
+    systems = pd.Series(map(run_name, summary["method"], bits), summary.index)
+    means = summary.groupby(systems, sort=False)[["map", "recall_in_radius"]].mean().round(6)
+    return {figure: {name: value for name, value in column.dropna().items() if name in names} for figure, column in means.items()}
 
 
 def revisited_lines(summary: pd.DataFrame) -> list[str]:

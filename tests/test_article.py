@@ -56,6 +56,13 @@ def test_captions_and_markdown_outputs_are_set_too(tmp_path: Path) -> None:
     assert '<div class="caption"><p>At <math ' in html
 
 
+def test_a_table_has_no_empty_heading_and_its_names_may_break(tmp_path: Path) -> None:
+    row = '<th></th><th class="col">p_at_1</th><td>a_<b>b_c</b></td><td>0.5</td>'
+    html = article(tmp_path, shows({"text/html": f"<table id='an_id'><tr>{row}</tr></table>"})).html
+    broken = '<td></td><th class="col">p_<wbr>at_<wbr>1</th><td>a_<b>b_c</b></td><td>0.5</td>'
+    assert f"<table id='an_id'><tr>{broken}</tr></table>" in html
+
+
 @pytest.mark.parametrize("formula", [r"\frac{1}{\foo}", r"\begin{aligned} a &= b \end{aligned}", r"\left( 1"])
 def test_a_formula_that_is_not_understood_is_named(tmp_path: Path, formula: str) -> None:
     with pytest.raises(ArticleError, match=r"^03_pairs.ipynb: cell-2: the formula .* is not understood"):

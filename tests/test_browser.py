@@ -14,8 +14,10 @@ from typing import Any
 import nbformat
 import numpy as np
 import pytest
+from dvc_render import VegaRenderer, render_html
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
+from plotly.offline import get_plotlyjs
 
 from bcdh_lib.benchmarks import read_benchmark
 from bcdh_lib.codes import distances
@@ -25,9 +27,11 @@ from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install axe-playwright-python")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed: apt-get install chromium")
-PARAMS = Path(__file__).parent.parent / "params.yaml"
+ROOT = Path(__file__).parent.parent
+PARAMS, PLOTS = ROOT / "params.yaml", ROOT / ".dvc/plots"
 WIDE = "a line of output much wider than the screen of any phone " * 4
 
 
@@ -40,9 +44,13 @@ def still() -> str:
 def page_cells() -> list[Any]:
     view = {"data": [{"type": "scatter3d", "x": [0, 1], "y": [0, 1], "z": [0, 1], "mode": "markers"}], "layout": {}}
     row = "".join(f"<td>{column:.6f}</td>" for column in range(20))
+    head = "<thead><tr><th></th><th>p_at_1</th></tr></thead>"
     outputs = [
         new_output("stream", name="stdout", text=WIDE),
-        new_output("display_data", {"text/html": f'<table class="dataframe"><tr>{row}</tr></table>'}),
+        new_output(
+            "display_data",
+            {"text/html": f'<table class="dataframe">{head}<tr>{row}</tr></table>'},
+        ),
         new_output(
             "display_data",
             {"application/vnd.plotly.v1+json": view, "image/png": still()},
@@ -96,20 +104,69 @@ def tab(browser: Any) -> Iterator[Any]:
     assert trouble == []
 
 
-@pytest.mark.parametrize("name", ["index", "02_reconstruction"])
-def test_a_phone_shows_all_of_it_without_scrolling_sideways(tab: Any, site: str, name: str) -> None:
-    tab.goto(f"{site}/{name}.html")
+@pytest.fixture(scope="module")
+def explorer(scored_study: Study) -> str:
+    return f"{build_site(scored_study.root).as_uri()}/explorer.html"
+
+
+@pytest.fixture(params=["index", "02_reconstruction", "explorer"])
+def address(request: pytest.FixtureRequest, site: str, explorer: str) -> str:
+    """A page of each kind."""
+    return explorer if request.param == "explorer" else f"{site}/{request.param}.html"
+
+
+def open_whole(tab: Any, address: str) -> None:
+    """Go to the page, unfold what is folded, and wait for its pictures."""
+    tab.goto(address)
+    tab.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+    tab.wait_for_function("[...document.images].every(image => image.complete)")
+
+
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(tab: Any, address: str) -> None:
+    open_whole(tab, address)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     pictures = tab.evaluate("[...document.images].map(image => [image.naturalWidth, image.alt])")
     assert pictures
     assert all(width > 0 and alt for width, alt in pictures)
+    assert "$" not in tab.inner_text("body")
 
 
 def test_formulas_are_formulas(tab: Any, site: str) -> None:
     tab.goto(f"{site}/02_reconstruction.html")
-    assert "$" not in tab.inner_text("main")
     assert tab.locator("math").count() == 2
     assert tab.locator("math").first.bounding_box()["width"] > 5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_fault(tab: Any, address: str, scheme: str) -> None:
+    """Contrast, names, roles, order of headings: every rule of axe-core, on a screen wide enough to show all of a page."""
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.emulate_media(color_scheme=scheme)
+    open_whole(tab, address)
+    found = axe.Axe().run(tab, options={"resultTypes": ["violations"]}).response
+    assert "color-contrast" in {rule["id"] for rule in found["passes"]}
+    assert [(rule["id"], node["html"]) for rule in found["violations"] for node in rule["nodes"]] == []
+
+
+def test_axe_finds_a_faint_word(tab: Any, site: str) -> None:
+    tab.goto(f"{site}/index.html")
+    tab.add_style_tag(content=".lead { color: #bbb }")
+    (fault,) = axe.Axe().run(tab, options={"resultTypes": ["violations"]}).response["violations"]
+    assert fault["id"] == "color-contrast"
+
+
+def test_print_is_light_and_whole(tab: Any, address: str) -> None:
+    """On A4 less its margins, 180 mm; from a dark screen."""
+    tab.set_viewport_size({"width": 680, "height": 960})
+    tab.emulate_media(media="print", color_scheme="dark")
+    open_whole(tab, address)
+    paper, ink = tab.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+    assert min(map(int, re.findall(r"\d+", paper))) > 240 > 60 > max(map(int, re.findall(r"\d+", ink)))
+    assert not tab.locator("header").is_visible()
+    cut = """[...document.querySelectorAll('main pre, main p, main img')].filter(part => part.checkVisibility() &&
+        (part.scrollWidth > part.clientWidth + 1 && part.clientWidth > 0 || part.getBoundingClientRect().right > 681))
+        .map(part => part.outerHTML.slice(0, 80))"""
+    assert tab.evaluate(cut) == []
 
 
 def test_the_theme_follows_the_system_until_chosen_and_is_remembered(tab: Any, site: str) -> None:
@@ -152,6 +209,47 @@ def test_without_webgl_or_scripts_the_still_stands(browser: Any, site: str) -> N
         page.context.close()
 
 
+def test_plots_of_dvc_need_no_network(tab: Any, tmp_path: Path) -> None:
+    """`dvc plots` with the study's templates: a panel a run, a line a revision, drawn by the site's plotly."""
+    rows = [
+        {"round": str(number), "validation_map": f"0.{number}1", "run": run, "rev": revision}
+        for revision in ("main", "workspace")
+        for run in ("float", "dsh-64")
+        for number in range(3)
+    ]
+    plot = VegaRenderer(rows, "history", template="training", template_dir=PLOTS, x="round", y="validation_map")
+    (tmp_path / "reports/site/assets").mkdir(parents=True)
+    (tmp_path / "dvc_plots").mkdir()
+    (tmp_path / "reports/site/assets/plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+    page = render_html([plot], tmp_path / "dvc_plots/index.html", html_template=PLOTS / "page.html")
+    tab.goto(Path(page).as_uri())
+    tab.wait_for_selector(".scatterlayer .trace")
+    assert tab.locator(".scatterlayer .trace").count() == 4
+    assert tab.locator(".annotation-text").all_inner_texts() == ["float", "dsh-64"]
+
+
+STOPS = """[...document.querySelectorAll('a[href], button, select, input, summary, .scroll[tabindex="0"]')]
+    .filter(stop => stop.checkVisibility() && !stop.disabled)
+    .map((stop, number) => { stop.dataset.stop = number; return stop.outerHTML.slice(0, 80); })"""
+FOCUSED = """(() => { const stop = document.activeElement, style = getComputedStyle(stop);
+    return [Number(stop.dataset.stop ?? -1), style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0]; })()"""
+
+
+def test_the_keyboard_reaches_everything(tab: Any, address: str) -> None:
+    """Tab alone stops at every link, button, choice and box that scrolls, and each shows that it has the focus."""
+    open_whole(tab, address)
+    stops, reached = tab.evaluate(STOPS), set()
+    assert len(stops) > 5
+    for _ in range(2 * len(stops)):
+        tab.keyboard.press("Tab")
+        number, seen = tab.evaluate(FOCUSED)
+        assert seen or number < 0, stops[number]
+        reached.add(number)
+        if len(reached - {-1}) == len(stops):
+            break
+    assert [stop for number, stop in enumerate(stops) if number not in reached] == []
+
+
 def test_the_keyboard_reaches_what_scrolls(tab: Any, site: str) -> None:
     tab.goto(f"{site}/02_reconstruction.html")
     unreachable = """[...document.querySelectorAll('main *')].filter(box =>
@@ -159,11 +257,6 @@ def test_the_keyboard_reaches_what_scrolls(tab: Any, site: str) -> None:
         .map(box => box.outerHTML.slice(0, 80))"""
     assert tab.evaluate(unreachable) == []
     assert tab.evaluate("document.querySelectorAll('[tabindex=\"0\"]').length") >= 3
-
-
-@pytest.fixture(scope="module")
-def explorer(scored_study: Study) -> str:
-    return f"{build_site(scored_study.root).as_uri()}/explorer.html"
 
 
 RANKINGS = """name => explored.benchmarks[0].queries.map((_, query) => {

@@ -157,3 +157,34 @@ def test_set_up_installs_with_sudo_where_it_asks_no_password(machine):
 def test_ci_can_be_run():
     assert os.access(ROOT / ".ci/run", os.X_OK)
     assert os.access(ROOT / "tools/setup.sh", os.X_OK)
+
+
+@pytest.mark.parametrize(
+    ("uid", "commands", "apt_works", "installs"),
+    [
+        (0, ["apt-get"], True, ["apt-get"]),
+        (0, ["apt-get"], False, []),
+        (1000, ["apt-get", "sudo"], True, ["sudo -n apt-get"]),
+        (1000, [], True, []),
+        (0, ["apt-get", "chromium"], True, []),
+    ],
+)
+def test_ci_installs_a_browser_where_it_may_and_tests_anyway(tmp_path, uid, commands, apt_works, installs):
+    path, log = tmp_path / "bin", tmp_path / "log"
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci")
+    path.mkdir()
+    for command in ("bash", "sh", "dirname", "basename"):
+        (path / command).symlink_to(shutil.which(command))
+    scripts = dict.fromkeys(["make", *commands], RECORD) | {"id": f"#!/bin/sh\necho {uid}\n"}
+    if not apt_works:
+        scripts["apt-get"] = "#!/bin/sh\nexit 100\n"
+    for name, text in scripts.items():
+        (path / name).write_text(text)
+        (path / name).chmod(0o755)
+    done = subprocess.run(
+        [tmp_path / ".ci/run"], env={"PATH": str(path), "LOG": str(log)}, capture_output=True, text=True, check=True
+    )
+    ran = [line for line in log.read_text().splitlines() if "update" not in line]
+    assert ran == [f"{apt} install -y --no-install-recommends chromium fonts-dejavu-core" for apt in installs] + ["make test"]
+    assert ("are skipped" in done.stderr) == (not installs and "chromium" not in commands)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from bcdh_lib import retrieval
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
-from bcdh_lib.comparison import revisited_lines, table_of, verdict, write_metrics
+from bcdh_lib.comparison import mean_scores, revisited_lines, table_of, verdict, write_metrics
 from bcdh_lib.headline import read_metrics
 from bcdh_lib.retrieval import RetrievalError, System, load_codes, query_rows, score, summarise, systems, ties_on, write_codes
 from bcdh_lib.study import Study
@@ -79,6 +79,21 @@ def test_the_metrics_file_is_of_the_form_that_the_site_reads(study, benchmark):
     metrics = read_metrics(study.reports / "metrics.json")
     assert {(score.method, score.bits) for score in metrics.retrieval} == {("dsh", 8), ("float", None)}
     assert metrics.counts["models"] == 2
+
+
+def test_mean_scores_by_hand():
+    """(.2 + .4) / 2; one benchmark without a figure; no radius around real vectors; a system that nobody asked for."""
+    columns = ["benchmark", "method", "bits", "map", "recall_in_radius"]
+    rows = [
+        ("one", "dsh", 8, 0.2, 0.5),
+        ("one", "float", None, 0.6, None),
+        ("one", "lsh", 8, 0.1, 0.1),
+        ("two", "dsh", 8, 0.4, None),
+        ("two", "float", None, 0.7, None),
+    ]
+    found = mean_scores(pd.DataFrame(rows, columns=columns).astype({"bits": "Int64"}), {"dsh-8", "float"})
+    assert found == {"map": {"dsh-8": 0.3, "float": 0.65}, "recall_in_radius": {"dsh-8": 0.5}}
+    assert mean_scores(pd.DataFrame(rows, columns=columns), set()) == {"map": {}, "recall_in_radius": {}}
 
 
 def test_codes_that_do_not_fit_are_named(study, benchmark):

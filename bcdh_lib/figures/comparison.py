@@ -119,11 +119,12 @@ def _draw_ranks(panel: Axes, ranks: pd.Series, apart: float) -> None:
         weight = "bold" if method == OURS else "normal"
         side = "right" if left else "left"
         panel.text(edge, depth, f" {look.label}  {rank:.2f} ", ha=side, va="center", fontsize=8, weight=weight)
-    for level, (first, last) in enumerate(_cliques(ranks.to_numpy(), apart)):
+    alike = _cliques(ranks.to_numpy(), apart)
+    for level, (first, last) in enumerate(alike):
         panel.plot(
             [ranks.iloc[first], ranks.iloc[last]], [0.5 + 0.45 * level] * 2, color=GREY, linewidth=3, solid_capstyle="butt"
         )
-    panel.set(xlim=(low - 0.75 * (high - low), high + 0.75 * (high - low)), ylim=(-half - 0.8, 0.8 + 0.45 * len(ranks) / 2))
+    panel.set(xlim=(low - 0.75 * (high - low), high + 0.75 * (high - low)), ylim=(-half - 0.8, 0.8 + 0.45 * len(alike)))
     panel.set_axis_off()
 
 

@@ -11,6 +11,7 @@ import pycolmap
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
+from bcdh_lib.figures.labels import counted
 from bcdh_lib.figures.style import ORANGE
 from bcdh_lib.open3d_import import import_open3d
 
@@ -20,6 +21,7 @@ ASIDE, ABOVE = 22.0, 16.0  # degrees, from where the cameras stand to where the 
 ASPECT = 19 / 12  # width by height of the picture
 CAMERA = ORANGE
 NEIGHBOURS = 16  # by whose distance a stray point is known
+FOCAL_LENGTHS = (0.1, 10.0)  # of the photo's longer side: COLMAP's bounds of a camera that can be
 CORNERS = 5  # points a camera: its centre, then the corners of what it sees
 
 
@@ -32,7 +34,8 @@ class Model:
     """A 3D model made ready to be looked at: upright (z is up), cleaned, thinned; open3d's geometry.
 
     `cloud` is a PointCloud with colours, `cameras` a LineSet of five points and eight lines a camera (the centre, then the
-    corners of what it sees), in the order of `photo_ids`. `points` counts the model's points before cleaning and thinning.
+    corners of what it sees), in the order of `photo_ids`. `points` counts the model's points before cleaning and thinning, `odd`
+    the cameras left out for a focal length that no camera has: wherever they are put, they would hide the model or shrink it.
     """
 
     model_id: int
@@ -40,12 +43,14 @@ class Model:
     cameras: Any
     photo_ids: list[int]
     points: int
+    odd: int = 0
 
     def __str__(self) -> str:
         shown = len(self.cloud.points)
         of = f"{shown:,} of its {self.points:,} points" if shown < self.points else f"its {shown:,} points"
         cameras = f"the {len(self.photo_ids):,} cameras that saw them"
-        return f"3D model {self.model_id}: {of} in the colours of their photos, and {cameras}"
+        odd = f"; {counted(self.odd, 'camera')} of impossible focal length not drawn" if self.odd else ""
+        return f"3D model {self.model_id}: {of} in the colours of their photos, and {cameras}{odd}"
 
 
 @dataclass(frozen=True)
@@ -98,11 +103,13 @@ def read_model(folder: Path, max_points: int = 30_000) -> Model:
     cloud = thin(clean(cloud), max_points)
     cameras = open3d.geometry.LineSet()
     depth = 0.07 * _extent(cloud)
-    for image, pose in zip(images, poses, strict=True):
+    sound = [place for place, image in enumerate(images) if _sound(reconstruction.cameras[image.camera_id])] or range(len(images))
+    for image, pose in ((images[place], poses[place]) for place in sound):
         cameras += _frustum(reconstruction.cameras[image.camera_id], pose, depth)
     cameras.rotate(turn, center=np.zeros(3))
     cameras.paint_uniform_color(to_rgb(CAMERA))
-    return Model(int(folder.name), cloud, cameras, [int(Path(image.name).stem) for image in images], len(points))
+    photo_ids = [int(Path(images[place].name).stem) for place in sound]
+    return Model(int(folder.name), cloud, cameras, photo_ids, len(points), len(images) - len(sound))
 
 
 def upright(poses: Floats) -> Floats:
@@ -139,6 +146,12 @@ def thin(cloud: Any, max_points: int) -> Any:
         middle = (low + high) / 2
         low, high = (low, middle) if len(cloud.voxel_down_sample(middle).points) <= max_points else (middle, high)
     return cloud.voxel_down_sample(high)
+
+
+def _sound(camera: pycolmap.Camera) -> bool:
+    """Whether a photo can have been taken with it."""
+    low, high = FOCAL_LENGTHS
+    return low <= camera.mean_focal_length() / max(camera.width, camera.height) <= high
 
 
 def _frustum(camera: pycolmap.Camera, pose: Floats, depth: float) -> Any:

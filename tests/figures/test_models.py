@@ -97,6 +97,22 @@ def test_cameras_stand_where_they_stood_and_look_at_the_tower(model: Model) -> N
     assert ((ahead * -cameras[:, 0])[:, :2].sum(1) > 0).all()
 
 
+def test_a_camera_of_impossible_focal_length_is_counted_and_not_drawn(folder: Path, model: Model, tmp_path: Path) -> None:
+    """COLMAP ends with such ones where a photo has few points: drawn, their pyramids hide the model."""
+    odd = pycolmap.Reconstruction(folder)
+    for number, focal in ((2, 0.01), (3, 1e6)):
+        odd.add_camera_with_trivial_rig(pycolmap.Camera.create_from_model_name(number, "PINHOLE", focal, 320, 240))
+        image = pycolmap.Image(name=f"{100 + number:07d}.jpg", camera_id=number, image_id=100 + number)
+        odd.add_image_with_trivial_frame(image, pycolmap.Rigid3d(poses()[0]))
+    (tmp_path / "3").mkdir()
+    odd.write(tmp_path / "3")
+    drawn = read_model(tmp_path / "3")
+    assert (drawn.photo_ids, drawn.odd) == (model.photo_ids, 2)
+    np.testing.assert_array_equal(np.asarray(drawn.cameras.points).shape, np.asarray(model.cameras.points).shape)
+    assert str(drawn).endswith("; 2 cameras of impossible focal length not drawn")
+    assert "focal" not in str(model)
+
+
 def test_thinning_keeps_to_the_limit_and_nearly_reaches_it(model: Model) -> None:
     assert len(thin(model.cloud, 10_000).points) == len(model.cloud.points)
     for limit in (300, 20, 1):
