@@ -104,16 +104,16 @@ def query_gallery(query: int, similar: pd.DataFrame, hard: pd.DataFrame, image: 
     The 3D points that a pair shares are marked in both photos; lines join a few. `similar` are rows of the table `pairs`, `hard`
     is what hardest_dissimilar gives.
     """
-    gap, between, aside, head, line, words = 0.12, 0.06, 0.3, 0.3, 0.36, 0.2
-    wide = (PAGE - 2 * gap - aside) / 3.62
+    edge, gap, between, aside, head, line, words = 0.05, 0.12, 0.06, 0.25, 0.3, 0.36, 0.2
+    wide = (PAGE - 2 * edge - 2 * gap - aside) / 3.62
     high, narrow = 0.75 * wide, 0.62 * wide
     low = (2 * high + between + line - SHOWN * words) / SHOWN  # a dissimilar photo's height
     sheet = Sheet(head + 2 * high + between + line)
-    at_hard = PAGE - narrow
-    sheet.text(0, 0.2, _heading(query, similar), 9.5, "left", "baseline")
+    at_hard = PAGE - edge - narrow
+    sheet.text(edge, 0.2, _heading(query, similar), 9.5, "left", "baseline")
     sheet.text(at_hard, 0.2, "Hardest dissimilar", 9.5, "left", "baseline")
     for column, pair in enumerate(similar.itertuples()):
-        left = column * (wide + gap)
+        left = edge + column * (wide + gap)
         above = sheet.photo(image(query), (left, head, wide, high))
         below = sheet.photo(image(pair.positive_id), (left, head + high + between, wide, high))
         if points is not None:
