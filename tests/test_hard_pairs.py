@@ -32,7 +32,7 @@ def test_no_photo_of_another_group_is_nearer_than_what_is_found():
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     table = members(random.integers(0, 5, 40).tolist())
     for query, own in zip(table["photo_id"], table["group_id"], strict=True):
-        best = {}
+        best: dict[int, tuple[float, int]] = {}
         for row, (photo, group) in enumerate(zip(table["photo_id"], table["group_id"], strict=True)):
             alike = float(vectors[row] @ vectors[query - 10])
             if group != own and alike > best.get(group, (-2, 0))[0]:

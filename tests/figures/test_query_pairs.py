@@ -19,7 +19,11 @@ from bcdh_lib.tables import write_table
 
 from .conftest import Printed
 
-SEEN = {3: {0: (10, 20), 1: (30, 5), 2: (58, 38)}, 7: {1: (20.5, 7), 3: (1, 1), 0: (2, 59)}, 9: {3: (4, 4)}}
+SEEN: dict[int, dict[int, tuple[float, float]]] = {
+    3: {0: (10, 20), 1: (30, 5), 2: (58, 38)},
+    7: {1: (20.5, 7), 3: (1, 1), 0: (2, 59)},
+    9: {3: (4, 4)},
+}
 """Photo, 3D point: where it is seen (px)."""
 
 
