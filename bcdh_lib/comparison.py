@@ -89,6 +89,17 @@ def table_of(summary: pd.DataFrame, value: str = "map") -> pd.DataFrame:
     return named.pivot(index=["method", "bits"], columns="benchmark", values=value).loc[list(order)].round(3)
 
 
+def best_rival(summary: pd.DataFrame, bits: int = 64) -> str:
+    """The method other than ours whose codes of `bits` bits have the highest mAP, mean over the benchmarks; the first of equals.
+
+    Raises ValueError where there is none.
+    """
+    others = summary[(summary["bits"] == bits) & (summary["method"] != OURS)]
+    if others.empty:
+        raise ValueError(f"no method but ours has codes of {bits} bits; add one to training.runs")
+    return str(others.groupby("method", sort=False)["map"].mean().idxmax())
+
+
 def verdict(summary: pd.DataFrame, bits: int = 64) -> str:
     """In a sentence a benchmark: where ours stands among the systems of `bits` bits, and against the float parent."""
     return "\n".join(_verdict_on(str(name), rows, bits) for name, rows in summary.groupby("benchmark", sort=False))

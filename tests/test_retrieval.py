@@ -9,7 +9,7 @@ from PIL import Image
 
 from bcdh_lib import retrieval
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
-from bcdh_lib.comparison import mean_scores, revisited_lines, table_of, verdict, write_metrics
+from bcdh_lib.comparison import best_rival, mean_scores, revisited_lines, table_of, verdict, write_metrics
 from bcdh_lib.headline import read_metrics
 from bcdh_lib.retrieval import RetrievalError, System, load_codes, query_rows, score, summarise, systems, ties_on, write_codes
 from bcdh_lib.study import Study
@@ -167,6 +167,23 @@ def test_the_line_of_the_revisited_program():
         ">> roxford5k, float: mAP E: 100.00; mP@k[1 5 10] E: [100.00 100.00 50.00]",
     ]
     assert revisited_lines(summary[3:]) == []
+
+
+def test_the_best_rival_leads_over_all_benchmarks_and_is_not_ours():
+    columns = ["benchmark", "method", "bits", "map"]
+    rows = [
+        ("a", "binary_constrained", 64, 0.9),
+        ("a", "dsh", 64, 0.5),
+        ("a", "itq", 64, 0.6),
+        ("a", "float", None, 0.95),
+        ("a", "lsh", 32, 0.8),
+    ]
+    rows += [("b", "binary_constrained", 64, 0.9), ("b", "dsh", 64, 0.5), ("b", "itq", 64, 0.3), ("b", "float", None, 0.95)]
+    summary = pd.DataFrame(rows, columns=columns).astype({"bits": "Int32"})
+    assert best_rival(summary) == "dsh"
+    assert best_rival(summary, 32) == "lsh"
+    with pytest.raises(ValueError, match="no method but ours has codes of 16 bits"):
+        best_rival(summary, 16)
 
 
 def test_the_verdict_says_where_ours_stands():

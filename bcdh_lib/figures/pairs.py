@@ -83,12 +83,22 @@ def mined_gallery(outputs: NDArray, members: pd.DataFrame, image: ImageOf, shown
     codes, group = pack(outputs), members["group_id"].to_numpy()
     distances = hamming(codes[rows], codes).astype(np.int64)
     distances[group[rows][:, None] == group[None, :]] = outputs.shape[1] + 1
-    photo, nearest = members["photo_id"].to_numpy(), distances.argmin(1)
-    found = pd.DataFrame({"photo_id": photo[rows], "other_id": photo[nearest], "distance": distances.min(1)})
+    photo, model, nearest = members["photo_id"].to_numpy(), members["model_id"].to_numpy(), distances.argmin(1)
+    found = pd.DataFrame(
+        {
+            "photo_id": photo[rows],
+            "other_id": photo[nearest],
+            "distance": distances.min(1),
+            "model_id": model[rows],
+            "other_model": model[nearest],
+        }
+    )
     found = found[found["distance"] <= outputs.shape[1]].sort_values("distance", kind="stable")
     hard = each_once(found, shown)
-    words = [f"{distance} of {outputs.shape[1]} bits apart" for distance in hard["distance"]]
-    alt = f"{counted(len(hard), 'dissimilar pair')} whose codes are nearest{_span(words)}."
+    apart = [f"{distance} of {outputs.shape[1]} bits apart" for distance in hard["distance"]]
+    models = [f"models {one} and {other}" for one, other in zip(hard["model_id"], hard["other_model"], strict=True)]
+    alt = f"{counted(len(hard), 'dissimilar pair')} whose codes are nearest{_span(apart)}."
+    words = [f"{distance}\n{pair}" for distance, pair in zip(apart, models, strict=True)]
     return _gallery(hard[["photo_id", "other_id"]].to_numpy(), words, image), alt
 
 

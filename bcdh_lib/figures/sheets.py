@@ -42,18 +42,18 @@ class Sheet:
         place: tuple[float, float, float, float],
         mark: str | None = None,
         box: tuple[float, float, float, float] | None = None,
-    ) -> None:
+    ) -> tuple[float, float, float]:
         """Put a photo in the middle of a place (left, top, width, height), framed by a mark of MARKS, a box (px) drawn on it.
 
+        Returns where it came to lie: its left and top (inches), and how many inches a pixel of the file takes.
         Raises SheetError where the photo cannot be read.
         """
         left, top, width, height = place
         pixels, size = thumbnail(path, width, height)
         high, wide = pixels.shape[0] / DPI, pixels.shape[1] / DPI
-        left, top = left + (width - wide) / 2, top + (height - high) / 2
+        left, top, scale = left + (width - wide) / 2, top + (height - high) / 2, wide / size[0]
         self.axes.imshow(pixels, extent=(left, left + wide, top + high, top), aspect="auto", interpolation="none")
         if box is not None:
-            scale = wide / size[0]
             corner, span = (left + box[0] * scale, top + box[1] * scale), ((box[2] - box[0]) * scale, (box[3] - box[1]) * scale)
             self.axes.add_patch(Rectangle(corner, *span, fill=False, edgecolor="white", linewidth=2.6))
             self.axes.add_patch(Rectangle(corner, *span, fill=False, edgecolor=INK, linewidth=1.2))
@@ -64,6 +64,7 @@ class Sheet:
                 badge = {"boxstyle": "square,pad=0.2", "facecolor": colour, "edgecolor": "none"}
                 look: dict[str, Any] = {"color": "white", "fontsize": 8, "weight": "bold", "ha": "center", "va": "center"}
                 self.axes.text(left + wide - 0.09, top + 0.1, symbol, bbox=badge, **look)
+        return left, top, scale
 
     def text(
         self, x: float, y: float, words: str, size: float = 8, ha: str = "center", va: str = "top", colour: str = INK

@@ -150,23 +150,39 @@ def code_distances(outputs: Outputs, pairs: NDArray[np.integer]) -> NDArray[np.i
 
 @styled()
 def energy_of_one_bit(settings: Mapping[str, Any]) -> Drawn:
-    """The energy E(u, v; s) of one bit over all outputs u, v, for similar and dissimilar pairs, with the code that the exact step
-    takes in each region, and the slope that training follows. `settings` are params.losses["binary_constrained"]."""
-    loss = BinaryConstrained(1, BinaryConstrained.Settings.model_validate(settings))
-    figure, axes = new_figure(1, 2, height=3.5, sharey=True)
-    surfaces = {name: one_bit(loss, label) for name, label in (("similar", True), ("dissimilar", False))}
-    levels = MaxNLocator(16).tick_values(0, max(float(energy.max()) for energy, _ in surfaces.values()))
-    for panel, (name, (energy, codes)) in zip(axes[0], surfaces.items(), strict=True):
-        ticks = np.linspace(-REACH, REACH, len(energy))
-        filled = panel.contourf(ticks, ticks, energy, levels=levels, cmap="cividis")
-        _mark_codes(panel, ticks, energy, codes)
-        panel.set(xlabel="output u", title=f"{name.capitalize()} pair", aspect="equal")
-        panel.grid(visible=False)
-    axes[0, 0].set_ylabel("output v")
-    figure.colorbar(filled, ax=axes[0].tolist(), label="energy E(u, v; s)", ticks=MaxNLocator(6), shrink=0.9)
+    """The energy of one bit over all outputs u, v, for similar and dissimilar pairs, and the slope that training follows.
+
+    Above E(u, v; s), the exact form, with the code that its step takes in each region; below E_tau, the smooth form, at the
+    temperature of the last round. `settings` are params.losses["binary_constrained"].
+    """
+    figure, axes = new_figure(2, 2, height=6.4, sharex=True, sharey=True)
+    losses = {
+        form: BinaryConstrained(1, BinaryConstrained.Settings.model_validate({**settings, "form": form}))
+        for form in ("exact", "smooth")
+    }
+    tau = losses["smooth"].temperature
+    spans = []
+    for row, (form, loss) in zip(axes, losses.items(), strict=True):
+        surfaces = [one_bit(loss, similar) for similar in (True, False)]
+        low, high = (float(bound([energy for energy, _ in surfaces])) for bound in (np.min, np.max))
+        for panel, kind, (energy, codes) in zip(row, ("Similar pair", "Dissimilar pair"), surfaces, strict=True):
+            ticks = np.linspace(-REACH, REACH, len(energy))
+            levels = MaxNLocator(16).tick_values(low, high)
+            filled = panel.contourf(ticks, ticks, energy, levels=levels, cmap="cividis")
+            if form == "exact":
+                _mark_codes(panel, ticks, codes)
+            _point_downhill(panel, ticks, energy)
+            panel.set(title=kind if form == "exact" else f"{kind}, τ = {tau:.2g}", aspect="equal")
+            panel.grid(visible=False)
+        row[0].set_ylabel("output v")
+        figure.colorbar(filled, ax=row.tolist(), label=f"{form} energy", ticks=MaxNLocator(6), shrink=0.9)
+        spans.append(f"{low:.2f} to {high:.2f}".replace("-", "−"))
+    for panel in axes[1]:
+        panel.set_xlabel("output u")
     alt = (
-        "Energy of one bit over outputs u and v. For a similar pair its wells are the equal codes, for a dissimilar pair the "
-        "different ones; white lines bound the regions where the exact step takes another code, and arrows point downhill."
+        "Energy of one bit over outputs u and v. Exact form: for a similar pair its wells are the equal codes, for a dissimilar "
+        "pair the different ones; white lines bound the regions where the exact step takes another code, and arrows point "
+        f"downhill; energies from {spans[0]}. Smooth form at τ = {tau:.2g}, below: no such corners, energies from {spans[1]}."
     )
     return figure, alt
 
@@ -182,8 +198,8 @@ def one_bit(loss: BinaryConstrained, similar: bool, steps: int = 160) -> tuple[N
     return energy.numpy().reshape(steps, steps), (2 * (a > 0) + (b > 0)).numpy().reshape(steps, steps)
 
 
-def _mark_codes(axes: Axes, ticks: NDArray[np.float64], energy: NDArray[np.float64], codes: NDArray[np.int64]) -> None:
-    """Name each region's code (a, b), with a dot where outputs equal it, bound the regions, and point downhill."""
+def _mark_codes(axes: Axes, ticks: NDArray[np.float64], codes: NDArray[np.int64]) -> None:
+    """Name each region's code (a, b), with a dot where outputs equal it, and bound the regions."""
     plate = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
     for code in np.unique(codes):
         axes.contour(ticks, ticks, codes == code, levels=[0.5], colors="white", linewidths=1.6)
@@ -191,9 +207,12 @@ def _mark_codes(axes: Axes, ticks: NDArray[np.float64], energy: NDArray[np.float
         v, u = (float(ticks[places].mean()) for places in np.nonzero(codes == code))
         if codes[np.abs(ticks - b).argmin(), np.abs(ticks - a).argmin()] == code:
             axes.plot(a, b, "o", color="white", markersize=4)
-            u, v = a, b + 0.33
+            u, v = a, b + 0.33 * b  # outwards, away from where regions meet
         words = " ".join("+" if side > 0 else "−" for side in (a, b))
         axes.text(u, v, words, ha="center", va="center", color=INK, weight="bold", bbox=plate)
+
+
+def _point_downhill(axes: Axes, ticks: NDArray[np.float64], energy: NDArray[np.float64]) -> None:
     some = slice(10, None, 14)
     down_v, down_u = -np.array(np.gradient(energy, ticks, ticks))[:, some, some]
     axes.quiver(ticks[some], ticks[some], down_u, down_v, color="white", alpha=0.75, width=0.005, pivot="middle")

@@ -57,7 +57,7 @@ def test_pairs_that_do_not_say_what_they_share(printed: Printed, image: Callable
 
 @pytest.fixture
 def members() -> pd.DataFrame:
-    return pd.DataFrame({"photo_id": range(12), "group_id": np.repeat([0, 1, 2], 4)})
+    return pd.DataFrame({"photo_id": range(12), "model_id": np.repeat([5, 6, 7], 4), "group_id": np.repeat([0, 1, 2], 4)})
 
 
 def test_hard_pairs_lie_across_groups_and_show_no_photo_twice(
@@ -89,7 +89,8 @@ def test_mined_pairs_are_the_nearest_codes_of_other_groups(
     outputs[2] *= -1  # photos 2 and 7 now differ in one bit
     drawn = printed(pairs.mined_gallery, outputs, members, image)
     slow = min(((outputs[i] >= 0) != (outputs[j] >= 0)).sum() for i in range(12) for j in range(12) if i // 4 != j // 4)
-    assert words_of(drawn)[0] == f"{slow} of 16 bits apart" == "1 of 16 bits apart"
+    assert words_of(drawn)[0] == f"{slow} of 16 bits apart\nmodels 5 and 6" == "1 of 16 bits apart\nmodels 5 and 6"
+    assert drawn[1].startswith(f"{len(words_of(drawn))} dissimilar pairs whose codes are nearest, 1 of 16 bits apart to ")
     assert "no such pair" in words_of(printed(pairs.mined_gallery, outputs, members.assign(group_id=0), image))
 
 

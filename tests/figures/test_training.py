@@ -103,5 +103,25 @@ def test_the_energy_of_one_bit_is_the_least_over_its_four_codes(similar: bool) -
 
 def test_the_surface_names_every_code_that_is_taken(printed: Printed) -> None:
     drawn = printed(training.energy_of_one_bit, SETTINGS)
-    for panel in drawn[0].axes[:2]:
+    exact, smooth = drawn[0].axes[:2], drawn[0].axes[2:4]
+    for panel in exact:
         assert sorted(text.get_text() for text in panel.texts) == ["+ +", "+ −", "− +", "− −"]
+    assert [len(panel.texts) for panel in smooth] == [0, 0]
+
+
+@pytest.mark.parametrize("similar", [True, False])
+def test_the_smooth_energy_lies_below_the_exact_one_and_near_it_when_cold(similar: bool) -> None:
+    energies = [
+        training.one_bit(
+            BinaryConstrained(1, BinaryConstrained.Settings.model_validate({**SETTINGS, **form})), similar, steps=20
+        )[0]
+        for form in ({"form": "exact"}, {"form": "smooth"}, {"form": "smooth", "inverse_temperature": 200.0})
+    ]
+    for smooth, tau in zip(energies[1:], (1, 1 / 200), strict=True):
+        assert (smooth <= energies[0] + 1e-9).all()
+        assert (smooth >= energies[0] - 2 * tau * np.log(2) - 1e-9).all()  # docs/method.md
+
+
+def test_the_surface_of_any_settings(printed: Printed) -> None:
+    settings = {**SETTINGS, "quantization_share": 0.0, "form": "smooth", "inverse_temperature": 5.0}
+    assert "Smooth form at τ = 0.2, below" in printed(training.energy_of_one_bit, settings)[1]
