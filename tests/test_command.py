@@ -191,11 +191,11 @@ import os, signal, sys
 from bcdh_lib.command import main
 from bcdh_lib.own_photos import index_update
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
-note = index_update._note
+note = index_update.note
 def stopped(one):
     os.killpg(0, signal.SIGINT)
     return note(one)
-index_update._note = stopped
+index_update.note = stopped
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -36,7 +36,7 @@ def evaluate(study: Study, name: str, model: Path, recentre: bool = False) -> pd
     }
     coded = {False: {part: pack(array) if network.bits else array for part, array in outputs.items()}}
     if recentre:
-        centre = centre_of(outputs["database"])
+        centre = centre_of([outputs["database"]])
         coded[True] = {part: pack_around(array, centre) for part, array in outputs.items()}
     tables = []
     for recentred, parts in coded.items():
