@@ -3,7 +3,7 @@
     bcdh learn PHOTOS                            # the study on these photos: 3D models, pairs, networks, a report
     bcdh index PHOTOS --model MODEL              # a code for each photo
     bcdh search INDEX QUERY.jpg --html found.html
-    bcdh evaluate pile --model MODEL             # mAP on a benchmark of the study
+    bcdh evaluate pile --model MODEL             # mAP on a benchmark of the study, and with --distractors PHOTOS in it
 
 Exit codes: 0 done, 1 something is wrong and said in a line, 2 the command is misspelt, 130 stopped by Ctrl-C.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -72,12 +73,22 @@ def _line(error: Exception) -> str:
 def _index(options: argparse.Namespace) -> int:
     from bcdh_lib.own_photos.index_update import update
 
-    folder = options.index or Path(f"{options.photos.resolve().name}.bcdh")
+    folder = options.index or Path(f"{_name_of(options.photos)}.bcdh")
     study = study_of(options.model) if options.model else None
     done = update(folder, options.photos, options.model, study, options.recentre)
-    print(f"{folder}: {done.photos:,} photos ({done.new:,} new, {done.anew:,} encoded anew, {done.gone:,} gone)")
-    _tell_left_out(done)
+    if int(os.environ.get("RANK", "0")) == 0:  # one of several processes speaks for all
+        print(_done(folder, done))
+        _tell_left_out(done)
     return 0
+
+
+def _name_of(photos: Path) -> str:
+    """The name of a folder, or of a list without its ending."""
+    return photos.resolve().stem if photos.is_file() else photos.resolve().name
+
+
+def _done(folder: Path, done: Update) -> str:
+    return f"{folder}: {done.photos:,} photos ({done.new:,} new, {done.anew:,} encoded anew, {done.gone:,} gone)"
 
 
 def _tell_left_out(done: Update) -> None:
@@ -143,9 +154,24 @@ def _learn(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from bcdh_lib.own_photos.evaluation import evaluate
 
-    table = evaluate(study_of(options.model), options.benchmark, options.model, options.recentre)
+    study = study_of(options.model)
+    index = _indexed(options.distractors, options.model, study) if options.distractors and not options.recentre else None
+    table = evaluate(study, options.benchmark, options.model, options.recentre, index or options.distractors)
     print(table.to_json(orient="records", indent=1) if options.json else _scores_as_text(table))
     return 0
+
+
+def _indexed(distractors: Path, model: Path, study: Study) -> Path:
+    """An index as it lies there; that of a folder or list, in a folder named by the model too, is made or brought up to date."""
+    from bcdh_lib.own_photos.index_update import digest_of_model, update
+
+    if (distractors / "index.json").is_file():
+        return distractors
+    folder = Path(f"{_name_of(distractors)}-{digest_of_model(model)[:12]}.bcdh")
+    done = update(folder, distractors, model, study)
+    print(_done(folder, done), file=sys.stderr)
+    _tell_left_out(done)
+    return folder
 
 
 def _scores_as_text(table: pd.DataFrame) -> str:
@@ -159,6 +185,7 @@ def _scores_as_text(table: pd.DataFrame) -> str:
     for row in table.to_dict("records"):
         bits = "real" if pd.isna(row["bits"]) else f"{row['bits']} bits"
         name = "recentred" if row["recentred"] else f"{row['method']}, {bits}"
+        name = f"with {row['distractors']:,} distractors" if row["distractors"] else name
         bounds = f"{row['map_worst']:.3f} to {row['map_best']:.3f}"
         lines.append(f"{name:30}{row['map']:15.3f}{bounds:>17}{row['map_rectangle']:15.3f}")
     return "\n".join(lines)
@@ -186,7 +213,9 @@ def _parser() -> argparse.ArgumentParser:
 
     index = commands.add_parser("index", help="encode a folder of photos, or what changed in it since")
     index.set_defaults(run=_index)
-    index.add_argument("photos", type=Path, metavar="PHOTOS", help="folder, with all below it; it is only read")
+    index.add_argument(
+        "photos", type=Path, metavar="PHOTOS", help="folder, with all below it, or list (.txt, a path a line); they are only read"
+    )
     index.add_argument("--model", type=Path, metavar="FILE", help="checkpoint (.safetensors); an index there is has its own")
     index.add_argument("--index", type=Path, metavar="FOLDER", help="where the index lies (default: NAME.bcdh here)")
     index.add_argument(
@@ -218,6 +247,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("benchmark", metavar="BENCHMARK", help="name, as in retrieval.benchmarks of params.yaml")
     evaluate.add_argument("--model", type=Path, required=True, metavar="FILE", help="checkpoint (.safetensors)")
     evaluate.add_argument("--recentre", action="store_true", help="also with the thresholds at the mean over the database")
+    evaluate.add_argument(
+        "--distractors",
+        type=Path,
+        metavar="PHOTOS",
+        help="also with these in the database: a folder, a list (.txt, a path a line), or an index that is used as it is",
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     return parser
 

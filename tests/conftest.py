@@ -94,6 +94,7 @@ def taken(monkeypatch):
     prepare_process()
 
     def in_this_process(take, jobs, workers):
+        jobs = list(jobs)
         taken.extend(path for path, _ in jobs)
         return map(take, jobs)
 

@@ -84,6 +84,8 @@ def test_of_many_files_left_out_ten_are_named(here, capsys):
         ("evaluate oxford --model model.safetensors", "oxford is unknown; known: rendered_oxford"),
         ("evaluate rendered_oxford --model model.safetensors", "rendered_oxford: is not there"),
         ("evaluate pile --model model.safetensors", "members.parquet: is not there; make it with: dvc repro pairs"),
+        ("evaluate pile --model model.safetensors --distractors nowhere", "nowhere: is not there"),
+        ("evaluate pile --model model.safetensors --distractors album --recentre", "leave out --recentre or --distractors"),
         ("learn nowhere", "nowhere: is not there"),
         ("learn album --into album/study", "must lie apart"),
         ("learn album --into empty/study", "bcdh_lib: No such file or directory"),  # this folder holds settings alone
@@ -137,7 +139,7 @@ def test_an_error_of_our_own_is_not_hidden(here, monkeypatch):
         main(["index", "album", "--model", "model.safetensors"])
 
 
-SCORES = {"benchmark": "pile", "method": "dsh", "queries": 9, "empty": 1, "map_worst": 0.25, "map_best": 0.75}
+SCORES = {"benchmark": "pile", "method": "dsh", "queries": 9, "empty": 1, "map_worst": 0.25, "map_best": 0.75, "distractors": 0}
 
 
 def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
@@ -153,9 +155,33 @@ def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
     ]
     assert main(["evaluate", "pile", "--model", "model.safetensors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows
+    table["distractors"] = [0, 1_000_000]
+    table["recentred"] = False
+    assert main(["evaluate", "pile", "--model", "model.safetensors"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("with 1,000,000 distractors              0.500   0.250 to")
     table["bits"] = pd.NA
     assert main(["evaluate", "pile", "--model", "model.safetensors"]) == 0
     assert "dsh, real  " in capsys.readouterr().out
+
+
+def test_distractors_are_indexed_first_but_an_index_is_taken_as_it_is(here, capsys, monkeypatch, draw_photo):
+    given = []
+    table = pd.DataFrame([SCORES | {"bits": 16, "map": 0.5, "map_rectangle": 0.4, "recentred": False}])
+    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: given.append(arguments[-1]) or table)
+    evaluate = ["evaluate", "pile", "--model", "model.safetensors"]
+    (here / "photos.txt").write_text("album/2.png\nalbum/4.png\n")
+    sha256 = json.loads((here / "model.json").read_text())["sha256"]
+    for photos, name, counts in (("album", "album", "6 photos (6 new"), ("photos.txt", "photos", "2 photos (2 new")):
+        assert main([*evaluate, "--distractors", photos]) == 0
+        assert given.pop() == Path(f"{name}-{sha256[:12]}.bcdh")
+        assert f"{name}-{sha256[:12]}.bcdh: {counts}" in capsys.readouterr().err
+    draw_photo(here / "album/6.png", 6)
+    index = f"album-{sha256[:12]}.bcdh"
+    assert main([*evaluate, "--distractors", index]) == 0
+    assert given.pop() == Path(index)
+    assert capsys.readouterr().err == ""
+    assert main([*evaluate, "--distractors", "album"]) == 0
+    assert "7 photos (1 new" in capsys.readouterr().err
 
 
 def test_learning_prepares_and_runs(here, capsys, monkeypatch):
@@ -191,11 +217,11 @@ import os, signal, sys
 from bcdh_lib.command import main
 from bcdh_lib.own_photos import index_update
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born deaf to it
-note = index_update._note
+note = index_update.note
 def stopped(one):
     os.killpg(0, signal.SIGINT)
     return note(one)
-index_update._note = stopped
+index_update.note = stopped
 sys.exit(main(sys.argv[1:]))
 """
 

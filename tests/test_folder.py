@@ -1,5 +1,6 @@
 """A folder of anybody's photos becomes photos and counted leave-outs; the photos stay as they are."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -302,6 +303,14 @@ def test_a_file_that_kills_its_process_is_left_out_and_the_others_go_on():
     outcomes = list(folder.in_processes(take_or_die, [(name, Path(name)) for name in names], 2))
     assert [one.path for one in outcomes] == names
     assert [one.reason for one in outcomes] == ["taken", "taken", "not decodable", "taken", "not decodable", "taken"]
+
+
+def test_of_jobs_without_end_few_are_under_way():
+    drawn = []
+    jobs = ((str(number), Path(drawn.append(number) or "")) for number in itertools.count())
+    outcomes = folder.in_processes(take_or_die, jobs, 2)
+    assert [next(outcomes).path for _ in range(100)] == [str(number) for number in range(100)]
+    assert len(drawn) <= 100 + folder.AHEAD + 2
 
 
 def test_processes_that_cannot_start_are_no_files_fault(monkeypatch):

@@ -33,7 +33,7 @@ def contact_sheet(index: PhotoIndex, queries: Sequence[Path], found: Sequence[Se
         for query, hits in zip(queries, found, strict=True)
     ]
     template = templates.get_template("contact_sheet.html.j2")
-    return template.render(queries=shown, bits=len(index.rows.centre), photos=len(index.rows.photos))
+    return template.render(queries=shown, bits=len(index.rows.centre), photos=len(index.rows.codes))
 
 
 def thumbnail(path: Path, limits: Photos) -> str:

@@ -1,7 +1,13 @@
-"""Photo files -> a network's outputs, by the study's own rules: a photo gives the same code here as in the study."""
+"""Photo files -> a network's outputs, by the study's own rules: a photo gives the same code here as in the study.
+
+Processes read, decode and resize (`see`) while the network encodes the batch before. A JPEG decodes straight to a half, a quarter
+or an eighth of its size where the study's photos stage does so too: to twice photos.max_side or more. To decode straight to
+network.side would be sooner yet and is not offered: it gives other pixels, hence other codes than those of the study.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +17,21 @@ import torch
 from numpy.typing import NDArray
 
 from bcdh_lib.network import HashNetwork
-from bcdh_lib.photos.folder import LeftOut, Photo
+from bcdh_lib.params import Photos
+from bcdh_lib.photos.folder import Job, LeftOut, Photo, take
 from bcdh_lib.training_set import BATCH, device, encode_kept
 from bcdh_lib.views import Views
 
 Outputs = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A photo and what the network is shown of it, [1, 3, side, side]."""
+
+    photo: Photo
+    view: Pixels
 
 
 @dataclass(frozen=True)
@@ -24,6 +40,22 @@ class Encoded:
 
     photo: Photo
     outputs: Outputs
+
+
+def see(job: Job, limits: Photos, side: int, copies: Path) -> Seen | LeftOut:
+    """Read one file as the study does: the copy that its photos stage would keep, and of this the square of its network.
+
+    The copy is removed. A process has its own folder in `copies`, for equal files have copies of one name.
+    """
+    own = copies / str(os.getpid())
+    own.mkdir(exist_ok=True)
+    outcome = take(job, limits, own)
+    if isinstance(outcome, LeftOut):
+        return outcome
+    copy = own / outcome.sha256
+    view = Views([copy], side)[0].numpy()
+    copy.unlink()
+    return Seen(outcome, view)
 
 
 @dataclass(frozen=True)
@@ -38,42 +70,31 @@ class Encoder:
         torch.use_deterministic_algorithms(True, warn_only=torch.cuda.is_available())
         self.network.to(device())
 
-    def encode(self, outcomes: Iterable[Photo | LeftOut], copies: Path) -> Iterator[list[Encoded | LeftOut]]:
-        """What `photos.folder.take` made of files, in lists, photos with their outputs [L]; their `copies` are removed.
-
-        Of equal files the first is encoded: a later one's copy has the same name, and may be removed with the first's.
-        """
-        known: dict[str, Outputs] = {}
-        waiting: list[Photo] = []
+    def encode(self, outcomes: Iterable[Seen | LeftOut]) -> Iterator[list[Encoded | LeftOut]]:
+        """What `see` made of files, in lists, photos with their outputs [L]; no more than a batch of them is held."""
+        waiting: list[Seen] = []
         for outcome in outcomes:
             if isinstance(outcome, LeftOut):
                 yield [outcome]
-            elif outcome.sha256 in known:
-                (copies / outcome.sha256).unlink(missing_ok=True)
-                yield [Encoded(outcome, known[outcome.sha256])]
             else:
                 waiting.append(outcome)
             if len(waiting) == BATCH:
-                yield self._encoded(waiting, copies, known)
+                yield self._encoded(waiting)
                 waiting = []
         if waiting:
-            yield self._encoded(waiting, copies, known)
+            yield self._encoded(waiting)
 
-    def _encoded(self, photos: list[Photo], copies: Path, known: dict[str, Outputs]) -> list[Encoded | LeftOut]:
-        outputs = self.outputs([copies / photo.sha256 for photo in photos])
-        for photo, row in zip(photos, outputs, strict=True):
-            known[photo.sha256] = row
-            (copies / photo.sha256).unlink(missing_ok=True)
-        return [Encoded(photo, known[photo.sha256]) for photo in photos]
+    def _encoded(self, seen: list[Seen]) -> list[Encoded | LeftOut]:
+        outputs = self.outputs(np.concatenate([one.view for one in seen]))
+        return [Encoded(one.photo, row) for one, row in zip(seen, outputs, strict=True)]
 
-    def outputs(self, images: list[Path]) -> Outputs:
-        """Outputs [n, L] of up to BATCH decoded copies.
+    def outputs(self, views: Pixels) -> Outputs:
+        """Outputs [n, L] of up to BATCH views [n, 3, side, side].
 
         They are computed in a full batch, as in the study: in another size of batch the last bit of a sum may differ.
         """
-        views = Views(images, self.network.settings.side)
-        batch = torch.cat([views[place] for place in range(len(images))])
-        batch = torch.cat([batch, batch[:1].expand(BATCH - len(batch), -1, -1, -1)])
+        shown = torch.from_numpy(views)
+        batch = torch.cat([shown, shown[:1].expand(BATCH - len(shown), -1, -1, -1)])
         with torch.inference_mode():
             kept = batch if self.network.trains_whole else self.network.activations(batch)
-        return encode_kept(self.network, kept[:, None]).numpy()[: len(images)]
+        return encode_kept(self.network, kept[:, None]).numpy()[: len(views)]

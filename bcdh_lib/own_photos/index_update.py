@@ -1,32 +1,42 @@
-"""Bringing an index up to date with its folder of photos: the new, the changed and the deleted ones, and no other.
+"""Bringing an index up to date with its photos: the new, the changed and the deleted ones, and no other.
 
-A photo is taken for unchanged where its path, size and time of change are those of its row. One process writes at a time.
+A photo is taken for unchanged where its path, size and time of change are those of its row. One update is made at a time, by one
+process or by several, on one machine or on many that share the photos and the index's folder:
+
+    torchrun --nproc_per_node 2 -m bcdh_lib.command index PHOTOS --model MODEL
+
+The first process finds what is missing; every process encodes its share and notes it in a file of its own; the first puts the
+notes together. Memory does not grow with the photos, but by what is left out: each photo stands in a file on the way.
 """
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import json
 import os
+import posixpath
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
+from bcdh_lib.codes import Codes
 from bcdh_lib.lock import locked
 from bcdh_lib.network import load_checkpoint
-from bcdh_lib.own_photos.encoder import Encoded
-from bcdh_lib.own_photos.photo_index import OWN, ROW, Facts, PhotoIndex, PhotoIndexError, Rows, open_index, publish
-from bcdh_lib.own_photos.recentring import centre_of, pack_around
+from bcdh_lib.own_photos.encoder import see
+from bcdh_lib.own_photos.ledger import Ledger, note
+from bcdh_lib.own_photos.photo_index import OWN, Block, Facts, PhotoIndex, PhotoIndexError, Rows, open_index, publish
+from bcdh_lib.own_photos.ranks import once, together
+from bcdh_lib.own_photos.recentring import Centre, centre_of, pack_around
 from bcdh_lib.params import Photos
-from bcdh_lib.photos.folder import LeftOut, Photo, find_files, in_processes, path_in_table, state_of, take
+from bcdh_lib.photos.folder import Job, LeftOut, in_processes, path_from_table, path_in_table, walk
+from bcdh_lib.processes import process_count, process_rank, wait_for_all
 from bcdh_lib.provenance import digest_of
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_bytes
@@ -44,38 +54,61 @@ class Update:
 
 
 def update(folder: Path, photos: Path, model: Path | None = None, study: Study | None = None, recentre: bool = False) -> Update:
-    """Make the index in `folder` of the photos under `photos`, or bring it up to date.
+    """Make the index in `folder` of `photos`, or bring it up to date.
 
+    photos: a folder, with all below it, or a text file (.txt) with the path of a photo in each line, relative to where it lies.
     model: the checkpoint; study: whose settings say what is taken in. Both are needed where there is no index yet, and must be
     the index's own where there is one. recentre: encode all photos anew and move the bits' thresholds to the mean of their
-    outputs; without it the thresholds stay those of the index. A killed update goes on from its finished photos.
+    outputs; without it the thresholds stay those of the index. A killed update goes on from its finished photos, whatever the
+    number of processes.
     Raises PhotoIndexError, NetworkError, and LockError where another process writes the index.
     """
+    with together(), ExitStack() as held:
+        begun: list[tuple[PhotoIndex, Ledger]] = []  # of the first process
+
+        def begin() -> Facts:
+            index, ledger = _begin(folder, photos, model, study, recentre, held)
+            begun.append((index, ledger))
+            return index.facts
+
+        facts = once(begin)
+        _encode_share(folder, facts, photos)
+        wait_for_all()
+        return once(lambda: _end(*begun[0], photos, recentre))
+
+
+def _begin(
+    folder: Path, photos: Path, model: Path | None, study: Study | None, recentre: bool, held: ExitStack
+) -> tuple[PhotoIndex, Ledger]:
+    """The index as it is, locked, and what is to be done, written to `unfinished/missing`."""
     _check_folders(folder, photos)
-    sha256 = _digest_of_model(model) if model else None
+    sha256 = digest_of_model(model) if model else None
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder / "lock"):
-        if (folder / "index.json").is_file():
-            index = _reopen(folder, photos, sha256, study)
-        elif model and sha256 and study:
-            index = _begin(folder, photos, model, sha256, study)
-        else:
-            raise PhotoIndexError(f"{folder}: holds no index yet; name the network that shall make it with --model")
-        files, left_out = find_files(photos)
-        kept, outputs = _encode_missing(index, files, left_out, recentre)
-        if not kept and not outputs:
-            counts = ", ".join(f"{count} {reason}" for reason, count in Counter(one.reason for one in left_out).most_common())
-            raise PhotoIndexError(f"{photos}: holds no usable photo ({counts or 'it is empty'}); name a folder with photos in it")
-        rows = _rows_of(index, kept, outputs, recentre)
-        facts = index.facts.model_copy(update={"recentred": index.facts.recentred or recentre})
-        publish(folder, facts, rows, left_out)
-        before, now = set(index.rows.photos["path"]), set(rows.photos["path"])
-        return Update(len(now), len(now - before), len(before & outputs.keys()), len(before - now), left_out)
+    held.enter_context(locked(folder / "lock"))
+    if (folder / "index.json").is_file():
+        index = _reopen(folder, photos, sha256, study)
+    elif model and sha256 and study:
+        index = _new(folder, photos, model, sha256, study)
+    else:
+        raise PhotoIndexError(f"{folder}: holds no index yet; name the network that shall make it with --model")
+    unfinished = folder / "unfinished"
+    for stale in unfinished.glob("*/"):  # of a process that was killed, which may write to its own copies for a moment yet
+        shutil.rmtree(stale, ignore_errors=True)
+    unfinished.mkdir(exist_ok=True)
+    ledger = held.enter_context(closing(Ledger(unfinished / "ledger")))
+    ledger.begin(_find(photos), index.rows.blocks(), recentre, _notes(folder, index.facts))
+    part = unfinished / "missing.part"
+    with open(part, "w", encoding="utf-8", newline="\n") as missing:
+        missing.writelines(f"{path}\n" for path in ledger.missing())
+    os.replace(part, unfinished / "missing")
+    return index, ledger
 
 
 def _check_folders(folder: Path, photos: Path) -> None:
-    if not photos.is_dir():
-        raise PhotoIndexError(f"{photos}: is {'a file' if photos.exists() else 'not there'}; name the folder of your photos")
+    if not photos.exists():
+        raise PhotoIndexError(f"{photos}: is not there; name the folder of your photos")
+    if not photos.is_dir() and photos.suffix != ".txt":
+        raise PhotoIndexError(f"{photos}: is a file, and no list of photos (.txt); name the folder of your photos")
     if folder.resolve().is_relative_to(photos.resolve()):
         raise PhotoIndexError(f"{folder}: lies among the photos, which are only read; name another place with --index")
     if folder.exists() and not folder.is_dir():
@@ -85,7 +118,7 @@ def _check_folders(folder: Path, photos: Path) -> None:
         raise PhotoIndexError(f"{folder}: holds {min(others)} and no index; name another place with --index")
 
 
-def _digest_of_model(model: Path) -> str:
+def digest_of_model(model: Path) -> str:
     """The SHA-256 of a checkpoint that gives codes. Raises NetworkError, PhotoIndexError."""
     network, facts = load_checkpoint(model)
     if network.bits is None:
@@ -93,22 +126,22 @@ def _digest_of_model(model: Path) -> str:
     return str(facts["sha256"])
 
 
-def _begin(folder: Path, photos: Path, model: Path, sha256: str, study: Study) -> PhotoIndex:
+def _new(folder: Path, photos: Path, model: Path, sha256: str, study: Study) -> PhotoIndex:
     """A new index without rows, the model copied into it."""
     for ending in (".json", ".safetensors"):
         write_bytes(folder / f"model{ending}", model.with_suffix(ending).read_bytes())
-    limits = _limits(study, photos)
-    facts = Facts(model=sha256, photos=limits, threads=study.params.run.threads, recentred=False, rows="")
-    index = PhotoIndex(folder, facts, Rows())
-    bits = index.encoder.network.bits or 0
+    threads, listed = study.params.run.threads, None if photos.is_dir() else path_in_table(Path(photos.name))
+    facts = Facts(model=sha256, photos=_limits(study, photos), threads=threads, recentred=False, rows="", listed_in=listed)
+    bits = PhotoIndex(folder, facts, Rows()).encoder.network.bits or 0
     return PhotoIndex(folder, facts, Rows(codes=np.empty((0, bits // 8), np.uint8), centre=np.zeros(bits, np.float32)))
 
 
 def _reopen(folder: Path, photos: Path, sha256: str | None, study: Study | None) -> PhotoIndex:
-    """The index there is. Raises PhotoIndexError where it is of another folder, model or setting than is wanted now."""
+    """The index there is. Raises PhotoIndexError where it is of other photos, another model or setting than is wanted now."""
     index = open_index(folder)
-    if index.facts.photos.folder != path_in_table(photos.resolve()):
-        raise PhotoIndexError(f"{folder}: is the index of {index.facts.photos.folder}; name another place with --index")
+    own = posixpath.join(index.facts.photos.folder or "", index.facts.listed_in or "").removesuffix("/")
+    if own != path_in_table(photos.resolve()):
+        raise PhotoIndexError(f"{folder}: is the index of {own}; name another place with --index")
     if sha256 and sha256 != index.facts.model:
         raise PhotoIndexError(f"{folder}: its codes are those of another model; name another place with --index")
     wanted = _limits(study, photos) if study else index.facts.photos
@@ -119,84 +152,77 @@ def _reopen(folder: Path, photos: Path, sha256: str | None, study: Study | None)
 
 
 def _limits(study: Study, photos: Path) -> Photos:
-    """The study's settings of what is taken in, for this folder."""
-    return study.params.photos.model_copy(update={"source": "folder", "folder": path_in_table(photos.resolve())})
+    """The study's settings of what is taken in, for this folder, or for the folder that the list lies in."""
+    folder = photos.resolve() if photos.is_dir() else photos.resolve().parent
+    return study.params.photos.model_copy(update={"source": "folder", "folder": path_in_table(folder)})
 
 
-def _encode_missing(
-    index: PhotoIndex, files: dict[str, Path], left_out: list[LeftOut], anew: bool
-) -> tuple[list[int], dict[str, Encoded]]:
-    """The index's rows that still hold (none where all is made anew), and the other photos encoded, by path.
+def _find(photos: Path) -> Iterator[Job | LeftOut]:
+    """The files of a folder or of a list, in any order; those that a list names outside its own folder by their whole path."""
+    if photos.is_dir():
+        yield from walk(photos)
+        return
+    folder = photos.resolve().parent
+    with open(photos, "rb") as lines:
+        for line in lines:
+            if written := line.strip(b"\r\n"):
+                file = Path(os.path.normpath(folder / os.fsdecode(written)))
+                yield path_in_table(file.relative_to(folder) if file.is_relative_to(folder) else file), file
 
-    What cannot be read is appended to `left_out`; `unfinished` notes what is encoded.
-    """
-    states = {path: state for path, file in files.items() if (state := _state(file))}
-    before = index.rows.photos[:0] if anew else index.rows.photos
-    stored = zip(before["path"], before[["size", "mtime_ns"]].to_numpy().tolist(), strict=True)
-    kept = [row for row, (path, state) in enumerate(stored) if states.get(path) == state]
-    notes, copies = _begin_work(index)
-    outputs = {one.photo.path: one for one in _finished(notes) if states.get(one.photo.path) == one.photo.state}
-    outputs = {path: one for path, one in outputs.items() if path not in set(before["path"].iloc[kept])}
-    done = {*before["path"].iloc[kept], *outputs}
-    jobs = [(path, file) for path, file in files.items() if path not in done]
-    taken = partial(take, limits=index.facts.photos, copies=copies)
+
+def _notes(folder: Path, facts: Facts) -> list[Path]:
+    """The files in which the processes note what they encoded. They belong to a model and to limits."""
+    return sorted((folder / "unfinished").glob(f"{_name_of_notes(facts)}-*.jsonl"))
+
+
+def _name_of_notes(facts: Facts) -> str:
+    return digest_of([], facts.model, facts.photos.model_dump_json())
+
+
+def _encode_share(folder: Path, facts: Facts, photos: Path) -> None:
+    """Encode this process's share of what is missing, and note it."""
+    unfinished, encoder = folder / "unfinished", PhotoIndex(folder, facts, Rows()).encoder
+    base = photos if photos.is_dir() else photos.resolve().parent
+
+    def share() -> Iterator[str]:
+        with open(unfinished / "missing", encoding="utf-8", newline="\n") as lines:
+            yield from (line.removesuffix("\n") for line in islice(lines, process_rank(), None, process_count()))
+
+    copies = Path(tempfile.mkdtemp(prefix="copies-", dir=unfinished))
+    seen = partial(see, limits=facts.photos, side=encoder.network.settings.side, copies=copies)
+    jobs = ((path, base / path_from_table(path)) for path in share())
     with (
-        open(notes, "a", encoding="utf-8") as noted,
-        tqdm(desc="photos", unit="photo", total=len(files), initial=len(done)) as bar,
+        open(unfinished / f"{_name_of_notes(facts)}-{process_rank()}.jsonl", "a", encoding="utf-8") as noted,
+        tqdm(desc="photos", unit="photo", total=sum(1 for _ in share()), disable=process_rank() > 0) as bar,
     ):
         noted.write("\n")  # a line that a kill cut ends here
-        for some in index.encoder.encode(in_processes(taken, jobs, index.facts.threads), copies):
-            for one in some:
-                if isinstance(one, LeftOut):
-                    left_out.append(one)
-                else:
-                    outputs[one.photo.path] = one
-                    noted.write(_note(one))
+        for some in encoder.encode(in_processes(seen, jobs, facts.threads)):
+            noted.writelines(note(one) for one in some)
             noted.flush()
             bar.update(len(some))
-    return kept, outputs
 
 
-def _begin_work(index: PhotoIndex) -> tuple[Path, Path]:
-    """Where encoded photos are noted, and an empty folder for copies.
-
-    Notes belong to a model and to limits. A process that was killed may write to its own copies for a moment yet.
-    """
-    unfinished = index.folder / "unfinished"
-    for stale in unfinished.glob("*/"):
-        shutil.rmtree(stale, ignore_errors=True)
-    copies = unfinished / f"copies-{os.getpid()}"
-    copies.mkdir(parents=True, exist_ok=True)
-    return unfinished / f"{digest_of([], index.facts.model, index.facts.photos.model_dump_json())}.jsonl", copies
-
-
-def _state(file: Path) -> list[int] | None:
-    """photos.folder.state_of a file; None where there is none."""
-    with contextlib.suppress(OSError):
-        return state_of(os.stat(file))
-    return None
+def _end(index: PhotoIndex, ledger: Ledger, photos: Path, recentre: bool) -> Update:
+    """Put the rows kept and what all processes noted together as the new rows."""
+    ledger.read(_notes(index.folder, index.facts))
+    if lacking := ledger.unaccounted():
+        raise PhotoIndexError(f"{index.folder}: {lacking} photos have not been encoded; the same command goes on with them")
+    counts, left_out = ledger.counts(), ledger.left_out()
+    if not counts["photos"]:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(one.reason for one in left_out).most_common())
+        raise PhotoIndexError(f"{photos}: holds no usable photo ({reasons or 'it is empty'}); name a folder with photos in it")
+    centre = centre_of(outputs for _, outputs in ledger.rows()) if recentre else index.rows.centre
+    facts = index.facts.model_copy(update={"recentred": index.facts.recentred or recentre})
+    publish(index.folder, facts, centre, _blocks(index.rows.codes, ledger, centre), left_out)
+    return Update(**counts, left_out=left_out)
 
 
-def _note(one: Encoded) -> str:
-    outputs = base64.b64encode(one.outputs.astype("<f4").tobytes()).decode()
-    return json.dumps({"photo": asdict(one.photo), "outputs": outputs}) + "\n"
-
-
-def _finished(notes: Path) -> Iterator[Encoded]:
-    """The photos that a killed update noted as finished."""
-    for line in notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []:
-        with contextlib.suppress(ValueError, TypeError, KeyError):  # a line cut by the kill
-            note = json.loads(line)
-            yield Encoded(Photo(**note["photo"]), np.frombuffer(base64.b64decode(note["outputs"], validate=True), "<f4"))
-
-
-def _rows_of(index: PhotoIndex, kept: list[int], outputs: dict[str, Encoded], recentre: bool) -> Rows:
-    """Rows kept and rows encoded, sorted by path."""
-    encoded = [outputs[path] for path in sorted(outputs)]
-    raw = np.array([one.outputs for one in encoded], np.float32).reshape(len(encoded), len(index.rows.centre))
-    centre = centre_of(raw) if recentre else index.rows.centre
-    fresh = pd.DataFrame([(one.photo.path, *one.photo.state, one.photo.sha256) for one in encoded], columns=ROW.names)
-    table = pd.concat([index.rows.photos.iloc[kept], fresh], ignore_index=True)
-    codes = np.concatenate([index.rows.codes[kept], pack_around(raw, centre)])
-    order = np.argsort(table["path"].to_numpy(dtype=object), kind="stable")
-    return Rows(table.iloc[order], codes[order], centre)
+def _blocks(before: Codes, ledger: Ledger, centre: Centre) -> Iterator[Block]:
+    """The rows there are now, with their codes: those of before, or made of outputs."""
+    for table, outputs in ledger.rows():
+        row = table.pop("row").to_numpy()
+        codes = np.empty((len(table), len(centre) // 8), np.uint8)
+        codes[row >= 0] = before[row[row >= 0]]
+        if len(outputs):
+            codes[row < 0] = pack_around(outputs, centre)
+        yield table, codes

@@ -9,16 +9,19 @@
     ROWS/METHOD-DIGEST.faiss  an approximate index of the codes, where a search asked for one (large_search.py)
     lock, unfinished/         who writes; the outputs of photos that an update has encoded so far (index_update.py)
 
-ROWS is the digest of the four that an update writes. The photos are only read.
+ROWS is the digest of the four that an update writes. The photos are only read. Of millions of them neither a search nor an update
+holds the table: each reads the rows that it needs.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import posixpath
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -33,7 +36,7 @@ from bcdh_lib import params
 from bcdh_lib.codes import Codes
 from bcdh_lib.lock import locked
 from bcdh_lib.network import load_checkpoint
-from bcdh_lib.own_photos.encoder import Encoded, Encoder
+from bcdh_lib.own_photos.encoder import Encoder, Outputs, see
 from bcdh_lib.own_photos.large_search import (
     METHODS,
     NPROBE,
@@ -49,11 +52,12 @@ from bcdh_lib.own_photos.large_search import (
 from bcdh_lib.own_photos.recentring import Centre, pack_around
 from bcdh_lib.params import Positive, Section, first_fault
 from bcdh_lib.photos.decoding import prepare_process
-from bcdh_lib.photos.folder import LeftOut, Photo, path_in_table, take
-from bcdh_lib.provenance import digest_of
+from bcdh_lib.photos.folder import LeftOut, path_in_table
 from bcdh_lib.tables import TABLES, write_array, write_bytes, write_table
 
 ROW = pa.schema({"path": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64(), "sha256": pa.string()})
+Block = tuple[pd.DataFrame, Codes]
+"""Some rows, of the form ROW, and their codes."""
 OWN = {"index.json", "model.safetensors", "model.json", "lock", "unfinished"}
 
 
@@ -69,15 +73,44 @@ class Facts(Section):
     threads: Positive  # CPU threads of torch
     recentred: bool
     rows: str  # the folder of its rows
+    listed_in: str | None = None  # the file in the folder that names the photos, where not all below the folder are meant
+
+
+def _no_photos() -> pq.ParquetFile:
+    buffer = io.BytesIO()
+    pq.write_table(ROW.empty_table(), buffer)
+    return pq.ParquetFile(buffer)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The photos of an index and their codes, row by row, sorted by path."""
+    """The photos of an index and their codes, row by row, sorted by path. The table stays in its file until it is asked for."""
 
-    photos: pd.DataFrame = field(default_factory=lambda: ROW.empty_table().to_pandas())
+    table: pq.ParquetFile = field(default_factory=_no_photos)
     codes: Codes = field(default_factory=lambda: np.empty((0, 0), np.uint8))
     centre: Centre = field(default_factory=lambda: np.empty(0, np.float32))
+
+    @cached_property
+    def photos(self) -> pd.DataFrame:
+        """The table, whole."""
+        return self.table.read().to_pandas()
+
+    def blocks(self) -> Iterator[pd.DataFrame]:
+        """The table, some rows at a time."""
+        return (batch.to_pandas() for batch in self.table.iter_batches())
+
+    def paths(self, rows: Iterable[int]) -> dict[int, str]:
+        """The paths of some rows; read are the groups of rows in the file that hold them."""
+        metadata = self.table.metadata
+        ends = np.cumsum([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
+        wanted: dict[int, list[int]] = {}
+        for row in rows:
+            wanted.setdefault(int(np.searchsorted(ends, row, side="right")), []).append(row)
+        found: dict[int, str] = {}
+        for group, inside in wanted.items():
+            column = self.table.read_row_group(group, ["path"])["path"]
+            found |= {row: column[row - int(ends[group]) + len(column)].as_py() for row in inside}
+        return found
 
 
 @dataclass(frozen=True)
@@ -113,10 +146,10 @@ class PhotoIndex:
         to be made while another process writes the index.
         """
         distances, rows = self._nearest(self._codes_of(queries), k, method, nprobe)
-        paths, folder = self.rows.photos["path"], self.facts.photos.folder
+        paths, folder = self.rows.paths({int(row) for row in rows.flat if row >= 0}), self.facts.photos.folder or ""
         return [
-            [Hit(int(distance), f"{folder}/{paths.iloc[row]}") for distance, row in zip(*found, strict=True) if row >= 0]
-            for found in zip(distances, rows, strict=True)
+            [Hit(int(distance), posixpath.join(folder, paths[row])) for distance, row in zip(*found, strict=True) if row >= 0]
+            for found in zip(distances, rows.tolist(), strict=True)
         ]
 
     def _nearest(self, queries: Codes, k: int, method: str, nprobe: int | None) -> Found:
@@ -136,17 +169,15 @@ class PhotoIndex:
 
     def _codes_of(self, queries: Sequence[Path]) -> Codes:
         prepare_process()
-        with tempfile.TemporaryDirectory(prefix="bcdh-") as place:
-            copies = Path(place)
-            photos: list[Photo] = []
-            for query in queries:
-                outcome = take((path_in_table(Path(query.name)), query), self.facts.photos, copies)
-                if isinstance(outcome, LeftOut):
-                    raise PhotoIndexError(f"{query}: {outcome.reason} ({outcome.detail}); name a photo")
-                photos.append(outcome)
-            lists = self.encoder.encode(photos, copies)
-            outputs = {one.photo.sha256: one.outputs for some in lists for one in some if isinstance(one, Encoded)}
-        return pack_around(np.stack([outputs[photo.sha256] for photo in photos]), self.rows.centre)
+        with tempfile.TemporaryDirectory(prefix="bcdh-") as copies:
+            outputs = [self._outputs_of(query, Path(copies)) for query in queries]
+        return pack_around(np.concatenate(outputs), self.rows.centre)
+
+    def _outputs_of(self, query: Path, copies: Path) -> Outputs:
+        outcome = see((path_in_table(Path(query.name)), query), self.facts.photos, self.encoder.network.settings.side, copies)
+        if isinstance(outcome, LeftOut):
+            raise PhotoIndexError(f"{query}: {outcome.reason} ({outcome.detail}); name a photo")
+        return self.encoder.outputs(outcome.view)
 
 
 def open_index(folder: Path) -> PhotoIndex:
@@ -167,28 +198,30 @@ def open_index(folder: Path) -> PhotoIndex:
 
 def _read_rows(folder: Path) -> Rows:
     """Raises OSError or ValueError where the rows are absent or do not fit each other."""
-    photos = pq.read_table(folder / "photos.parquet", schema=ROW).to_pandas()
+    table = pq.ParquetFile(folder / "photos.parquet")
+    if table.schema_arrow != ROW:
+        raise ValueError(f"photos.parquet holds {', '.join(table.schema_arrow.names)}")
     codes = np.load(folder / "codes.npy", mmap_mode="r", allow_pickle=False)
     centre = np.load(folder / "centre.npy", allow_pickle=False)
-    if codes.dtype != np.uint8 or codes.shape != (len(photos), len(centre) // 8):
-        raise ValueError(f"codes.npy holds {codes.dtype} {codes.shape} for {len(photos)} photos of {len(centre)} bits")
-    return Rows(photos, codes, centre)
+    if codes.dtype != np.uint8 or codes.shape != (table.metadata.num_rows, len(centre) // 8):
+        raise ValueError(
+            f"codes.npy holds {codes.dtype} {codes.shape} for {table.metadata.num_rows} photos of {len(centre)} bits"
+        )
+    return Rows(table, codes, centre)
 
 
-def publish(folder: Path, facts: Facts, rows: Rows, left_out: list[LeftOut]) -> None:
-    """Put the rows beside the old ones, let index.json name them, and drop what it no longer names.
+def publish(folder: Path, facts: Facts, centre: Centre, blocks: Iterable[Block], left_out: list[LeftOut]) -> None:
+    """Put rows, which come in blocks, beside the old ones, let index.json name them, and drop what it no longer names.
 
     Killed anywhere, it leaves the old index or the new one, and the same call ends what it began.
     """
     new = folder / "unfinished/rows"
     shutil.rmtree(new, ignore_errors=True)
-    write_array(new / "codes.npy", rows.codes)
-    write_array(new / "centre.npy", rows.centre)
+    new.mkdir(parents=True)
+    _write_blocks(new, len(centre) // 8, blocks)
+    write_array(new / "centre.npy", centre)
     write_table(new, "left_out", pd.DataFrame(left_out, columns=list(TABLES["left_out"].columns)))
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(rows.photos, schema=ROW, preserve_index=False).replace_schema_metadata(), buffer)
-    write_bytes(new / "photos.parquet", buffer.getvalue())
-    name = digest_of(sorted(new.iterdir()))
+    name = _digest_of(new)
     if not (folder / name).is_dir():
         os.replace(new, folder / name)
     facts = facts.model_copy(update={"rows": name})
@@ -196,3 +229,30 @@ def publish(folder: Path, facts: Facts, rows: Rows, left_out: list[LeftOut]) -> 
     for stale in folder.glob("*/"):
         if stale.name != name:
             shutil.rmtree(stale, ignore_errors=True)
+
+
+def _write_blocks(folder: Path, width: int, blocks: Iterable[Block]) -> None:
+    """Write photos.parquet, a group of rows a block, and codes.npy; its header has room for the length, known at the end."""
+
+    def write_header(count: int) -> None:
+        codes.seek(0)
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, width)}
+        np.lib.format.write_array_header_1_0(codes, header)
+
+    with open(folder / "codes.npy", "wb") as codes, pq.ParquetWriter(folder / "photos.parquet", ROW) as photos:
+        write_header(0)
+        count = 0
+        for table, packed in blocks:
+            photos.write_table(pa.Table.from_pandas(table, schema=ROW, preserve_index=False).replace_schema_metadata())
+            codes.write(np.ascontiguousarray(packed).data)
+            count += len(packed)
+        write_header(count)
+
+
+def _digest_of(folder: Path) -> str:
+    """16 hexadecimal digits of the contents of the files in it."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        with open(path, "rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()[:16]

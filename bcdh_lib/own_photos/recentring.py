@@ -6,6 +6,8 @@ thresholds: then most bits are alike on all of them and tell nothing apart.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,9 +16,12 @@ from bcdh_lib.codes import Codes, pack
 Centre = NDArray[np.float32]
 
 
-def centre_of(outputs: NDArray[np.float32]) -> Centre:
-    """The mean [L] of outputs [n, L]; summed in double precision, so that float32 rounds once."""
-    return outputs.mean(0, dtype=np.float64).astype(np.float32)
+def centre_of(blocks: Iterable[NDArray[np.float32]]) -> Centre:
+    """The mean [L] of outputs in blocks [n, L], n > 0, at least one; summed in double precision: float32 rounds once."""
+    total, count = np.zeros(1), 0
+    for outputs in blocks:
+        total, count = total + outputs.sum(0, dtype=np.float64), count + len(outputs)
+    return (total / count).astype(np.float32)
 
 
 def pack_around(outputs: NDArray[np.float32], centre: Centre) -> Codes:

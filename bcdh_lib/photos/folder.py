@@ -12,13 +12,16 @@ import os
 import re
 import shutil
 import stat
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
 from io import BufferedReader
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 from joblib.externals.loky import ProcessPoolExecutor
@@ -31,7 +34,7 @@ from bcdh_lib.tables import TABLES, write_table
 from bcdh_lib.workers import process_pool
 
 CODE = [Path(__file__), Path(__file__).with_name("decoding.py")]
-BATCH = 32  # files a worker that are under way at once
+AHEAD = 64  # files that are under way at once, beside one a worker: more than are waited for while a network encodes a batch
 
 
 class PhotosError(ValueError):
@@ -60,7 +63,7 @@ class LeftOut:
 
 
 Job = tuple[str, Path]  # a file: its path as in the tables, and where it lies
-Take = Callable[[Job], Photo | LeftOut]
+Taken = TypeVar("Taken")  # what becomes of a file that is not left out
 
 
 def locate(study: Study) -> Path:
@@ -123,25 +126,31 @@ def path_from_table(written: str) -> Path:
 
 def find_files(folder: Path) -> tuple[dict[str, Path], list[LeftOut]]:
     """Every file under `folder` by its path in the tables, sorted; and the folders that could not be entered or came again."""
-    files: dict[str, Path] = {}
-    left_out: list[LeftOut] = []
+    found = list(walk(folder))
+    files = dict(sorted(one for one in found if not isinstance(one, LeftOut)))
+    return files, [one for one in found if isinstance(one, LeftOut)]
+
+
+def walk(folder: Path) -> Iterator[Job | LeftOut]:
+    """What `find_files` finds, as it comes; no more of it is held than the names in one folder."""
+    barred: list[LeftOut] = []
     seen: set[str] = set()
 
     def name(path: str) -> str:
         return path_in_table(Path(path).relative_to(folder))
 
     def unreadable(error: OSError) -> None:
-        left_out.append(LeftOut(name(error.filename), "unreadable", f"folder: {error.strerror}"))
+        barred.append(LeftOut(name(error.filename), "unreadable", f"folder: {error.strerror}"))
 
     for inside, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
         if os.path.realpath(inside) in seen:  # a link to a folder that is walked anyway, perhaps to one that holds the link
-            left_out.append(LeftOut(name(inside), "duplicate", "link to a folder that was already walked"))
+            yield LeftOut(name(inside), "duplicate", "link to a folder that was already walked")
             folders.clear()
             continue
         seen.add(os.path.realpath(inside))
         folders.sort(key=lambda one: (os.path.islink(os.path.join(inside, one)), one))
-        files |= {name(os.path.join(inside, one)): Path(inside, one) for one in names}
-    return dict(sorted(files.items())), left_out
+        yield from ((name(os.path.join(inside, one)), Path(inside, one)) for one in names)
+    yield from barred
 
 
 def _outcomes(files: dict[str, Path], study: Study, here: Path) -> list[Photo | LeftOut]:
@@ -175,25 +184,42 @@ def _finished(notes: Path, files: dict[str, Path], copies: Path) -> dict[str, Ph
     return finished
 
 
-def in_processes(take: Take, jobs: list[Job], workers: int) -> Iterator[Photo | LeftOut]:
-    """The outcomes of the jobs, in order. A file that kills the process that decodes it is left out, and the others go on."""
-    if not jobs:
-        return
-    pool = _pool(workers)
-    for start in range(0, len(jobs), BATCH * workers):
-        batch = jobs[start : start + BATCH * workers]
-        done = 0
+def in_processes(take: Callable[[Job], Taken | LeftOut], jobs: Iterable[Job], workers: int) -> Iterator[Taken | LeftOut]:
+    """The outcomes of the jobs, in order; the processes go on with the next while one is used.
+
+    A file that kills the process that decodes it is left out, and the others go on.
+    """
+    waiting = iter(jobs)
+    under_way: deque[tuple[Job, Future[Taken | LeftOut]]] = deque()
+    pool = None
+    while True:
+        for job in islice(waiting, AHEAD + workers - len(under_way)):
+            pool = pool or _pool(workers)
+            under_way.append((job, _submitted(pool, take, job)))
+        if not under_way:
+            break
+        job, future = under_way.popleft()
         try:
-            for outcome in pool.map(take, batch):
-                yield outcome
-                done += 1
+            yield future.result()
         except BrokenProcessPool:  # whose fault it was shows when they are taken one by one
-            yield from _one_by_one(take, batch[done:])
-            pool = _pool(workers)
-    pool.shutdown()
+            yield from _one_by_one(take, [job, *(other for other, _ in under_way)])
+            under_way.clear()
+            pool = None
+    if pool:
+        pool.shutdown()
 
 
-def _one_by_one(take: Take, jobs: list[Job]) -> Iterator[Photo | LeftOut]:
+def _submitted(pool: ProcessPoolExecutor, take: Callable[[Job], Taken | LeftOut], job: Job) -> Future[Taken | LeftOut]:
+    """The job's future; where the pool has broken by now, one that says so, as those before it do."""
+    future: Future[Taken | LeftOut] = Future()
+    try:
+        future = pool.submit(take, job)
+    except BrokenProcessPool as error:
+        future.set_exception(error)
+    return future
+
+
+def _one_by_one(take: Callable[[Job], Taken | LeftOut], jobs: list[Job]) -> Iterator[Taken | LeftOut]:
     pool = _pool(1)
     for job in jobs:
         try:

@@ -9,6 +9,7 @@ from bcdh_lib.codes import pack, unpack
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, save_checkpoint
 from bcdh_lib.own_photos import evaluation
 from bcdh_lib.own_photos.evaluation import evaluate
+from bcdh_lib.own_photos.index_update import update
 from bcdh_lib.retrieval import RetrievalError, System, load_codes, parts_of, query_rows, summarise, ties_on
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_array
@@ -48,8 +49,8 @@ def test_the_score_is_the_studys(study, benchmark, checkpoint):
         write_array(study.codes / f"made_up/dsh-16.{part}.npy", pack(outputs))
     wanted = summarise(query_rows(study, benchmark, system, ties_on(study, benchmark, system)))
     assert load_codes(study, benchmark, system)[0].shape == (3, 2)
-    assert table.drop(columns="recentred").equals(wanted)
-    assert table[["queries", "empty", "recentred"]].to_numpy().tolist() == [[3, 1, False]]
+    assert table.drop(columns=["recentred", "distractors"]).equals(wanted)
+    assert table[["queries", "empty", "recentred", "distractors"]].to_numpy().tolist() == [[3, 1, False, 0]]
 
 
 def test_recentred_equals_a_slow_ranking(study, benchmark, checkpoint):
@@ -71,6 +72,26 @@ def test_recentred_equals_a_slow_ranking(study, benchmark, checkpoint):
             orders.append((np.arange(len(ranks)) + 1) / ranks)
         precisions.append(np.mean(orders))
     assert recentred["map_rectangle"] == pytest.approx(np.mean(precisions), abs=0.01)
+
+
+def test_distractors_equal_a_database_with_them_in_it(study, benchmark, checkpoint, tmp_path, draw_photo, taken, monkeypatch):
+    """As an index, against the same photos as the benchmark's own; one that is the benchmark's own does not count twice."""
+    (tmp_path / "others").mkdir()
+    others = {f"other {number}": tmp_path / f"others/{number}.jpg" for number in range(20)}
+    for number, path in enumerate(others.values()):
+        draw_photo(path, number)
+    (tmp_path / "others/own.jpg").write_bytes(benchmark.photos["1"].read_bytes())
+    update(tmp_path / "index", tmp_path / "others", checkpoint, study)
+    plain, filled = evaluate(study, "made_up", checkpoint, distractors=tmp_path / "index").to_dict("records")
+    assert plain == evaluate(study, "made_up", checkpoint).to_dict("records")[0]
+    assert (plain["distractors"], filled["distractors"]) == (0, 20)
+    larger = Benchmark("made_up", benchmark.photos | others, benchmark.queries)
+    monkeypatch.setattr(evaluation, "read_benchmark", lambda study, name: larger)
+    (slow,) = evaluate(study, "made_up", checkpoint).to_dict("records")
+    assert filled == pytest.approx(slow | {"distractors": 20})
+    assert filled["map"] < plain["map"]
+    with pytest.raises(RetrievalError, match="leave out --recentre or --distractors"):
+        evaluate(study, "made_up", checkpoint, recentre=True, distractors=tmp_path / "index")
 
 
 def test_the_models_own_settings_hold(study, benchmark, params, checkpoint):

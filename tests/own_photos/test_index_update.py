@@ -22,6 +22,7 @@ from bcdh_lib.own_photos.photo_index import PhotoIndexError, open_index
 from bcdh_lib.photos.folder import take_in
 from bcdh_lib.study import Study, find_root, open_study
 from bcdh_lib.tables import read_table
+from bcdh_lib.views import Views
 
 
 @pytest.fixture
@@ -59,7 +60,8 @@ def test_codes_are_those_of_the_study(album, checkpoint, study, tmp_path, taken)
     """Its photos stage, and the network on that stage's copies."""
     take_in(study, album)
     images = [study.image(photo) for photo in read_table(study.photos, "photos")["photo_id"]]
-    outputs = Encoder(load_checkpoint(checkpoint)[0], study.params.run.threads).outputs(images)
+    views = np.concatenate([view.numpy() for view in Views(images, study.params.network.side)])
+    outputs = Encoder(load_checkpoint(checkpoint)[0], study.params.run.threads).outputs(views)
     update(tmp_path / "index", album, checkpoint, study)
     assert (open_index(tmp_path / "index").rows.codes == pack(outputs)).all()
 
@@ -208,6 +210,95 @@ def test_killed_in_the_middle_it_goes_on(checkpoint, params, tmp_path, draw_phot
     assert contents(index) == contents(tmp_path / "undisturbed")
 
 
+RANK = """
+import os, signal, sys
+from bcdh_lib.command import main
+from bcdh_lib.own_photos import encoder, index_update
+from bcdh_lib.photos.decoding import prepare_process
+dies, *arguments = sys.argv[1:]
+rank = os.environ["RANK"]
+def in_this_process(take, jobs, workers):
+    for number, job in enumerate(jobs):
+        if dies == rank and number == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        with open(f"taken-{rank}", "a") as taken:
+            taken.write(job[0] + "\\n")
+        yield take(job)
+prepare_process()
+encoder.BATCH = 4
+index_update.in_processes = in_this_process
+sys.exit(main(["index", *arguments]))
+"""
+
+
+def test_two_processes_one_of_them_killed_and_both_again_give_the_index_of_one(
+    checkpoint, params, tmp_path, draw_photo, monkeypatch, taken
+):
+    """Under torchrun: each encodes every second photo, and none again; the index is that of one process, byte for byte."""
+    album, index = tmp_path / "album", tmp_path / "index"
+    album.mkdir()
+    for number in range(24):
+        draw_photo(album / f"{number:02}.png", number)
+    (album / "notes.jpg").write_text("no photo")
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(find_root() / name, tmp_path)
+    (tmp_path / "params.yaml").write_text((tmp_path / "params.yaml").read_text().replace("threads: 2", "threads: 1"))
+    (tmp_path / "rank.py").write_text(RANK)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "rank.py"]
+    arguments = ["album", "--model", checkpoint, "--index", "index"]
+    environment = os.environ | {"PYTHONPATH": str(find_root())}
+    killed = subprocess.run([*torchrun, "1", *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False)
+    assert killed.returncode != 0
+    lines = [line for notes in index.glob("unfinished/*.jsonl") for line in notes.read_text().splitlines()]
+    noted = {json.loads(line)["photo"]["path"] for line in lines if line.startswith('{"photo"')}
+    assert {"01.png", "03.png", "05.png", "07.png"} <= noted
+    assert not noted & {"09.png", "11.png", "13.png", "15.png"}
+    for file in tmp_path.glob("taken-*"):
+        file.unlink()
+    again = subprocess.run(
+        [*torchrun, "none", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert again.stdout == "index: 24 photos (24 new, 0 encoded anew, 0 gone)\n"
+    missing = [path for path in sorted(os.listdir(album)) if path not in noted]
+    assert [(tmp_path / f"taken-{rank}").read_text().split() for rank in range(2)] == [missing[::2], missing[1::2]]
+    monkeypatch.setattr("bcdh_lib.own_photos.encoder.BATCH", 4)
+    update(tmp_path / "undisturbed", album, checkpoint, open_study(root=tmp_path))
+    assert contents(index) == contents(tmp_path / "undisturbed")
+
+
+def test_a_list_of_photos(album, checkpoint, study, tmp_path, taken):
+    """Paths below it, beside it and whole; one twice, one with the end of line of another system, one that is not there."""
+    update(tmp_path / "whole", album, checkpoint, study)
+    whole = open_index(tmp_path / "whole").rows
+    (tmp_path / "lists").mkdir()
+    photos = tmp_path / "lists/some.txt"
+    (tmp_path / "lists/a.png").write_bytes((album / "0.png").read_bytes())
+    photos.write_text(f"a.png\r\n\n../album/inner/1.png\n{album}/4.png\n./a.png\ngone.png\n")
+    index = tmp_path / "index"
+    done = update(index, photos, checkpoint, study)
+    assert (done.photos, [one.path for one in done.left_out]) == (3, ["gone.png"])
+    rows = open_index(index).rows
+    assert rows.photos["path"].tolist() == [f"{album}/4.png", f"{album}/inner/1.png", "a.png"]
+    places = whole.photos["path"].tolist()
+    assert (rows.codes == whole.codes[[places.index(path) for path in ("4.png", "inner/1.png", "0.png")]]).all()
+    found = open_index(index).search([album / "4.png", album / "0.png"], 1)
+    assert [hits[0].path for hits in found] == [f"{album}/4.png", f"{tmp_path}/lists/a.png"]
+    photos.write_text("a.png\n")
+    taken.clear()
+    assert (update(index, photos).gone, taken) == (2, [])
+    with pytest.raises(PhotoIndexError, match=r"is the index of .*some\.txt"):
+        update(index, album)
+
+
+def test_a_photo_that_nobody_encoded_is_counted(album, checkpoint, study, tmp_path, taken, monkeypatch):
+    """As where two processes of a killed update wrote into one file; the same command goes on."""
+    monkeypatch.setattr(index_update, "in_processes", lambda take, jobs, workers: map(take, list(jobs)[2:]))
+    with pytest.raises(PhotoIndexError, match="2 photos have not been encoded; the same command goes on"):
+        update(tmp_path / "index", album, checkpoint, study)
+    monkeypatch.setattr(index_update, "in_processes", lambda take, jobs, workers: map(take, list(jobs)))
+    assert update(tmp_path / "index", album, checkpoint, study).new == 6
+
+
 def test_a_note_cut_or_of_a_photo_changed_since_does_not_count(
     album, checkpoint, study, tmp_path, taken, monkeypatch, draw_photo
 ):
@@ -251,7 +342,7 @@ def test_what_is_refused_changes_nothing(album, checkpoint, study, params, tmp_p
         ((index, album, tmp_path / "gone.safetensors", study), NetworkError, r"gone\.safetensors: is no checkpoint"),
         ((index, tmp_path / "second", checkpoint, study), PhotoIndexError, "is the index of .*album"),
         ((index, tmp_path / "nowhere"), PhotoIndexError, "nowhere: is not there"),
-        ((index, checkpoint), PhotoIndexError, "is a file"),
+        ((index, checkpoint), PhotoIndexError, "is a file, and no list of photos"),
         ((index, album, checkpoint, coarse), PhotoIndexError, "was made with photos.max_side 640, not 128"),
         ((tmp_path / "new", album), PhotoIndexError, "holds no index yet.*--model"),
         ((album / "index", album, checkpoint, study), PhotoIndexError, "lies among the photos"),

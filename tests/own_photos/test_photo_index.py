@@ -52,7 +52,11 @@ def test_many_ties_stand_in_the_order_of_rows(params, tmp_path, monkeypatch):
     codes = np.random.default_rng(0).integers(0, 4, (3000, 1), np.uint8)
     photos = pd.DataFrame({"path": [f"{row:04}" for row in range(3000)], "size": 1, "mtime_ns": 1, "sha256": ""})
     facts = Facts(model="", photos=params.photos.model_copy(update={"folder": "/p"}), threads=1, recentred=False, rows="")
-    index = PhotoIndex(tmp_path, facts, Rows(photos, codes, np.zeros(8, np.float32)))
+    blocks = [(photos[start : start + 700], codes[start : start + 700]) for start in range(0, 3000, 700)]
+    publish(tmp_path / "index", facts, np.zeros(8, np.float32), blocks, [])
+    index = open_index(tmp_path / "index")
+    assert index.rows.paths([2999, 0, 699, 700]) == {row: f"{row:04}" for row in (2999, 0, 699, 700)}
+    assert index.rows.photos.equals(photos)
     queries = np.arange(4, dtype=np.uint8)[:, None]
     monkeypatch.setattr(PhotoIndex, "_codes_of", lambda self, _: queries)
     for k in (1, 10, 1000):
@@ -93,7 +97,8 @@ def test_another_model_in_its_place_is_refused(index, album, params):
             open_index(index).search([album / "4.png"], 1)
         (index / recentred).write_bytes(before)
     opened = open_index(index)
-    publish(index, opened.facts.model_copy(update={"model": "0" * 64}), opened.rows, [])
+    rows = [(opened.rows.photos, opened.rows.codes)]
+    publish(index, opened.facts.model_copy(update={"model": "0" * 64}), opened.rows.centre, rows, [])
     with pytest.raises(PhotoIndexError, match="is not the network that made the codes"):
         open_index(index).search([album / "4.png"], 1)
 
@@ -106,8 +111,8 @@ def test_rows_put_in_place_between_two_reads_are_found(index, monkeypatch):
     def read_and_be_overtaken(content):
         facts = read(content)
         monkeypatch.undo()
-        fewer = Rows(opened.rows.photos.iloc[:3], opened.rows.codes[:3], opened.rows.centre)
-        publish(index, opened.facts, fewer, [])
+        fewer = [(opened.rows.photos.iloc[:3], opened.rows.codes[:3])]
+        publish(index, opened.facts, opened.rows.centre, fewer, [])
         return facts
 
     monkeypatch.setattr(Facts, "model_validate_json", read_and_be_overtaken)

@@ -10,14 +10,14 @@ from bcdh_lib.own_photos.recentring import centre_of, pack_around
 def test_by_hand():
     outputs = np.zeros((3, 8), np.float32)
     outputs[:, 0] = 1, 2, 6
-    assert centre_of(outputs).tolist() == [3, 0, 0, 0, 0, 0, 0, 0]
-    assert pack_around(outputs, centre_of(outputs))[:, 0].tolist() == [0b11111110, 0b11111110, 0b11111111]
+    assert centre_of([outputs]).tolist() == [3, 0, 0, 0, 0, 0, 0, 0]
+    assert pack_around(outputs, centre_of([outputs]))[:, 0].tolist() == [0b11111110, 0b11111110, 0b11111111]
 
 
 def test_codes_on_one_side_come_apart_and_a_centre_of_zero_changes_nothing():
     outputs = np.random.default_rng(0).normal(5, 1, (400, 16)).astype(np.float32)
     assert len(np.unique(pack(outputs), axis=0)) == 1
-    recentred = unpack(pack_around(outputs, centre_of(outputs)))
+    recentred = unpack(pack_around(outputs, centre_of([outputs])))
     assert (np.abs(recentred.mean(0)) < 0.2).all()
     slow = np.array(
         [[1 if value >= middle else -1 for value, middle in zip(row, outputs.mean(0), strict=True)] for row in outputs]
@@ -29,6 +29,6 @@ def test_codes_on_one_side_come_apart_and_a_centre_of_zero_changes_nothing():
 
 def test_degenerate():
     one = np.full((1, 8), 0.3, np.float32)
-    assert pack_around(one, centre_of(one)).tolist() == [[255]]
+    assert pack_around(one, centre_of([one])).tolist() == [[255]]
     with pytest.raises(CodesError, match="not finite"):
         pack_around(np.full((2, 8), np.inf, np.float32), np.zeros(8, np.float32))
