@@ -1,4 +1,4 @@
-"""One checkpoint on one benchmark: its scores as the study has them, and after recentring on the benchmark's database."""
+"""One checkpoint on one benchmark: its scores as the study has them, after recentring on the database, and with options."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ from pathlib import Path
 
 import pandas as pd
 
-from bcdh_lib.benchmarks import read_benchmark
+from bcdh_lib.benchmarks import Benchmark, read_benchmark
 from bcdh_lib.codes import distances, pack
 from bcdh_lib.metrics import ties_of_distances
-from bcdh_lib.network import load_checkpoint
+from bcdh_lib.network import HashNetwork, load_checkpoint
+from bcdh_lib.options import Coded, alone_and_together, option_summary
 from bcdh_lib.own_photos.recentring import centre_of, pack_around
+from bcdh_lib.params import Options
 from bcdh_lib.retrieval import RetrievalError, System, parts_of, query_rows, summarise
+from bcdh_lib.scales import encode_at, sides_by_folder
 from bcdh_lib.study import Study
-from bcdh_lib.training_set import device, encode_kept, keep, prepare
+from bcdh_lib.training_set import device, prepare
+
+OFF = Options()
 
 
-def evaluate(study: Study, name: str, model: Path, recentre: bool = False) -> pd.DataFrame:
-    """retrieval.summarise of the checkpoint `model` on the study's benchmark of that name, with the column `recentred`.
+def evaluate(study: Study, name: str, model: Path, recentre: bool = False, options: Options = OFF) -> pd.DataFrame:
+    """retrieval.summarise of the checkpoint `model` on the study's benchmark of that name, with columns `recentred`, `option`.
 
     recentre: a second row, of the codes whose thresholds are the mean outputs over the database; the queries take no part in it.
-    Raises BenchmarkError, NetworkError, ViewError, and RetrievalError where real vectors are to be recentred.
+    options: a row for each that is on, of the plain codes, and one for all together; `option` names it, None in the rows before.
+    Raises BenchmarkError, NetworkError, ViewError, ScalesError, and RetrievalError where real vectors are to be recentred.
     """
     prepare(study.params)
     network, facts = load_checkpoint(model)
@@ -29,18 +35,29 @@ def evaluate(study: Study, name: str, model: Path, recentre: bool = False) -> pd
     network.to(device())
     study = Study(study.root, study.params.model_copy(update={"network": network.settings}))
     benchmark, system = read_benchmark(study, name), System(str(facts["method"]), network.bits)
-    threads = study.params.run.threads
-    outputs = {
-        part: encode_kept(network, keep(network, views, threads, f"{name} {part}")).numpy()
+    outputs = _outputs(study, benchmark, network, options)
+    coded = {
+        folder: (pack(queries), pack(stored)) if network.bits else (queries, stored)
+        for folder, (queries, stored) in outputs.items()
+    }
+    compared = {False: coded[""]}
+    if recentre:
+        centre = centre_of(outputs[""][1])
+        compared[True] = (pack_around(outputs[""][0], centre), pack_around(outputs[""][1], centre))
+    tables = []
+    for recentred, pair in compared.items():
+        ties = ties_of_distances(distances(*pair), benchmark.positive(), benchmark.junk())
+        tables.append(summarise(query_rows(study, benchmark, system, ties)).assign(recentred=recentred, option=None))
+    if alone_and_together(options):
+        tables.append(option_summary(study, benchmark, system, coded, options).assign(recentred=False))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _outputs(study: Study, benchmark: Benchmark, network: HashNetwork, options: Options) -> dict[str, Coded]:
+    """Outputs of the queries and of the database, by the folder of scales.sides_by_folder."""
+    sides, threads = sides_by_folder(network.settings.side, options.scales), study.params.run.threads
+    at = {
+        part: encode_at(sides, {part: network}, views, threads, f"{benchmark.name} {part}")
         for part, views in parts_of(study, benchmark).items()
     }
-    coded = {False: {part: pack(array) if network.bits else array for part, array in outputs.items()}}
-    if recentre:
-        centre = centre_of(outputs["database"])
-        coded[True] = {part: pack_around(array, centre) for part, array in outputs.items()}
-    tables = []
-    for recentred, parts in coded.items():
-        found = distances(parts["queries"], parts["database"])
-        ties = ties_of_distances(found, benchmark.positive(), benchmark.junk())
-        tables.append(summarise(query_rows(study, benchmark, system, ties)).assign(recentred=recentred))
-    return pd.concat(tables, ignore_index=True)
+    return {folder: (at["queries"][folder]["queries"], at["database"][folder]["database"]) for folder in sides}
