@@ -165,7 +165,7 @@ def _scores_as_text(table: pd.DataFrame) -> str:
     ]
     for row in table.to_dict("records"):
         bits = "real" if pd.isna(row["bits"]) else f"{row['bits']} bits"
-        name = row["option"] or ("recentred" if row["recentred"] else f"{row['method']}, {bits}")
+        name = row["option"] if not pd.isna(row["option"]) else ("recentred" if row["recentred"] else f"{row['method']}, {bits}")
         bounds = f"{row['map_worst']:.3f} to {row['map_best']:.3f}"
         lines.append(f"{name:30}{row['map']:15.3f}{bounds:>17}{row['map_rectangle']:15.3f}")
     return "\n".join(lines)
