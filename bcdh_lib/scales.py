@@ -74,7 +74,7 @@ def mean_over_scales(outputs: Sequence[NDArray[np.float32]], bits: int | None) -
     """
     if len(outputs) == 1:
         return outputs[0]
-    mean: NDArray[np.float32] = np.mean(np.stack(outputs), axis=0, dtype=np.float64).astype(np.float32)
+    mean = np.stack(outputs).mean(0, dtype=np.float64).astype(np.float32)
     return mean if bits else unit(mean)
 
 
