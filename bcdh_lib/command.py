@@ -15,6 +15,7 @@ import json
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,11 +58,12 @@ def _faults() -> tuple[type[Exception], ...]:
     from bcdh_lib.own_photos.photo_index import PhotoIndexError
     from bcdh_lib.params import ParamsError
     from bcdh_lib.retrieval import RetrievalError
+    from bcdh_lib.scales import ScalesError
     from bcdh_lib.tables import TableError
     from bcdh_lib.views import ViewError
 
     own = (BenchmarkError, CodesError, LargeSearchError, LockError, NetworkError, OwnStudyError, ParamsError)
-    return (*own, PhotoIndexError, RetrievalError, TableError, ViewError, OSError)
+    return (*own, PhotoIndexError, RetrievalError, ScalesError, TableError, ViewError, OSError)
 
 
 def _line(error: Exception) -> str:
@@ -153,10 +155,15 @@ def _learn(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from bcdh_lib.own_photos.evaluation import evaluate
+    from bcdh_lib.params import Expansion, Options
 
+    expansion, augmentation = (
+        Expansion(neighbours=count, alpha=options.alpha) if count else None for count in (options.expand, options.augment)
+    )
+    chosen = Options(scales=options.scales, query_expansion=expansion, database_augmentation=augmentation)
     study = study_of(options.model)
     index = _indexed(options.distractors, options.model, study) if options.distractors and not options.recentre else None
-    table = evaluate(study, options.benchmark, options.model, options.recentre, index or options.distractors)
+    table = evaluate(study, options.benchmark, options.model, options.recentre, chosen, index or options.distractors)
     print(table.to_json(orient="records", indent=1) if options.json else _scores_as_text(table))
     return 0
 
@@ -184,7 +191,7 @@ def _scores_as_text(table: pd.DataFrame) -> str:
     ]
     for row in table.to_dict("records"):
         bits = "real" if pd.isna(row["bits"]) else f"{row['bits']} bits"
-        name = "recentred" if row["recentred"] else f"{row['method']}, {bits}"
+        name = row["option"] if not pd.isna(row["option"]) else ("recentred" if row["recentred"] else f"{row['method']}, {bits}")
         name = f"with {row['distractors']:,} distractors" if row["distractors"] else name
         bounds = f"{row['map_worst']:.3f} to {row['map_best']:.3f}"
         lines.append(f"{name:30}{row['map']:15.3f}{bounds:>17}{row['map_rectangle']:15.3f}")
@@ -253,8 +260,43 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PHOTOS",
         help="also with these in the database: a folder, a list (.txt, a path a line), or an index that is used as it is",
     )
+    evaluate.add_argument(
+        "--scales",
+        type=_scale,
+        nargs="+",
+        default=[1.0],
+        metavar="S",
+        help="also with photos encoded at these shares of the network's side, as 1 0.71",
+    )
+    evaluate.add_argument("--expand", type=_count, metavar="N", help="also with queries expanded by their N nearest photos")
+    evaluate.add_argument("--augment", type=_count, metavar="N", help="also with every photo of the database expanded likewise")
+    evaluate.add_argument(
+        "--alpha",
+        type=_alpha,
+        default=3.0,
+        metavar="A",
+        help="a neighbour's weight is similarity^A (default 3)",
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _scale(text: str) -> float:
+    return _real(text, lambda scale: 0 < scale <= 8, "a number above 0, at most 8")
+
+
+def _alpha(text: str) -> float:
+    return _real(text, lambda alpha: 0 <= alpha < float("inf"), "a number from 0")
+
+
+def _real(text: str, allowed: Callable[[float], bool], wanted: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not allowed(value):
+        raise argparse.ArgumentTypeError(f"{text}: must be {wanted}")
+    return value
 
 
 def _count(text: str) -> int:

@@ -61,7 +61,7 @@ def scores_of(network: HashNetwork, kept: Kept) -> dict[str, float]:
     outputs = {part: encode_kept(network, views).numpy() for part, views in kept.parts.items()}
     if network.bits is None:
         return {"map": _map(kept, outputs), "recentred": float("nan")}
-    centre = centre_of(outputs["database"])
+    centre = centre_of([outputs["database"]])
     plain = {part: pack(array) for part, array in outputs.items()}
     return {"map": _map(kept, plain), "recentred": _map(kept, {part: pack_around(a, centre) for part, a in outputs.items()})}
 

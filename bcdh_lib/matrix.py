@@ -384,7 +384,7 @@ def coder_of(cell: Cell, vectors: np.ndarray) -> Callable[[np.ndarray, np.ndarra
 
 
 def _recentred(queries: np.ndarray, database: np.ndarray) -> Coded:
-    centre = centre_of(database)
+    centre = centre_of([database])
     return pack_around(queries, centre), pack_around(database, centre)
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+NotNegativeReal = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class ParamsError(ValueError):
@@ -126,7 +127,20 @@ class Training(Section):
     weight_decay: Annotated[float, Field(ge=0)]
 
 
-class Retrieval(Section):
+class Expansion(Section):
+    neighbours: Positive
+    alpha: NotNegativeReal
+
+
+class Options(Section):
+    """Options of retrieval. Off where a study from before them does not name them: with these defaults nothing changes."""
+
+    scales: Annotated[list[Annotated[float, Field(gt=0, le=8)]], Field(min_length=1)] = [1.0]
+    query_expansion: Expansion | None = None
+    database_augmentation: Expansion | None = None
+
+
+class Retrieval(Options):
     benchmarks: Annotated[list[str], Field(min_length=1)]
     radius: NotNegative
 

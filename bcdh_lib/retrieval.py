@@ -17,6 +17,7 @@ from bcdh_lib.codes import distances, pack
 from bcdh_lib.metrics import Ties, average_precision, precision_at, precision_at_recall, recall_within, ties_of_distances
 from bcdh_lib.network import HashNetwork, load_checkpoint
 from bcdh_lib.params import run_name
+from bcdh_lib.scales import encode_at, sides_by_folder
 from bcdh_lib.shallow import SHALLOW, Coder, fit
 from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table, write_array, write_table
@@ -68,24 +69,24 @@ def read_benchmarks(study: Study) -> list[Benchmark]:
 def write_codes(study: Study) -> None:
     """Encode every benchmark's database and queries by every system, as codes/BENCHMARK/NAME.database.npy and .queries.npy.
 
-    Photos are decoded once a collection, whose name its benchmarks' codes bear; rows follow the benchmark's own order. Every
-    photo's header is read before the first one is encoded. Raises ViewError, NetworkError, BenchmarkError.
+    Photos are decoded once a collection, whose name its benchmarks' codes bear, and scale; rows follow the benchmark's own order.
+    Every photo's header is read before the first one is encoded. Raises ViewError, NetworkError, BenchmarkError, ScalesError.
     """
+    sides = sides_by_folder(study.params.network.side, study.params.retrieval.scales)
     benchmarks = read_benchmarks(study)
     require_photos(benchmarks)
     prepare(study.params)
     stored = [system.name for system in systems(study) if system.method not in (PRETRAINED, *SHALLOW)]
-    networks = {name: load_checkpoint(study.checkpoint(name))[0].to(device()) for name in stored}
-    networks[PRETRAINED] = HashNetwork(study.params.network, bits=None).to(device()).eval()
+    networks = {PRETRAINED: HashNetwork(study.params.network, bits=None).to(device()).eval()}
+    networks |= {name: load_checkpoint(study.checkpoint(name))[0].to(device()) for name in stored}
     coders = _shallow_coders(study, networks)
     for name, benchmark in collections_of(benchmarks).items():
         for part, views in parts_of(study, benchmark).items():
-            kept = keep(networks[PRETRAINED], views, study.params.run.threads, f"{name} {part}")
-            outputs = {system: encode_kept(network, kept).numpy() for system, network in networks.items()}
-            coded = {system: pack(array) if networks[system].bits else array for system, array in outputs.items()}
-            coded |= {system: coder(outputs[FLOAT]) for system, coder in coders.items()}
-            for system, array in coded.items():
-                write_array(study.codes / name / f"{system}.{part}.npy", array)
+            for folder, outputs in encode_at(sides, networks, views, study.params.run.threads, f"{name} {part}").items():
+                coded = {system: pack(array) if networks[system].bits else array for system, array in outputs.items()}
+                coded |= {system: coder(outputs[FLOAT]) for system, coder in coders.items()}
+                for system, array in coded.items():
+                    write_array(study.codes / name / folder / f"{system}.{part}.npy", array)
 
 
 def collections_of(benchmarks: Iterable[Benchmark]) -> dict[str, Benchmark]:
@@ -115,11 +116,14 @@ def _shallow_coders(study: Study, networks: dict[str, HashNetwork]) -> dict[str,
     return {system.name: fit(system.method, vectors, system.bits or 0, study.params.run.seed) for system in shallow}
 
 
-def load_codes(study: Study, benchmark: Benchmark, system: System) -> tuple[np.ndarray, np.ndarray]:
-    """Queries and database of a benchmark as a system coded them. Raises RetrievalError where the files do not fit."""
+def load_codes(study: Study, benchmark: Benchmark, system: System, folder: str = "") -> tuple[np.ndarray, np.ndarray]:
+    """Queries and database of a benchmark as a system coded them. Raises RetrievalError where the files do not fit.
+
+    folder: "", or scales.AT_SCALES for the codes of several scales.
+    """
     arrays = []
     for part, rows in (("queries", len(benchmark.queries)), ("database", len(benchmark.photos))):
-        path = study.codes / benchmark.encoded_as / f"{system.name}.{part}.npy"
+        path = study.codes / benchmark.encoded_as / folder / f"{system.name}.{part}.npy"
         try:
             array = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:

@@ -16,6 +16,7 @@ from bcdh_lib import command
 from bcdh_lib.command import main, study_of
 from bcdh_lib.lock import locked
 from bcdh_lib.own_photos import evaluation, own_study
+from bcdh_lib.params import Expansion, Options
 from bcdh_lib.study import find_root
 
 
@@ -123,6 +124,11 @@ def test_a_setting_that_is_wrong_and_a_lock_that_is_held(here, capsys):
         "search i q -k 0",
         "search i q --method tree",
         "evaluate pile",
+        "evaluate pile --model m --scales 1 0",
+        "evaluate pile --model m --scales none",
+        "evaluate pile --model m --expand 0",
+        "evaluate pile --model m --augment 1 --alpha -1",
+        "evaluate pile --model m --augment 1 --alpha nan",
         "learn",
     ],
 )
@@ -143,15 +149,18 @@ SCORES = {"benchmark": "pile", "method": "dsh", "queries": 9, "empty": 1, "map_w
 
 
 def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
-    rows = [SCORES | {"bits": 16, "map": 0.5, "map_rectangle": 0.4, "recentred": recentred} for recentred in (False, True)]
+    names = [(False, None), (True, None), (False, "query_expansion")]
+    rows = [SCORES | {"bits": 16, "map": 0.5, "map_rectangle": 0.4, "recentred": each, "option": name} for each, name in names]
     table = pd.DataFrame(rows).astype({"bits": "Int32"})
-    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: table)
+    asked = []
+    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: asked.append(arguments[3:]) or table)
     assert main(["evaluate", "pile", "--model", "model.safetensors", "--recentre"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "pile: 9 queries, 1 of them without an answer, left out",
         "                                mAP trapezoid    worst to best  mAP rectangle",
         "dsh, 16 bits                            0.500   0.250 to 0.750          0.400",
         "recentred                               0.500   0.250 to 0.750          0.400",
+        "query_expansion                         0.500   0.250 to 0.750          0.400",
     ]
     assert main(["evaluate", "pile", "--model", "model.safetensors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows
@@ -162,6 +171,11 @@ def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
     table["bits"] = pd.NA
     assert main(["evaluate", "pile", "--model", "model.safetensors"]) == 0
     assert "dsh, real  " in capsys.readouterr().out
+    flags = ["--scales", "1", "0.5", "--expand", "5", "--augment", "2", "--alpha", "0"]
+    assert main(["evaluate", "pile", "--model", "model.safetensors", *flags]) == 0
+    expansion, augmentation = Expansion(neighbours=5, alpha=0.0), Expansion(neighbours=2, alpha=0.0)
+    wanted = Options(scales=[1.0, 0.5], query_expansion=expansion, database_augmentation=augmentation)
+    assert [asked[0], asked[-1]] == [(True, Options()), (False, wanted)]
 
 
 def test_distractors_are_indexed_first_but_an_index_is_taken_as_it_is(here, capsys, monkeypatch, draw_photo):

@@ -40,7 +40,7 @@ def test_a_network_is_scored_as_by_a_plain_ranking(other_study, checkpoint, tmp_
     [benchmark] = generalisation.read_benchmarks(other_study)
     views = parts_of(other_study, benchmark)["database"]
     outputs = encode_kept(network, keep(network, views, 1, "photos")).numpy()
-    moved = np.unpackbits(pack_around(outputs, centre_of(outputs)), axis=1)
+    moved = np.unpackbits(pack_around(outputs, centre_of([outputs])), axis=1)
     for name, bits in (("map", outputs >= 0), ("recentred", moved > 0)):
         found = []
         for query in (0, 1):

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bcdh_lib.params import ParamsError, load_params
+from bcdh_lib.params import Options, ParamsError, load_params
 from bcdh_lib.study import find_root
 
 PATH = find_root() / "params.yaml"
@@ -21,6 +21,13 @@ def test_changes_are_laid_over_and_nothing_else_moves():
     changed = load_params(PATH, {"pairs": {"min_shared": 0.3}})
     assert changed.pairs.min_shared == 0.3
     assert changed.model_copy(update={"pairs": load_params(PATH).pairs}) == load_params(PATH)
+
+
+def test_options_of_retrieval_are_off_where_a_study_from_before_them_does_not_name_them(tmp_path):
+    lines = [line for line in PATH.read_text().splitlines() if not re.match(r"  (scales|query_exp|database_aug)", line)]
+    (tmp_path / "params.yaml").write_text("\n".join(lines))
+    assert load_params(tmp_path / "params.yaml") == load_params(PATH)
+    assert Options.model_validate(load_params(PATH).retrieval.model_dump(include=set(Options.model_fields))) == Options()
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,11 @@ def test_changes_are_laid_over_and_nothing_else_moves():
         ),
         ({"losses": {"magic": {}}}, r"losses\.magic: unknown; known: binary_constrained"),
         ({"losses": {"dsh": {"alpha": 1.0}}}, r"losses\.dsh\.alpha: .*settings of this loss: quantization_weight"),
+        ({"retrieval": {"scales": []}}, r"retrieval\.scales: .*at least 1"),
+        ({"retrieval": {"scales": [1.0, 0.0]}}, r"retrieval\.scales\.1: .*greater than 0"),
+        ({"retrieval": {"query_expansion": {"neighbours": 5}}}, r"retrieval\.query_expansion\.alpha: is missing"),
+        ({"retrieval": {"query_expansion": {"neighbours": 5, "alpha": float("inf")}}}, r"expansion\.alpha: .*finite"),
+        ({"retrieval": {"database_augmentation": {"neighbors": 5}}}, r"retrieval\.database_augmentation\.neigh"),
         ({"run": None}, r"run: "),
     ],
 )

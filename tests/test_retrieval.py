@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bcdh_lib import retrieval
+from bcdh_lib import retrieval, scales
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
 from bcdh_lib.comparison import best_rival, mean_scores, revisited_lines, table_of, verdict, write_metrics
 from bcdh_lib.headline import read_metrics
@@ -146,9 +146,21 @@ def test_protocols_are_encoded_once_and_scored_each(study, protocols):
     assert found.to_dict() == {"roxford5k_easy": a < c, "roxford5k_medium": min(a, b) < c, "roxford5k_hard": b < c}
 
 
+def test_codes_at_scales_stand_beside_the_plain_ones(study, protocols):
+    write_codes(study)
+    plain = {path: path.read_bytes() for path in study.codes.rglob("*.npy")}
+    retrieval_settings = study.params.retrieval.model_copy(update={"scales": [1.0, 0.5]})
+    write_codes(Study(study.root, study.params.model_copy(update={"retrieval": retrieval_settings})))
+    assert {path: path.read_bytes() for path in plain} == plain
+    system = System(retrieval.PRETRAINED, None)
+    found = load_codes(study, protocols[0], system, scales.AT_SCALES)[1]
+    assert np.linalg.norm(found, axis=1) == pytest.approx(np.ones(4))
+    assert np.abs(found - load_codes(study, protocols[0], system)[1]).max() > 1e-3
+
+
 def test_a_broken_photo_stops_before_any_is_encoded(study, protocols, tmp_path, monkeypatch):
     (tmp_path / "d.jpg").write_bytes(b"<html>")
-    monkeypatch.setattr(retrieval, "keep", lambda *_: pytest.fail("a photo was encoded"))
+    monkeypatch.setattr(scales, "keep", lambda *_: pytest.fail("a photo was encoded"))
     with pytest.raises(BenchmarkError, match=r"d\.jpg: cannot be read as a photo"):
         write_codes(study)
 

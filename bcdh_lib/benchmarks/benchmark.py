@@ -69,6 +69,11 @@ class Benchmark:
         """Which database photo is dropped for which query, bool [queries, database]."""
         return self._marked([query.junk for query in self.queries])
 
+    def ignored_rows(self) -> NDArray[np.int64]:
+        """Where the database holds a query's own photo that its protocol ignores, int [queries]; -1 where there is none."""
+        place = {name: index for index, name in enumerate(self.photos)}
+        return np.array([place[q.photo] if q.photo in q.junk else -1 for q in self.queries], dtype=np.int64)
+
     def _marked(self, named: list[frozenset[str]]) -> NDArray[np.bool_]:
         place = {name: index for index, name in enumerate(self.photos)}
         marks = np.zeros((len(named), len(place)), dtype=bool)

@@ -1,30 +1,43 @@
-"""One checkpoint on one benchmark: its scores as the study has them, recentred on the database, and with distractors in it."""
+"""One checkpoint on one benchmark: as the study scores it, recentred on the database, with options, with distractors."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pandas as pd
-from numpy.typing import NDArray
 
 from bcdh_lib.benchmarks import Benchmark, read_benchmark
 from bcdh_lib.codes import distances, pack
 from bcdh_lib.metrics import Ties, ties_of_distances
-from bcdh_lib.network import load_checkpoint
+from bcdh_lib.network import HashNetwork, load_checkpoint
+from bcdh_lib.options import Coded, alone_and_together, option_summary
 from bcdh_lib.own_photos.distractors import among, codes_without, counted, open_distractors
 from bcdh_lib.own_photos.recentring import centre_of, pack_around
+from bcdh_lib.params import Options
 from bcdh_lib.retrieval import RetrievalError, System, parts_of, query_rows, summarise
+from bcdh_lib.scales import encode_at, sides_by_folder
 from bcdh_lib.study import Study
-from bcdh_lib.training_set import device, encode_kept, keep, prepare
+from bcdh_lib.training_set import device, prepare
+
+OFF = Options()
 
 
-def evaluate(study: Study, name: str, model: Path, recentre: bool = False, distractors: Path | None = None) -> pd.DataFrame:
-    """retrieval.summarise of the checkpoint on the study's benchmark of that name, and the columns `recentred` and `distractors`.
+def evaluate(
+    study: Study,
+    name: str,
+    model: Path,
+    recentre: bool = False,
+    options: Options = OFF,
+    distractors: Path | None = None,
+) -> pd.DataFrame:
+    """retrieval.summarise of the checkpoint `model` on the study's benchmark of that name, a row each way to compare.
 
-    recentre: a second row, of the codes whose thresholds are the mean outputs over the database; the queries take no part in it.
-    distractors: an index of photos; a second row, with these in the database too, and how many they are.
-    Raises BenchmarkError, NetworkError, ViewError, PhotoIndexError, and RetrievalError where real vectors are to be recentred or
-    distractors do not compare.
+    Its columns `recentred`, `option` and `distractors` say which: the first row is plain, `option` None and `distractors` 0.
+    recentre: a row of the codes whose thresholds are the mean outputs over the database; the queries take no part in it.
+    options: a row for each that is on, of the plain codes, and one for all together.
+    distractors: an index of photos; a row with these in the database too, and how many they are.
+    Raises BenchmarkError, NetworkError, ViewError, ScalesError, PhotoIndexError, and RetrievalError where real vectors are to be
+    recentred or distractors do not compare.
     """
     if recentre and distractors:
         raise RetrievalError("an index holds codes, no outputs to be recentred: leave out --recentre or --distractors")
@@ -36,28 +49,39 @@ def evaluate(study: Study, name: str, model: Path, recentre: bool = False, distr
     network.to(device())
     study = Study(study.root, study.params.model_copy(update={"network": network.settings}))
     benchmark, system = read_benchmark(study, name), System(str(facts["method"]), network.bits)
-    threads = study.params.run.threads
-    outputs = {
-        part: encode_kept(network, keep(network, views, threads, f"{name} {part}")).numpy()
-        for part, views in parts_of(study, benchmark).items()
+    outputs = _outputs(study, benchmark, network, options)
+    coded = {
+        folder: (pack(queries), pack(stored)) if network.bits else (queries, stored)
+        for folder, (queries, stored) in outputs.items()
     }
 
     def row(ties: Ties, recentred: bool = False, count: int = 0) -> pd.DataFrame:
         scores = summarise(query_rows(study, benchmark, system, ties))
-        return scores.assign(recentred=recentred, distractors=count)
+        return scores.assign(recentred=recentred, option=None, distractors=count)
 
-    coded = {part: pack(array) if network.bits else array for part, array in outputs.items()}
-    plain = _ties_of(benchmark, coded)
+    plain = _ties_of(benchmark, coded[""])
     tables = [row(plain)]
     if recentre:
-        centre = centre_of([outputs["database"]])
-        moved = {part: pack_around(array, centre) for part, array in outputs.items()}
+        centre = centre_of([outputs[""][1]])
+        moved = (pack_around(outputs[""][0], centre), pack_around(outputs[""][1], centre))
         tables.append(row(_ties_of(benchmark, moved), recentred=True))
+    if alone_and_together(options):
+        tables.append(option_summary(study, benchmark, system, coded, options).assign(recentred=False, distractors=0))
     if index:
-        counts = counted(coded["queries"], codes_without(index.rows, benchmark))
+        counts = counted(coded[""][0], codes_without(index.rows, benchmark))
         tables.append(row(among(plain, counts), count=int(counts[0].sum())))
     return pd.concat(tables, ignore_index=True)
 
 
-def _ties_of(benchmark: Benchmark, coded: dict[str, NDArray]) -> Ties:
-    return ties_of_distances(distances(coded["queries"], coded["database"]), benchmark.positive(), benchmark.junk())
+def _outputs(study: Study, benchmark: Benchmark, network: HashNetwork, options: Options) -> dict[str, Coded]:
+    """Outputs of the queries and of the database, by the folder of scales.sides_by_folder."""
+    sides, threads = sides_by_folder(network.settings.side, options.scales), study.params.run.threads
+    at = {
+        part: encode_at(sides, {part: network}, views, threads, f"{benchmark.name} {part}")
+        for part, views in parts_of(study, benchmark).items()
+    }
+    return {folder: (at["queries"][folder]["queries"], at["database"][folder]["database"]) for folder in sides}
+
+
+def _ties_of(benchmark: Benchmark, coded: Coded) -> Ties:
+    return ties_of_distances(distances(*coded), benchmark.positive(), benchmark.junk())

@@ -1,16 +1,21 @@
 """A checkpoint scored as the study scores it, and recentred: equal to a slow ranking; what cannot be scored is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
-from bcdh_lib.codes import pack, unpack
+from bcdh_lib.codes import distances, pack, unpack
+from bcdh_lib.metrics import average_precision, ties_of_distances
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, save_checkpoint
 from bcdh_lib.own_photos import evaluation
 from bcdh_lib.own_photos.evaluation import evaluate
 from bcdh_lib.own_photos.index_update import update
+from bcdh_lib.params import Expansion, Options
 from bcdh_lib.retrieval import RetrievalError, System, load_codes, parts_of, query_rows, summarise, ties_on
+from bcdh_lib.scales import ScalesError
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_array
 from bcdh_lib.training_set import encode_kept, keep
@@ -37,9 +42,10 @@ def benchmark(tmp_path, draw_photo, monkeypatch):
     return benchmark
 
 
-def outputs_of(study, benchmark, model):
+def outputs_of(study, benchmark, model, side=64):
     network, _ = load_checkpoint(model)
-    return {part: encode_kept(network, keep(network, views, 0, "")).numpy() for part, views in parts_of(study, benchmark).items()}
+    parts = {part: replace(views, side=side) for part, views in parts_of(study, benchmark).items()}
+    return {part: encode_kept(network, keep(network, views, 0, "")).numpy() for part, views in parts.items()}
 
 
 def test_the_score_is_the_studys(study, benchmark, checkpoint):
@@ -49,8 +55,8 @@ def test_the_score_is_the_studys(study, benchmark, checkpoint):
         write_array(study.codes / f"made_up/dsh-16.{part}.npy", pack(outputs))
     wanted = summarise(query_rows(study, benchmark, system, ties_on(study, benchmark, system)))
     assert load_codes(study, benchmark, system)[0].shape == (3, 2)
-    assert table.drop(columns=["recentred", "distractors"]).equals(wanted)
-    assert table[["queries", "empty", "recentred", "distractors"]].to_numpy().tolist() == [[3, 1, False, 0]]
+    assert table.drop(columns=["recentred", "option", "distractors"]).equals(wanted)
+    assert table[["queries", "empty", "recentred", "option", "distractors"]].to_numpy().tolist() == [[3, 1, False, None, 0]]
 
 
 def test_recentred_equals_a_slow_ranking(study, benchmark, checkpoint):
@@ -92,6 +98,28 @@ def test_distractors_equal_a_database_with_them_in_it(study, benchmark, checkpoi
     assert filled["map"] < plain["map"]
     with pytest.raises(RetrievalError, match="leave out --recentre or --distractors"):
         evaluate(study, "made_up", checkpoint, recentre=True, distractors=tmp_path / "index")
+
+
+def test_options_are_rows_of_their_own(study, benchmark, checkpoint):
+    """The plain rows stay; one scale that is the network's own side changes nothing, half of it does."""
+    settings = Expansion(neighbours=2, alpha=1.0)
+    plain = evaluate(study, "made_up", checkpoint, recentre=True)
+    table = evaluate(study, "made_up", checkpoint, True, Options(scales=[1.05], database_augmentation=settings))
+    assert table[:2].drop(columns="bits").equals(plain.drop(columns="bits"))
+    assert table["option"].tolist() == [None, None, "scales", "database_augmentation", "together"]
+    assert table["recentred"].tolist() == [False, True, False, False, False]
+    assert table["bits"].tolist() == [16] * 5
+    assert table["map"][2] == plain["map"][0]
+    assert table["map"][4] == table["map"][3]
+    table = evaluate(study, "made_up", checkpoint, options=Options(scales=[0.5], query_expansion=settings))
+    assert table["recall_in_radius"].isna().tolist() == [False, False, True, True]
+    outputs = outputs_of(study, benchmark, checkpoint, 32)
+    ties = ties_of_distances(
+        distances(*(pack(outputs[p]) for p in ("queries", "database"))), benchmark.positive(), benchmark.junk()
+    )
+    assert table["map_rectangle"][1] == np.nanmean(average_precision(ties, "rectangle"))
+    with pytest.raises(ScalesError, match="both come to 64 px"):
+        evaluate(study, "made_up", checkpoint, options=Options(scales=[1.0, 1.05]))
 
 
 def test_the_models_own_settings_hold(study, benchmark, params, checkpoint):
