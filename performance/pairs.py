@@ -39,7 +39,7 @@ from bcdh_lib.tables import read_table, write_json, write_table
 
 MODEL, REACH, POINTS = 1000, 8, 20
 """Photos a model, photos to either side of the nearest that may see a point, points a photo."""
-BESIDE, BESIDE_POINTS, RUNS = 5_000, (POINTS, 127), 3
+BESIDE, BESIDE_POINTS, RUNS = 10_000, (POINTS, 127), 3
 """Photos, points a photo and timings of the comparison."""
 MIN_SHARED, MAX_SCALE_CHANGE = 0.2, 1.5
 """Those of params.yaml."""
