@@ -2,15 +2,17 @@
 
     python performance/pairs.py [PHOTOS]
 
-Writes reports/pairs_scale.json; minutes on 2 cores for the million photos that it draws unless told. The tracks are made up: models
-of 1,000 photos on a line; each point has a random place on the line, and of the 17 photos nearest to it each sees it by the toss of
-a coin. So a photo sees some 20 points, a point is seen by some 8 photos. Scales lie between 1 and 2. Photos that see more points
-cost more: those of the default study see 127 on average, each point 4 of them, and the comparison has a row of as many.
+Writes reports/pairs_scale.json; minutes on 2 cores for the million photos that it draws unless told. The tracks are made up:
+models of 1,000 photos on a line; each point has a random place on the line, and of the 17 photos nearest to it each sees it by
+the toss of a coin. So a photo sees some 20 points, a point is seen by some 8 photos. Scales lie between 1 and 2. Photos that see
+more points cost more: those of the default study see 127 on average, each point is seen by 4, and the comparison has a row of as
+many points a photo.
 
-Drawing and pairing stand in processes of their own; peak memory counts Python, its libraries and the tables read, `before_mb` is what
-stood there before the pairing began. The plain loop is that of hloc's pairs_from_covisibility.py, a dictionary of counts a photo; it
-finds its dictionaries of points ready, keeps what our rule keeps, and takes turns with ours. A busy machine slows all: `pairs_s` is of the
-clock, `processor_s` of the processor, and `load` is the number of processes that wanted it when the measurement began.
+Drawing and pairing stand in processes of their own; peak memory counts Python, its libraries and the tables read, `before_mb` is
+what stood there before the pairing began. The plain loop is that of hloc's pairs_from_covisibility.py, a dictionary of counts a
+photo; it finds its dictionaries of points ready, keeps what our rule keeps, and takes turns with ours. A busy machine slows all:
+`pairs_s` is of the clock, `processor_s` of the processor, and `load` is the number of processes that wanted it when the
+measurement began.
 """
 
 from __future__ import annotations

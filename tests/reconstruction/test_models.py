@@ -1,4 +1,4 @@
-"""Mapping components on a Dask cluster of two processes, one of them killed at it: the models that processes of this machine give."""
+"""Mapping components on a Dask cluster of two processes, one killed at it: the models that processes of this machine give."""
 
 import os
 import shutil
