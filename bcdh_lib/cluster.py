@@ -24,7 +24,7 @@ def on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: st
     again by another, until it has ended four of them (Dask's distributed.scheduler.allowed-failures).
 
     Dask's own futures, not joblib over them: joblib lays an argument of more than 1 kB in the memory of one worker, and where
-    that worker dies nobody has it (joblib 1.6 then gives a CancelledError or waits for ever).
+    that worker dies nobody has it: the job fails (seen with joblib 1.6, as a FutureCancelledError).
 
     Raises what `work` raises, and WorkerError, one line, where no scheduler or worker answers, the scheduler is lost, a job
     ends every worker it is given to, or a worker may work on several threads. Jobs under way are not broken off then.

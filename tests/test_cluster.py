@@ -52,12 +52,11 @@ def test_what_a_killed_worker_leaves_is_done_by_the_other_and_faults_are_told(da
         list(on_cluster(abs, [1], address))
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere://1"])
-def test_no_scheduler(address, monkeypatch):
+def test_no_scheduler(monkeypatch):
     pytest.importorskip("distributed", reason="Dask is not installed")
     monkeypatch.setattr(cluster, "PATIENCE", 0.2)
-    with pytest.raises(WorkerError, match=rf"^no Dask scheduler answers at {address}: .*cluster\.scheduler$"):
-        list(on_cluster(abs, [1], address))
+    with pytest.raises(WorkerError, match=r"^no Dask scheduler answers at tcp://127\.0\.0\.1:1: .*cluster\.scheduler$"):
+        list(on_cluster(abs, [1], "tcp://127.0.0.1:1"))
 
 
 def test_nothing_to_do():
