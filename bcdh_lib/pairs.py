@@ -26,36 +26,38 @@ def similar_pairs(tracks: pd.DataFrame, registrations: pd.DataFrame, min_shared:
     a point belongs to one model. Kept where |P(query) & P(positive)| / |P(query)| > `min_shared` and the ratio of the
     scales, the larger over the smaller, is at most `max_scale_change` (the recipe of Radenovic et al., ECCV 2016).
     """
-    photos = registrations["photo_id"].to_numpy()
+    registrations = registrations.sort_values("photo_id")
+    photos, model, scale = (registrations[name].to_numpy() for name in ("photo_id", "model_id", "scale"))
     seen = _incidence(tracks, photos)
     n_points = np.diff(seen.indptr)
     transposed = seen.T.tocsr()
-    blocks = []
+    blocks, changes = [], []
     for start in range(0, len(photos), BLOCK):
-        shared = (seen[start : start + BLOCK] @ transposed).tocoo()
-        query, positive = shared.row + start, shared.col
-        enough = (shared.data > min_shared * n_points[query]) & (query != positive)
-        blocks.append(np.stack([query, positive, shared.data])[:, enough])
+        product = seen[start : start + BLOCK] @ transposed
+        product.sort_indices()
+        shared = product.tocoo(copy=False)
+        enough = shared.data > min_shared * n_points[shared.row + start]
+        query, positive, count = shared.row[enough] + start, shared.col[enough], shared.data[enough]
+        change = np.maximum(scale[query] / scale[positive], scale[positive] / scale[query])
+        kept = (change <= max_scale_change) & (query != positive)
+        blocks.append(np.stack([query, positive, count])[:, kept])
+        changes.append(change[kept])
     query, positive, count = np.concatenate(blocks, axis=1) if blocks else np.empty((3, 0), dtype=np.int64)
-    scale, model = registrations["scale"].to_numpy(), registrations["model_id"].to_numpy()
-    change = np.maximum(scale[query] / scale[positive], scale[positive] / scale[query])
-    found = pd.DataFrame(
-        {
-            "query_id": photos[query],
-            "positive_id": photos[positive],
-            "model_id": model[query],
-            "shared_points": count,
-            "shared_share": count / np.maximum(n_points[query], 1),
-            "scale_change": change,
-        }
-    )
-    return found[change <= max_scale_change].sort_values(["query_id", "positive_id"], ignore_index=True)
+    columns = {
+        "query_id": photos[query],
+        "positive_id": photos[positive],
+        "model_id": model[query],
+        "shared_points": count,
+        "shared_share": count / np.maximum(n_points[query], 1),
+        "scale_change": np.concatenate([np.empty(0), *changes]),
+    }
+    return pd.DataFrame(columns, copy=False)
 
 
 def _incidence(tracks: pd.DataFrame, photos: np.ndarray) -> sparse.csr_array:
     """Sparse 0/1 matrix [photos, points]: which registered photo sees which 3D point."""
     place = pd.Index(photos).get_indexer(tracks["photo_id"])
-    points, columns = np.unique(tracks["point_id"], return_inverse=True)
+    columns, points = pd.factorize(tracks["point_id"])
     inside = place >= 0
     ones = np.ones(int(inside.sum()), dtype=np.int32)
     matrix = sparse.csr_array((ones, (place[inside], columns[inside])), shape=(len(photos), len(points)))

@@ -56,6 +56,12 @@ class Rendered(Section):
     holidays_groups: Annotated[int, Field(ge=2)]
 
 
+class Cluster(Section):
+    """Where the reconstruction is computed; it changes nothing of what that gives, so no stage of dvc.yaml names it."""
+
+    scheduler: str | None
+
+
 class Reconstruction(Section):
     max_features: Annotated[int, Field(ge=64)]
     candidates: Literal["words", "descriptors", "both", "exhaustive"]
@@ -149,6 +155,7 @@ class Params(Section):
     run: Run
     photos: Photos
     rendered: Rendered
+    cluster: Cluster
     reconstruction: Reconstruction
     pairs: Pairs
     network: Network

@@ -1,6 +1,9 @@
 """What several tests share: the study's own settings, and tiny training sets of random activations."""
 
 import json
+import os
+import subprocess
+import sys
 
 import nbformat
 import numpy as np
@@ -18,6 +21,7 @@ from bcdh_lib.retrieval import score, systems
 from bcdh_lib.study import Study, find_root, open_study
 from bcdh_lib.tables import write_array, write_table
 from bcdh_lib.training_set import TrainingSet, prepare
+from bcdh_lib.workers import ONE_THREAD
 
 
 @pytest.fixture(scope="session")
@@ -141,3 +145,20 @@ def scored_study(tmp_path_factory, draw_photo):
     line = {"benchmark": "rendered_oxford", "method": "dsh", "bits": 64, "map": 0.5, "map_best": 0.5, "map_worst": 0.5}
     (study.reports / "metrics.json").write_text(json.dumps({"counts": {}, "retrieval": [{**line, "map_rectangle": 0.5}]}))
     return study
+
+
+@pytest.fixture
+def dask_cluster():
+    """A Dask scheduler's address, two worker processes of it on this machine, and the scheduler; they find the tests' modules."""
+    distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install -c constraints.txt -e .[cluster]")
+    environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with distributed.LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as local:
+        address = local.scheduler_address
+        command = [sys.executable, "-m", "dask", "worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+        workers = [subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) for _ in range(2)]
+        with distributed.Client(address, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=300)
+        yield address, workers, local.scheduler
+        for worker in workers:
+            worker.kill()
+            worker.wait()

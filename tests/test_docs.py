@@ -85,3 +85,14 @@ def test_the_figures_of_scale_are_those_of_the_report():
         assert line.endswith(f"| {made['build_s']:.0f} | {made['bytes_a_code']:.1f} | {made['peak_mb']:,} |")
     assert [line for line in lines if re.match(r"\| (flat|ivf|multihash) \| (all|\d+) \|", line)] == wanted
     assert f"at {flat['ratio']:.2f} of its rate" in " ".join(lines)
+
+
+def test_the_figures_of_pairs_are_those_of_the_report():
+    root = find_root()
+    text = (root / "docs/scale.md").read_text(encoding="utf-8")
+    report = json.loads((root / "reports/pairs_scale.json").read_text(encoding="utf-8"))
+    assert f"{report['observations']:,} observations gave {report['pairs']:,} pairs in {report['processor_s']} s" in text
+    assert f"peak memory {report['peak_mb']:,} MB" in text
+    for row in report["beside"]:
+        assert f"| {row['points_a_photo']} | {row['ours_s']:.3f} | {row['plain_s']:.3f} | {row['ratio']} |" in text
+        assert row["same_pairs"]

@@ -61,3 +61,12 @@ def query(database: Path, sql: str) -> list[Any]:
     """Rows that a read of COLMAP's SQLite database gives, for what pycolmap has no call for."""
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute(sql).fetchall()
+
+
+def share(database: Path) -> None:
+    """Let several machines read the database: COLMAP leaves it in SQLite's WAL mode, which those of one machine alone may.
+
+    COLMAP itself takes it back to that mode when it opens it next. Raises ReconstructionError where another has it open.
+    """
+    with colmap("sharing its database, which another process has open"):
+        query(database, "PRAGMA journal_mode = DELETE")

@@ -12,7 +12,8 @@ import pandas as pd
 import pycolmap
 from tqdm import tqdm
 
-from bcdh_lib.reconstruction.colmap import colmap
+from bcdh_lib.cluster import on_cluster
+from bcdh_lib.reconstruction.colmap import colmap, share
 from bcdh_lib.reconstruction.excerpts import copy_excerpt
 from bcdh_lib.reconstruction.matches import components
 from bcdh_lib.study import Study
@@ -28,14 +29,14 @@ class Component(NamedTuple):
 
 
 def build_models(study: Study, database: Path, matches: pd.DataFrame, folder: Path) -> list[Path]:
-    """Map each connected component of the verified matches, run.threads components at a time.
+    """Map each connected component of the verified matches, run.threads components at a time, or on cluster.scheduler's workers.
 
     Mapping repeats exactly on one thread only, so the cores work on components side by side instead: each is mapped by
     itself, and what it gives depends neither on their order nor on the number of workers. A component's models appear in
     `folder` together, once all of them are finished; components that are there already are not mapped again.
     Returns the folders of the models in COLMAP's format, as many a component as COLMAP could not join, or none.
     """
-    settings, threads = study.params.reconstruction, study.params.run.threads
+    settings, threads, scheduler = study.params.reconstruction, study.params.run.threads, study.params.cluster.scheduler
     edges = matches.loc[matches.inliers >= settings.min_inliers, ["photo_id", "other_id"]].to_numpy()
     parts = [photos for photos in components(edges) if len(photos) >= settings.min_model_size]
     finished = {photos[0]: folder / f"{photos[0]:07d}" for photos in parts}
@@ -43,9 +44,12 @@ def build_models(study: Study, database: Path, matches: pd.DataFrame, folder: Pa
 
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [Component(photos, edges[np.isin(edges[:, 0], photos)], finished[photos[0]]) for photos in missing]
-    total = sum(map(len, parts))
+    total, work = sum(map(len, parts)), partial(map_component, study, database)
+    if scheduler:
+        share(database)
+    mapped = on_cluster(work, jobs, scheduler) if scheduler else side_by_side(work, jobs, threads)
     with tqdm(total=total, initial=total - sum(map(len, missing)), desc="models", unit="photo") as progress:
-        for photos in side_by_side(partial(map_component, study, database), jobs, threads):
+        for photos in mapped:
             progress.update(photos)
     return [model for place in finished.values() for model in sorted(place.iterdir(), key=lambda model: int(model.name))]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from bcdh_lib.reconstruction.colmap import ReconstructionError, colmap, pair_ids, photo_pairs
+from bcdh_lib.reconstruction.colmap import ReconstructionError, colmap, pair_ids, photo_pairs, query, share
 
 
 def test_pair_numbers_are_colmaps_own():
@@ -19,3 +19,15 @@ def test_a_failure_is_one_line(tmp_path):
     with pytest.raises(ReconstructionError, match=r"^COLMAP failed in reading a model: [^\n]+$"), colmap("reading a model"):
         pycolmap.Reconstruction(tmp_path / "none")
     assert pycolmap.logging.minloglevel == level
+
+
+def test_a_shared_database_is_one_file_and_colmap_still_reads_it(tmp_path):
+    database = tmp_path / "database.db"
+    pycolmap.Database.open(database).close()
+    assert query(database, "PRAGMA journal_mode") == [("wal",)]
+    share(database)
+    share(database)
+    assert query(database, "PRAGMA journal_mode") == [("delete",)]
+    assert [file.name for file in tmp_path.iterdir()] == ["database.db"]
+    with pycolmap.Database.open(database) as entries:
+        assert entries.num_images() == 0
