@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from bcdh_lib.lock import locked
@@ -135,7 +136,9 @@ def _encode_missing(
     stored = zip(before["path"], before[["size", "mtime_ns"]].to_numpy().tolist(), strict=True)
     kept = [row for row, (path, state) in enumerate(stored) if states.get(path) == state]
     notes, copies = _begin_work(index)
-    outputs = {one.photo.path: one for one in _finished(notes) if states.get(one.photo.path) == one.photo.state}
+    outputs = {
+        one.photo.path: one for one in _finished(notes, len(index.rows.centre)) if states.get(one.photo.path) == one.photo.state
+    }
     outputs = {path: one for path, one in outputs.items() if path not in set(before["path"].iloc[kept])}
     done = {*before["path"].iloc[kept], *outputs}
     jobs = [(path, file) for path, file in files.items() if path not in done]
@@ -177,17 +180,30 @@ def _state(file: Path) -> list[int] | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Note:
+    """A photo that an update has encoded, as a line of its notes."""
+
+    photo: Photo
+    outputs: str  # float32, little-endian, in base64
+
+
+NOTE = TypeAdapter(_Note)
+
+
 def _note(one: Encoded) -> str:
-    outputs = base64.b64encode(one.outputs.astype("<f4").tobytes()).decode()
-    return json.dumps({"photo": asdict(one.photo), "outputs": outputs}) + "\n"
+    note = _Note(one.photo, base64.b64encode(one.outputs.astype("<f4").tobytes()).decode())
+    return json.dumps(asdict(note)) + "\n"
 
 
-def _finished(notes: Path) -> Iterator[Encoded]:
+def _finished(notes: Path, bits: int) -> Iterator[Encoded]:
     """The photos that a killed update noted as finished."""
-    for line in notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []:
-        with contextlib.suppress(ValueError, TypeError, KeyError):  # a line cut by the kill
-            note = json.loads(line)
-            yield Encoded(Photo(**note["photo"]), np.frombuffer(base64.b64decode(note["outputs"], validate=True), "<f4"))
+    for line in notes.read_bytes().splitlines() if notes.exists() else []:
+        with contextlib.suppress(ValueError):  # a line cut by the kill
+            note = NOTE.validate_json(line, strict=True)
+            outputs = np.frombuffer(base64.b64decode(note.outputs, validate=True), "<f4")
+            if outputs.shape == (bits,) and np.isfinite(outputs).all():
+                yield Encoded(note.photo, outputs)
 
 
 def _rows_of(index: PhotoIndex, kept: list[int], outputs: dict[str, Encoded], recentre: bool) -> Rows:
