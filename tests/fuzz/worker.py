@@ -52,10 +52,6 @@ def serve(connection: Connection, place: Path) -> None:
 
 
 def _limit() -> None:
-    def stop(*_: Any) -> None:
-        raise Hang
-
-    signal.signal(signal.SIGPROF, stop)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if sys.platform == "linux" else 0
     if held:
         resource.setrlimit(resource.RLIMIT_AS, (held + MORE_MEMORY,) * 2)
@@ -137,8 +133,14 @@ def _contents(folder: Path) -> dict[str, bytes]:
 @contextmanager
 def _alarm() -> Iterator[None]:
     """Computing time, not time: a machine that has more to do is no hang."""
+
+    def stop(*_: Any) -> None:
+        raise Hang
+
+    before = signal.signal(signal.SIGPROF, stop)
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
