@@ -15,6 +15,9 @@ Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 
 
+BRACKETS = 2000
+"""Most that params.yaml may open: PyYAML takes the square of the time where they are in each other, hours for a megabyte."""
+
 _brief = reprlib.Repr()
 """Writes a wrong setting in a line, however much it holds."""
 _brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
@@ -175,7 +178,10 @@ def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
     Raises ParamsError, one line a fault, where the file cannot be read, or a key is unknown, missing or ill-typed.
     """
     try:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        if text.count("[") + text.count("{") > BRACKETS:
+            raise ValueError(f"it opens more than {BRACKETS:,} brackets")
+        settings = yaml.safe_load(text)
     except OSError as error:
         raise ParamsError(f"{path}: cannot be read ({error.strerror}); restore it with: git checkout params.yaml") from None
     except (

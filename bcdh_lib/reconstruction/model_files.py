@@ -65,7 +65,8 @@ def _frame(walk: _Walk) -> None:
 def _image(walk: _Walk) -> None:
     walk.read("I7dI")
     walk.at = walk.content.index(b"\0", walk.at) + 1  # the end of its name
-    walk.skip(*walk.read("Q"), 24)
+    (seen,) = walk.read("Q")
+    walk.skip(seen, 24)
 
 
 def _point(walk: _Walk) -> None:

@@ -281,6 +281,7 @@ def opcode(rng: random.Random, content: bytes) -> bytes:
 JSON: list[Mutation] = [*[in_json] * 8, *TEXT]
 JSON_LINES: list[Mutation] = [*[in_json_line] * 8, *TEXT]
 YAML: list[Mutation] = [*[in_yaml] * 8, *TEXT]
+SHALLOW_YAML: list[Mutation] = [*[in_yaml] * 8, flip_bits, truncate, insert, repeat]  # without thousands of open brackets
 PICKLE: list[Mutation] = [*[in_pickle] * 6, *[opcode] * 6, *BYTES]
 
 

@@ -639,7 +639,7 @@ READERS = {
             "study.yaml",
             partial(_copy, "study.yaml"),
             lambda folder: load_plan(folder / "study.yaml"),
-            mutations.YAML,
+            mutations.SHALLOW_YAML,  # PyYAML takes hours for many brackets in each other, and matrix.py is frozen
             (MatrixError,),
             weight=60,
             frozen=True,
