@@ -184,9 +184,7 @@ def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
         settings = yaml.safe_load(text)
     except OSError as error:
         raise ParamsError(f"{path}: cannot be read ({error.strerror}); restore it with: git checkout params.yaml") from None
-    except (
-        Exception
-    ) as error:  # beside YAMLError: a date that is none, a number of thousands of digits, lists in lists without end
+    except Exception as error:  # beside YAMLError: a date that is none, a number of thousands of digits, lists in lists
         raise ParamsError(f"{path}: is not YAML ({in_a_line(error)})") from None
     if not isinstance(settings, dict):
         raise ParamsError(f"{path}: holds no settings; restore it with: git checkout params.yaml")

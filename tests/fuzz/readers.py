@@ -365,6 +365,7 @@ def _write_notes(folder: Path) -> None:
         for number in range(3)
     )
     (folder / "notes.jsonl").write_text("".join(map(index_update._note, notes)))
+    assert len(list(index_update._finished(folder / "notes.jsonl", BITS))) == 3
 
 
 def _read_notes(folder: Path) -> None:
