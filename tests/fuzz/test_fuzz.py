@@ -15,7 +15,7 @@ import pytest
 from . import worker
 from .readers import READERS
 
-SILENCE = 300  # s without a word from the process: it hangs where no alarm reaches it
+SILENCE = 900  # s without a word from the process: it hangs where no alarm reaches it
 DEATHS = 3  # of the process, at which a reader's further inputs are left out
 
 
