@@ -86,6 +86,7 @@ def test_a_later_run_notices_a_change(server, here):
 
 
 def test_a_record_that_is_no_text_is_named(server, here):
+    here.mkdir(parents=True)
     (here / "SHA256SUMS").write_bytes(b"\xff")
     with pytest.raises(DownloadError, match=r"SHA256SUMS: is no text \(.*\); remove it"):
         download("paris6k", published(server), here)
