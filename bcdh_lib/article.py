@@ -18,6 +18,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from traitlets.config import Config
 
 from bcdh_lib.figures.display import VIEW
+from bcdh_lib.params import in_a_line
 
 SITE = Path(__file__).parent / "site"
 PICTURES = ["image/svg+xml", "image/png", "image/jpeg"]
@@ -52,7 +53,11 @@ def read_article(path: Path) -> Article:
 
     Raises ArticleError where a picture has no words, a formula cannot be set, or there is no title.
     """
-    notebook = nbformat.read(path, as_version=4)
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # whatever nbformat stumbles over in a file that is no notebook
+        raise ArticleError(f"{path.name}: is not a notebook ({in_a_line(error)}); make it anew with: dvc repro") from None
     exporter = _Exporter()
     try:
         html, resources = exporter.from_notebook_node(notebook, {"unique_key": path.stem, "output_files_dir": path.stem})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,7 @@ from bcdh_lib.benchmarks import SEVERAL
 from bcdh_lib.params import run_name
 from bcdh_lib.retrieval import OURS, score, summarise
 from bcdh_lib.study import Study
-from bcdh_lib.tables import read_table, write_bytes, write_json
+from bcdh_lib.tables import TableError, read_json, read_table, write_bytes, write_json
 
 
 def score_all(study: Study) -> pd.DataFrame:
@@ -64,15 +65,13 @@ def revisited_lines(summary: pd.DataFrame) -> list[str]:
 
 def write_metrics(study: Study) -> dict[str, Any]:
     """Write and return reports/metrics.json: counts of the whole study and the scores of every system."""
-    reconstruction = json.loads((study.reconstruction / "summary.json").read_text())
-    pairs = json.loads((study.pairs / "summary.json").read_text())
     counts = {
         "photos": len(read_table(study.photos, "photos")),
         "left_out": len(read_table(study.photos, "left_out")),
-        "models": reconstruction["models"],
-        "registered": reconstruction["registered"],
-        "pairs": pairs["similar_pairs"],
-        "dissimilar_pairs": pairs["dissimilar_pairs"],
+        "models": _count(study.reconstruction, "models"),
+        "registered": _count(study.reconstruction, "registered"),
+        "pairs": _count(study.pairs, "similar_pairs"),
+        "dissimilar_pairs": _count(study.pairs, "dissimilar_pairs"),
     }
     summary = summarise(read_table(study.reports, "queries"))
     columns = ["benchmark", "method", "bits", "map", "map_best", "map_worst", "map_rectangle"]
@@ -80,6 +79,14 @@ def write_metrics(study: Study) -> dict[str, Any]:
     metrics = {"counts": counts, "retrieval": scores}
     write_json(study.reports / "metrics.json", metrics, indent=1)
     return metrics
+
+
+def _count(folder: Path, name: str) -> int:
+    """A count of a step's summary. Raises TableError."""
+    count = read_json(folder / "summary.json").get(name)
+    if not isinstance(count, int):
+        raise TableError(f"{folder / 'summary.json'}: {name} is no count; make it with: dvc repro {folder.name}")
+    return count
 
 
 def table_of(summary: pd.DataFrame, value: str = "map") -> pd.DataFrame:

@@ -24,7 +24,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from bcdh_lib.params import ParamsError
+from bcdh_lib.params import ParamsError, in_a_line
 from bcdh_lib.study import find_root, open_study
 
 
@@ -96,8 +96,9 @@ def _check(source: Path, changes: Mapping[str, Any] | None) -> None:
         raise ExecutionError(f"{source}: is not there; the notebooks here: {known}")
     try:
         notebook = nbformat.read(source, as_version=4)
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
-        raise ExecutionError(f"{source}: is not a notebook ({str(error).splitlines()[0]})") from None
+        nbformat.validate(notebook)
+    except Exception as error:  # whatever nbformat stumbles over in a file that is no notebook
+        raise ExecutionError(f"{source}: is not a notebook ({in_a_line(error)})") from None
     tagged = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     if changes and not any(re.match(r"changes\b", source) for source in tagged):
         raise ExecutionError(f"{source}: takes no changes; tag a cell `parameters` and write in it: changes = {{}}")

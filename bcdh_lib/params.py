@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,14 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 NotNegativeReal = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+BRACKETS = 2000
+"""Most that params.yaml may open: PyYAML takes the square of the time where they are in each other, hours for a megabyte."""
+
+_brief = reprlib.Repr()
+"""Writes a wrong setting in a line, however much it holds."""
+_brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
 
 
 class ParamsError(ValueError):
@@ -170,7 +179,7 @@ class Params(Section):
 
         for method, settings in self.losses.items():
             if method not in LOSSES:
-                raise ValueError(f"losses.{method}: unknown; known: {', '.join(LOSSES)}")
+                raise ValueError(f"losses.{in_a_line(method)}: unknown; known: {', '.join(LOSSES)}")
             try:
                 LOSSES[method].Settings.model_validate(settings)
             except ValidationError as error:
@@ -179,7 +188,7 @@ class Params(Section):
         for run in self.training.runs:
             if run.method != "float" and run.method not in self.losses:
                 raise ValueError(
-                    f"training.runs: {run.method} has no settings under losses; known: float, {', '.join(self.losses)}"
+                    f"training.runs: {in_a_line(run.method)} has no settings under losses; known: float, {', '.join(self.losses)}"
                 )
         return self
 
@@ -190,11 +199,14 @@ def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
     Raises ParamsError, one line a fault, where the file cannot be read, or a key is unknown, missing or ill-typed.
     """
     try:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        if text.count("[") + text.count("{") > BRACKETS:
+            raise ValueError(f"it opens more than {BRACKETS:,} brackets")
+        settings = yaml.safe_load(text)
     except OSError as error:
         raise ParamsError(f"{path}: cannot be read ({error.strerror}); restore it with: git checkout params.yaml") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path}: is not YAML ({' '.join(str(error).split())})") from None
+    except Exception as error:  # beside YAMLError: a date that is none, a number of thousands of digits, lists in lists
+        raise ParamsError(f"{path}: is not YAML ({in_a_line(error)})") from None
     if not isinstance(settings, dict):
         raise ParamsError(f"{path}: holds no settings; restore it with: git checkout params.yaml")
     try:
@@ -206,8 +218,19 @@ def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
 def first_fault(error: ValidationError) -> str:
     """The first fault of settings: the key it is at, if it is at one, and what is wrong."""
     fault = error.errors()[0]
-    key = ".".join(map(str, fault["loc"]))
-    return f"{key}{': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}"
+    key = _key(fault["loc"])
+    return f"{key}{': ' if key else ''}{in_a_line(fault['msg'].removeprefix('Value error, '), 500)}"
+
+
+def _key(place: tuple[int | str, ...]) -> str:
+    """Where a fault is, dotted."""
+    return ".".join(in_a_line(part) for part in place)
+
+
+def in_a_line(said: object, most: int = 200) -> str:
+    """What a file or a library says as a part of a line: no line ends, nothing that does not print, cut after `most`."""
+    text = " ".join(str(said)[: 2 * most].split())[:most]
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 def _laid_over(settings: Any, changes: Any) -> Any:
@@ -217,15 +240,15 @@ def _laid_over(settings: Any, changes: Any) -> Any:
 
 
 def _fault(path: Path, fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"]) or "(the whole file)"
+    key = _key(fault["loc"]) or "(the whole file)"
     if fault["type"] == "extra_forbidden":
         section = _section(fault["loc"][:-1])
         known = f"; known here: {', '.join(section.model_fields)}" if section else ""
         return f"{path}: {key}: unknown key{known}"
     if fault["type"] == "missing":
         return f"{path}: {key}: is missing"
-    said = fault["msg"].removeprefix("Value error, ")
-    return f"{path}: {said}" if fault["type"] == "value_error" else f"{path}: {key}: {said}, got {fault['input']!r}"
+    said = in_a_line(fault["msg"].removeprefix("Value error, "), 500)
+    return f"{path}: {said}" if fault["type"] == "value_error" else f"{path}: {key}: {said}, got {_brief.repr(fault['input'])}"
 
 
 def _section(place: tuple[int | str, ...]) -> type[Section] | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
+
+from bcdh_lib.params import in_a_line
 
 
 class PickleError(ValueError):
@@ -24,9 +28,22 @@ class _PlainUnpickler(pickle.Unpickler):
 def read_plain_pickle(path: Path) -> Any:
     """What a pickle of plain containers, numbers and strings holds. Raises PickleError on anything else; runs nothing."""
     try:
-        with path.open("rb") as file:
-            return _PlainUnpickler(file, encoding="latin1").load()
+        content = path.read_bytes()
+        _check_lengths(content)
+        return _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()
     except OSError as error:
         raise PickleError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # a broken pickle raises nearly anything
-        raise PickleError(f"{path}: is not a pickle of plain data ({error})") from None
+        raise PickleError(f"{path}: is not a pickle of plain data ({in_a_line(error)})") from None
+
+
+def _check_lengths(content: bytes) -> None:
+    """Raise ValueError for a pickle that would have memory reserved for more than it holds.
+
+    pickletools, which builds nothing, holds each length against what is there. A place in the memo is a number of its own: the
+    unpickler makes room for all places before it.
+    """
+    puts = ("PUT", "BINPUT", "LONG_BINPUT")
+    last = max((int(argument or 0) for code, argument, _ in pickletools.genops(content) if code.name in puts), default=0)
+    if last > len(content):
+        raise ValueError(f"it remembers an object as its {last:,}th")

@@ -20,7 +20,7 @@ from bcdh_lib.params import run_name
 from bcdh_lib.scales import encode_at, sides_by_folder
 from bcdh_lib.shallow import SHALLOW, Coder, fit
 from bcdh_lib.study import Study
-from bcdh_lib.tables import read_table, write_array, write_table
+from bcdh_lib.tables import read_array, read_table, write_array, write_table
 from bcdh_lib.training_set import device, encode_kept, keep, prepare
 from bcdh_lib.views import Views
 
@@ -125,7 +125,7 @@ def load_codes(study: Study, benchmark: Benchmark, system: System, folder: str =
     for part, rows in (("queries", len(benchmark.queries)), ("database", len(benchmark.photos))):
         path = study.codes / benchmark.encoded_as / folder / f"{system.name}.{part}.npy"
         try:
-            array = np.load(path, allow_pickle=False)
+            array = read_array(path)
         except (OSError, ValueError) as error:
             raise RetrievalError(f"{path}: cannot be read ({error}); make it with: dvc repro retrieval") from None
         kind, width = (np.uint8, system.bits // 8) if system.bits else (np.float32, None)

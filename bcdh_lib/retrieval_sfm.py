@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bcdh_lib.pairs import PairsError
+from bcdh_lib.params import in_a_line
 from bcdh_lib.plain_pickle import read_plain_pickle
 
 SPLITS = {"train": "train", "val": "validation"}
@@ -62,18 +64,35 @@ def read_published_pairs(database: Path, photos: pd.DataFrame) -> PublishedPairs
 
 def _read_split(database: Path, name: str, split: Any, photo_id: pd.Series) -> dict[str, Any]:
     try:
-        cids, cluster = [str(cid) for cid in split["cids"]], np.asarray(split["cluster"], dtype=np.int64)
-        query, positive = (np.asarray(split[key], dtype=np.int64) for key in ("qidxs", "pidxs"))
+        cids, cluster = [_text(cid) for cid in split["cids"]], _numbers(split, "cluster")
+        query, positive = _numbers(split, "qidxs", len(cids)), _numbers(split, "pidxs", len(cids))
+        if len(cluster) != len(cids):
+            raise ValueError(f"{len(cluster)} in cluster, {len(cids)} in cids")
         ids = photo_id.reindex([photo_path(cid) for cid in cids]).to_numpy(dtype=np.float64)
         present = ~np.isnan(ids)
         equal, absent = query == positive, ~(present[query] & present[positive])
         kept = ~equal & ~absent
         model = cluster[query[kept]]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise PairsError(f"{database}: {name}: is not of the published form ({type(error).__name__}: {error})") from None
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {in_a_line(error)}"
+        raise PairsError(f"{database}: {name}: is not of the published form ({reason})") from None
     pairs = pd.DataFrame({"query_id": ids[query[kept]], "positive_id": ids[positive[kept]], "model_id": model}).astype("int64")
     pairs = pairs.drop_duplicates(["query_id", "positive_id"], ignore_index=True)
     for column, kind in (("shared_points", "Int32"), ("shared_share", "Float64"), ("scale_change", "Float64")):
         pairs[column] = pd.array([None] * len(pairs), dtype=kind)
     members = pd.DataFrame({"photo_id": ids[present].astype("int64"), "model_id": cluster[present], "split": SPLITS[name]})
     return {"pairs": pairs, "members": members, "equal": int(equal.sum()), "absent": int((absent & ~equal).sum())}
+
+
+def _text(cid: Any) -> str:
+    if not isinstance(cid, str):
+        raise TypeError("a name in cids is no text")
+    return cid
+
+
+def _numbers(split: Any, key: str, below: int = 2**31) -> NDArray[np.int64]:
+    """A list of whole numbers from 0, all less than `below`; numbers in lists of lists, which numpy would take, are none."""
+    listed = split[key]
+    if not (isinstance(listed, list | tuple) and all(isinstance(each, int | float) and 0 <= each < below for each in listed)):
+        raise ValueError(f"{key} is no list of numbers from 0 to {below - 1:,}")
+    return np.array(listed, dtype=np.int64)

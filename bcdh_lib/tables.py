@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from bcdh_lib.params import in_a_line
 
 
 class TableError(ValueError):
@@ -157,11 +160,18 @@ def write_table(folder: Path, name: str, rows: pd.DataFrame, form: str = "", not
 
 def read_figures(path: Path) -> pd.DataFrame:
     """The figures of a JSON file as a table with one column; nested names are joined by a colon. Raises TableError."""
+    return pd.json_normalize(read_json(path), sep=": ").T.set_axis(["figure"], axis=1)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The figures of a JSON file, by their names. Raises TableError where it holds none."""
     try:
-        figures = pd.json_normalize(json.loads(path.read_text(encoding="utf-8")), sep=": ")
-    except (OSError, ValueError) as error:
-        raise TableError(f"{path}: cannot be read ({error}); make it with: dvc repro") from None
-    return figures.T.set_axis(["figure"], axis=1)
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise TableError(f"{path}: cannot be read ({in_a_line(error)}); make it with: dvc repro") from None
+    if not (isinstance(content, dict) and content):
+        raise TableError(f"{path}: holds no figures; make it with: dvc repro")
+    return content
 
 
 def write_json(path: Path, content: Any, indent: int = 2) -> None:
@@ -174,6 +184,25 @@ def write_array(path: Path, array: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array)
     write_bytes(path, buffer.getvalue())
+
+
+def read_array(path: Path, mapped: bool = False) -> np.ndarray:
+    """The array of a .npy file, mapped into memory or read into it. Raises OSError, or ValueError where the file is none.
+
+    np.load makes room for what the header announces before it looks whether it is there, takes a .zip for a .npy, and raises
+    what the header's Python happens to raise.
+    """
+    with open(path, "rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+            shape, _, kind = read_header(file)
+        except Exception as error:
+            raise ValueError(f"it is no .npy ({in_a_line(error)})") from None
+        there = os.fstat(file.fileno()).st_size - file.tell()
+    if min(shape, default=0) < 0 or kind.hasobject or math.prod(shape) * kind.itemsize != there:
+        raise ValueError(f"it announces {kind} {shape}, and {there:,} bytes follow")
+    return np.load(path, mmap_mode="r" if mapped and there else None, allow_pickle=False)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -193,10 +222,20 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     if not path.is_file():
         raise TableError(f"{path}: is not there; make it with: dvc repro {table.stage}")
     try:
-        content = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        content = read_parquet(path)
+    except ValueError as error:
         raise TableError(f"{path}: is not a readable table ({error}); make it anew with: dvc repro -f {table.stage}") from None
     for column, kind in table.columns.items():
-        if column not in content.column_names or content.schema.field(column).type != kind:
+        if content.column_names.count(column) != 1 or content.schema.field(column).type != kind:
             raise TableError(f"{path}: column {column} ({kind}) is missing; make it anew with: dvc repro -f {table.stage}")
     return content.select(list(table.columns)).to_pandas()
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """All of a parquet file, its texts valid Unicode. Raises ValueError, one line, where it cannot be read or is none."""
+    try:
+        content = pq.read_table(path, partitioning=None)
+        content.validate(full=True)
+        return content
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(in_a_line(error)) from None

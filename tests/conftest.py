@@ -24,6 +24,10 @@ from bcdh_lib.training_set import TrainingSet, prepare
 from bcdh_lib.workers import ONE_THREAD
 
 
+def pytest_addoption(parser):
+    parser.addoption("--fuzz", type=int, default=2500, metavar="N", help="damaged files that the readers are given (tests/fuzz)")
+
+
 @pytest.fixture(scope="session")
 def params():
     """The study's settings with a small, quick network and a short training."""

@@ -62,10 +62,22 @@ def test_a_fault_is_named(changes, message):
     assert str(PATH) in str(raised.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"- a", b"a: [", b"\xff\xfe\x00", b"run: {seed: 1}"])
+@pytest.mark.parametrize("content", [b"", b"- a", b"a: [", b"\xff\xfe\x00", b"run: {seed: 1}", b"run: 2020-99-99", b"[" * 10**5])
 def test_a_broken_file_is_named(content, tmp_path):
     (tmp_path / "params.yaml").write_bytes(content)
     with pytest.raises(ParamsError, match=r"params\.yaml: "):
         load_params(tmp_path / "params.yaml")
     with pytest.raises(ParamsError, match="cannot be read"):
         load_params(tmp_path / "none.yaml")
+
+
+def test_a_fault_is_a_line_whatever_the_file_holds(tmp_path):
+    """Ten lists, each ten times the one before: written out, the value alone would fill the memory."""
+    laughs = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 11))]
+    text = PATH.read_text().replace("seed: 7 ", "seed: *a10 ", 1)
+    (tmp_path / "params.yaml").write_text("\n".join([*laughs, text, '"odd\\nkey": 1']))
+    with pytest.raises(ParamsError, match=r"run\.seed: Input should be a valid integer, got \[\[") as caught:
+        load_params(tmp_path / "params.yaml")
+    lines = str(caught.value).splitlines()
+    assert all(line.startswith(str(tmp_path)) for line in lines)
+    assert max(map(len, lines)) < 1000

@@ -55,7 +55,11 @@ def test_published_layout():
 
 @pytest.mark.parametrize(
     "split",
-    [{}, None, {"cids": ["a"], "cluster": [1], "qidxs": [9], "pidxs": [0]}, {"cids": 3, "cluster": 1, "qidxs": [], "pidxs": []}],
+    [{}, None, {"cids": ["a"], "cluster": [1], "qidxs": [9], "pidxs": [0]}, {"cids": 3, "cluster": 1, "qidxs": [], "pidxs": []}]
+    + [
+        {"cids": ["a", "b"], "cluster": [1, 1], "qidxs": [0], "pidxs": [1]} | change
+        for change in ({"pidxs": [-1]}, {"cluster": [1]}, {"cluster": [[1], [1]]}, {"cids": ["a", []]}, {"qidxs": [float("nan")]})
+    ],
 )
 def test_another_form_is_named(tmp_path, split):
     database, photos = make_database(tmp_path / "db.pkl", train=split)
@@ -76,7 +80,7 @@ def test_a_malicious_pickle_raises_and_runs_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2])[:-2]])
+@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2])[:-2], b"]r\xff\xff\xff\x7f.", b"]p4000000000\n."])
 def test_a_broken_pickle_is_named(tmp_path, content):
     (tmp_path / "bad.pkl").write_bytes(content)
     with pytest.raises(PickleError, match=r"bad\.pkl: is not a pickle"):

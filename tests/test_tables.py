@@ -1,9 +1,16 @@
 """Tables: what is written comes back sorted, and a table of another form is named."""
 
+import io
+import struct
+import zipfile
+
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from bcdh_lib.tables import TABLES, TableError, read_figures, read_table, write_table
+from bcdh_lib.tables import TABLES, TableError, read_array, read_figures, read_table, write_array, write_table
 
 
 def landmarks(**columns):
@@ -53,6 +60,49 @@ def test_a_broken_file_is_named(tmp_path):
 def test_figures_by_hand(tmp_path):
     (tmp_path / "a.json").write_text('{"photos": 3, "left": {"small": 1}}')
     assert read_figures(tmp_path / "a.json")["figure"].to_dict() == {"photos": 3, "left: small": 1}
-    (tmp_path / "b.json").write_text("{")
-    with pytest.raises(TableError, match=r"b\.json: cannot be read"):
-        read_figures(tmp_path / "b.json")
+    for content, said in (("{", "cannot be read"), ("[" * 10**5, "cannot be read"), ("[1, 2]", "holds no figures")):
+        (tmp_path / "b.json").write_text(content)
+        with pytest.raises(TableError, match=rf"b\.json: {said}"):
+            read_figures(tmp_path / "b.json")
+
+
+def test_a_text_that_is_no_unicode_is_named_in_a_line(tmp_path):
+    text = pa.StringArray.from_buffers(1, pa.py_buffer(struct.pack("<2i", 0, 1)), pa.py_buffer(b"\xff"))
+    pq.write_table(pa.table({"path": text, "landmark": text}), tmp_path / "landmarks.parquet")
+    with pytest.raises(TableError, match=r"landmarks\.parquet: is not a readable table .*UTF8") as caught:
+        read_table(tmp_path, "landmarks")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (0, 2), (0,), ()])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_an_array_comes_back(shape, mapped, tmp_path):
+    written = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    write_array(tmp_path / "a.npy", written)
+    read = read_array(tmp_path / "a.npy", mapped)
+    assert read.dtype == np.uint8
+    assert read.shape == shape
+    assert (read == written).all()
+
+
+def test_an_array_that_is_not_there_is_not_made_room_for(tmp_path):
+    """numpy.load would ask for the announced memory first, and give a .zip as something else than an array."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**50, 2)})
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("a.npy", b"")
+    whole = io.BytesIO()
+    np.save(whole, np.zeros(9))
+    contents = (
+        header.getvalue(),
+        zipped.getvalue(),
+        b"",
+        whole.getvalue()[:-1],
+        whole.getvalue() + b"0",
+        b"\x93NUMPY\1\0\xff\xff(((",
+    )
+    for content in contents:
+        (tmp_path / "a.npy").write_bytes(content)
+        with pytest.raises(ValueError, match=r"^it (is no \.npy|announces) [^\n]*$"):
+            read_array(tmp_path / "a.npy")

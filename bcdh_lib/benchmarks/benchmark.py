@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bcdh_lib.params import in_a_line
+
 Box = tuple[float, float, float, float]
 
 
@@ -48,7 +50,7 @@ class Benchmark:
             missing = (({query.photo} - self.query_photos.keys()) | query.positives | query.junk) - self.photos.keys()
             if missing:
                 raise BenchmarkError(
-                    f"{self.name}: query {query.name} names {min(missing)}, which is not among the photos; "
+                    f"{self.name}: query {query.name} names {in_a_line(min(missing))}, which is not among the photos; "
                     "unpack the benchmark's photos whole"
                 )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from bcdh_lib.benchmarks.benchmark import Benchmark, BenchmarkError
+from bcdh_lib.params import in_a_line
 
 SLACK = 1.0  # px; a box written by hand may reach past the last pixel by rounding
 
@@ -32,8 +33,8 @@ def chosen_photos(folder: Path, names: Sequence[str]) -> dict[str, Path]:
     missing = [name for name in names if name not in photos]
     if missing:
         raise BenchmarkError(
-            f"{photo_folder(folder)}: lacks {missing[0]}.jpg, in all {len(missing):,} of {len(names):,} photos that the "
-            "ground truth names; unpack the benchmark's photos there whole"
+            f"{photo_folder(folder)}: lacks {in_a_line(missing[0])}.jpg, in all {len(missing):,} of {len(names):,} photos that "
+            "the ground truth names; unpack the benchmark's photos there whole"
         )
     return {name: photos[name] for name in names}
 
@@ -64,5 +65,5 @@ def _size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.size
     except Exception as error:  # whatever Pillow's readers stumble over in a stranger's file
-        said = "no image" if isinstance(error, OSError) and not error.errno else " ".join(str(error).split())
+        said = "no image" if isinstance(error, OSError) and not error.errno else in_a_line(error)
         raise BenchmarkError(f"{path}: cannot be read as a photo ({said}); unpack it again from the published archive") from None

@@ -10,7 +10,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bcdh_lib.benchmarks.benchmark import Benchmark, BenchmarkError, Query
-from bcdh_lib.benchmarks.files import photos_in
+from bcdh_lib.benchmarks.files import photo_folder, photos_in
+from bcdh_lib.params import in_a_line
 
 
 def read_holidays(folder: Path) -> Benchmark:
@@ -18,8 +19,11 @@ def read_holidays(folder: Path) -> Benchmark:
     photos = photos_in(folder)
     for stem, path in photos.items():
         if not (stem.isascii() and stem.isdigit()):
-            raise BenchmarkError(f"{path}: a Holidays photo is named by its number, such as 100001.jpg")
-    return Benchmark(folder.name, photos, group_queries(list(photos)))
+            raise BenchmarkError(f"{in_a_line(path, 1000)}: a Holidays photo is named by its number, such as 100001.jpg")
+    try:
+        return Benchmark(folder.name, photos, group_queries(list(photos)))
+    except BenchmarkError as error:
+        raise BenchmarkError(f"{photo_folder(folder)}: {error}") from None
 
 
 def group_queries(stems: list[str]) -> list[Query]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from bcdh_lib.benchmarks.benchmark import Benchmark, BenchmarkError, Query
 from bcdh_lib.benchmarks.files import chosen_photos, photos_in
 from bcdh_lib.benchmarks.gnd import Answers, Rows, gnd_file, read_gnd
+from bcdh_lib.params import in_a_line
 
 CORRUPT = frozenset(
     f"paris_{each}"
@@ -76,5 +77,5 @@ def _lines(file: Path) -> list[str]:
         return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise BenchmarkError(
-            f"{file}: cannot be read ({error}); every query needs its _query, _good, _ok and _junk file"
+            f"{file}: cannot be read ({in_a_line(error)}); every query needs its _query, _good, _ok and _junk file"
         ) from None

@@ -17,6 +17,7 @@ from pathlib import Path, PureWindowsPath
 from typing import cast
 
 from bcdh_lib.downloads import DownloadError
+from bcdh_lib.params import in_a_line
 
 MEMBERS = 100_000  # the largest published archive holds some 5,000
 
@@ -42,7 +43,7 @@ def unpack(archive: Path, folder: Path, place: Callable[[str], str | None], most
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         archive.unlink()
         raise DownloadError(
-            f"{archive}: is damaged or cut short ({error}); it is removed, type the command again to fetch it anew"
+            f"{archive}: is damaged or cut short ({in_a_line(error)}); it is removed, type the command again to fetch it anew"
         ) from None
     return stream.count
 
@@ -76,7 +77,9 @@ def _check(member: tarfile.TarInfo, number: int, archive: Path) -> None:
         fault = f"its {number + 1:,}th member"
     else:
         return
-    raise DownloadError(f"{archive}: holds {member.name!r}, {fault}; nothing of it is used, remove it to fetch it anew")
+    raise DownloadError(
+        f"{archive}: holds '{in_a_line(member.name)}', {fault}; nothing of it is used, remove it to fetch it anew"
+    )
 
 
 def _copy(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:

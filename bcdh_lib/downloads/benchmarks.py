@@ -25,6 +25,7 @@ from bcdh_lib.downloads import DownloadError
 from bcdh_lib.downloads.archives import unpack
 from bcdh_lib.downloads.transfer import fetch
 from bcdh_lib.lock import LockError, locked
+from bcdh_lib.params import in_a_line
 from bcdh_lib.study import find_root
 from bcdh_lib.tables import write_bytes
 
@@ -173,7 +174,10 @@ def _checked_digest(source: Source, file: Path, benchmarks: Path) -> str:
 def _recorded(benchmarks: Path) -> dict[str, str]:
     """File, relative to `benchmarks` -> its sha256 as an earlier run found it."""
     record = benchmarks / RECORD
-    lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
+    try:
+        lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
+    except UnicodeDecodeError as error:
+        raise DownloadError(f"{record}: is no text ({error}); remove it, and what lies there is taken as it is") from None
     return {file: digest for digest, _, file in (line.partition("  ") for line in lines)}
 
 
@@ -210,7 +214,9 @@ def _check_pickle(file: Path) -> None:
             pass
     except Exception as error:  # a broken pickle raises nearly anything
         file.unlink()
-        raise DownloadError(f"{file}: is no pickle ({error}); it is removed, type the command again to fetch it anew") from None
+        raise DownloadError(
+            f"{file}: is no pickle ({in_a_line(error)}); it is removed, type the command again to fetch it anew"
+        ) from None
 
 
 def _tell(target: Path, wanted: Published) -> None:

@@ -7,7 +7,6 @@ changed, the server ignores Range, or it sends another piece than asked for, the
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import requests
 import urllib3
+from pydantic import TypeAdapter
 from tqdm import tqdm
 
 from bcdh_lib.downloads import DownloadError
@@ -39,6 +39,9 @@ class Version:
     url: str
     validator: str | None
     length: int | None
+
+
+NOTED = TypeAdapter(Version)
 
 
 class Part:
@@ -83,8 +86,8 @@ class Part:
 
     def _read_note(self) -> Version | None:
         try:
-            return Version(**json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return NOTED.validate_json(self._note.read_bytes(), strict=True)
+        except (OSError, ValueError):
             return None
 
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from bcdh_lib.figures.labels import counted
 from bcdh_lib.figures.style import ORANGE
 from bcdh_lib.open3d_import import import_open3d
+from bcdh_lib.reconstruction.colmap import ReconstructionError
+from bcdh_lib.reconstruction.model_files import open_model
 
 Floats = NDArray[np.float64]
 FIELD_OF_VIEW = 45.0  # degrees from bottom to top, of plotly's camera
@@ -88,10 +90,9 @@ def read_model(folder: Path, max_points: int = 30_000) -> Model:
     """
     open3d = import_open3d()
     try:
-        reconstruction = pycolmap.Reconstruction(folder)
-    except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{folder}: holds no model ({reason}); make it with: dvc repro reconstruction") from None
+        reconstruction = open_model(folder)
+    except ReconstructionError as error:
+        raise ModelError(f"{folder}: holds no model ({error}); make it with: dvc repro reconstruction") from None
     images = sorted((reconstruction.images[i] for i in reconstruction.reg_image_ids()), key=lambda image: image.name)
     points = list(reconstruction.points3D.values())
     if not (images and points):

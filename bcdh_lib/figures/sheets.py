@@ -13,6 +13,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
 from bcdh_lib.figures.style import DPI, GREY, HIT, INK, MISS, PAGE, styled
+from bcdh_lib.params import in_a_line
 
 ImageOf = Callable[[int], Path]
 """Where the upright copy of a photo lies, by its photo_id: `study.image`."""
@@ -84,8 +85,8 @@ def thumbnail(path: Path, width: float, height: float) -> tuple[np.ndarray, tupl
             size = _size(path)
             fitted = ImageOps.contain(photo.convert("RGB"), (round(width * DPI), round(height * DPI)), Image.Resampling.LANCZOS)
             return np.asarray(fitted), size
-    except OSError as error:
-        raise SheetError(f"{path}: cannot be shown ({error}); make it anew with: dvc repro -f photos") from None
+    except Exception as error:  # whatever Pillow's readers stumble over in a damaged file
+        raise SheetError(f"{path}: cannot be shown ({in_a_line(error)}); make it anew with: dvc repro -f photos") from None
 
 
 def _size(path: Path) -> tuple[int, int]:

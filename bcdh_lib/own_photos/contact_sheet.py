@@ -41,7 +41,7 @@ def thumbnail(path: Path, limits: Photos) -> str:
     try:
         with open(path, "rb") as content:
             rgb = decode(read_header(content, limits), SIDE).rgb
-    except (OSError, Unfit):
+    except (OSError, ValueError, Unfit):  # ValueError: no file can have such a path
         return ""
     buffer = io.BytesIO()
     rgb.save(buffer, "JPEG", quality=80, comment=b"")

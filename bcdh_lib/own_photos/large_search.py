@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from bcdh_lib import codes as stored
 from bcdh_lib.codes import Codes, CodesError
+from bcdh_lib.params import in_a_line
 from bcdh_lib.provenance import digest_of
 
 Found = tuple[NDArray[np.int32], NDArray[np.int64]]
@@ -174,6 +175,16 @@ def read_index(path: Path, codes: Codes) -> Any:
     return index
 
 
+def search_file(path: Path, codes: Codes, queries: Codes, k: int, nprobe: int) -> Found:
+    """What `approximate` finds by the index in the file. Raises LargeSearchError where it is broken or not of these codes."""
+    found = approximate(read_index(path, codes), queries, k, nprobe)
+    if not ((found[1] >= -1) & (found[1] < len(codes))).all():
+        raise LargeSearchError(
+            f"{path}: is broken (it finds rows that are not there); remove it, and the next search makes it anew"
+        )
+    return found
+
+
 def _line(error: Exception) -> str:
     """The last part of faiss' message: before it stand a function of C++ and a place in it."""
-    return " ".join(str(error).split()).rpartition("Error: ")[2]
+    return in_a_line(str(error).rpartition("Error: ")[2])

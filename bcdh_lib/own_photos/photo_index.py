@@ -42,18 +42,17 @@ from bcdh_lib.own_photos.large_search import (
     NPROBE,
     Found,
     LargeSearchError,
-    approximate,
     build,
     exact,
     index_file,
-    read_index,
+    search_file,
     write_index,
 )
 from bcdh_lib.own_photos.recentring import Centre, pack_around
-from bcdh_lib.params import Positive, Section, first_fault
+from bcdh_lib.params import Positive, Section, first_fault, in_a_line
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.photos.folder import LeftOut, path_in_table
-from bcdh_lib.tables import TABLES, write_array, write_bytes, write_table
+from bcdh_lib.tables import TABLES, read_array, write_array, write_bytes, write_table
 
 ROW = pa.schema({"path": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64(), "sha256": pa.string()})
 Block = tuple[pd.DataFrame, Codes]
@@ -165,7 +164,7 @@ class PhotoIndex:
                 if not path.parent.is_dir():
                     raise PhotoIndexError(f"{self.folder}: was brought up to date meanwhile; search again")
                 write_index(path, build(self.rows.codes, method))
-        return approximate(read_index(path, self.rows.codes), queries, k, NPROBE[method] if nprobe is None else nprobe)
+        return search_file(path, self.rows.codes, queries, k, NPROBE[method] if nprobe is None else nprobe)
 
     def _codes_of(self, queries: Sequence[Path]) -> Codes:
         prepare_process()
@@ -193,21 +192,28 @@ def open_index(folder: Path) -> PhotoIndex:
             raise PhotoIndexError(f"{folder / 'index.json'}: {first_fault(error)}; make a new index") from None
         except (OSError, ValueError) as error:
             fault = error
-    raise PhotoIndexError(f"{folder}: its rows cannot be read ({' '.join(str(fault).split())}); make a new index")
+    raise PhotoIndexError(f"{folder}: its rows cannot be read ({in_a_line(fault)}); make a new index")
 
 
 def _read_rows(folder: Path) -> Rows:
     """Raises OSError or ValueError where the rows are absent or do not fit each other."""
     table = pq.ParquetFile(folder / "photos.parquet")
-    if table.schema_arrow != ROW:
-        raise ValueError(f"photos.parquet holds {', '.join(table.schema_arrow.names)}")
-    codes = np.load(folder / "codes.npy", mmap_mode="r", allow_pickle=False)
-    centre = np.load(folder / "centre.npy", allow_pickle=False)
-    if codes.dtype != np.uint8 or codes.shape != (table.metadata.num_rows, len(centre) // 8):
-        raise ValueError(
-            f"codes.npy holds {codes.dtype} {codes.shape} for {table.metadata.num_rows} photos of {len(centre)} bits"
-        )
+    if not table.schema_arrow.equals(ROW) or _has_nulls(table.metadata):
+        raise ValueError(f"photos.parquet has not the columns {', '.join(ROW.names)}, or not everywhere")
+    codes, centre = read_array(folder / "codes.npy", mapped=True), read_array(folder / "centre.npy")
+    if centre.dtype != np.float32 or centre.ndim != 1 or not np.isfinite(centre).all():
+        raise ValueError(f"centre.npy holds {centre.dtype} {centre.shape}, or no numbers")
+    rows = table.metadata.num_rows
+    if codes.dtype != np.uint8 or codes.shape != (rows, len(centre) // 8):
+        raise ValueError(f"codes.npy holds {codes.dtype} {codes.shape} for {rows} photos of {len(centre)} bits")
     return Rows(table, codes, centre)
+
+
+def _has_nulls(metadata: pq.FileMetaData) -> bool:
+    """Whether a column says that it lacks values, or does not say."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
+    return any(column.statistics is None or column.statistics.null_count for column in columns)
 
 
 def publish(folder: Path, facts: Facts, centre: Centre, blocks: Iterable[Block], left_out: list[LeftOut]) -> None:

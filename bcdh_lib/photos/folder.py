@@ -21,10 +21,11 @@ from functools import partial
 from io import BufferedReader
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import pandas as pd
 from joblib.externals.loky import ProcessPoolExecutor
+from pydantic import Field, TypeAdapter
 from tqdm import tqdm
 
 from bcdh_lib import params
@@ -49,8 +50,12 @@ class Photo:
     state: list[int]  # the file's size (bytes) and time of change (ns) when it was taken in
     width: int  # px, upright, as taken
     height: int
-    sha256: str  # of the file
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # of the file; its copy's name
     pixels: str  # SHA-256 of the copy's size and pixels
+
+
+NOTED = TypeAdapter(Photo)
+"""A photo as a killed run noted it, to be read back."""
 
 
 @dataclass(frozen=True)
@@ -176,9 +181,9 @@ def _outcomes(files: dict[str, Path], study: Study, here: Path) -> list[Photo | 
 def _finished(notes: Path, files: dict[str, Path], copies: Path) -> dict[str, Photo]:
     """The photos that an earlier, killed run noted as finished and whose files have not changed since."""
     finished = {}
-    for line in notes.read_text(encoding="utf-8").splitlines() if notes.exists() else []:
-        with contextlib.suppress(ValueError, TypeError, KeyError, OSError):  # a line cut by the kill; a file gone since
-            photo = Photo(**json.loads(line))
+    for line in notes.read_bytes().splitlines() if notes.exists() else []:
+        with contextlib.suppress(ValueError, KeyError, OSError):  # a line cut by the kill; a file gone since
+            photo = NOTED.validate_json(line, strict=True)
             if photo.state == state_of(os.stat(files[photo.path])) and (copies / photo.sha256).exists():
                 finished[photo.path] = photo
     return finished

@@ -18,7 +18,7 @@ from bcdh_lib.reconstruction.matches import verify_matches
 from bcdh_lib.reconstruction.models import build_models
 from bcdh_lib.reconstruction.registrations import REASONS, Part, divide, explain_unregistered, write_models
 from bcdh_lib.study import LIBRARY, Study
-from bcdh_lib.tables import read_table, write_array, write_json, write_table
+from bcdh_lib.tables import read_array, read_table, write_array, write_json, write_table
 
 __all__ = [
     "ReconstructionError",
@@ -105,4 +105,7 @@ def _proposed(study: Study, database: Path, photo_ids: list[int], descriptors: n
     """The proposals, found once: they are read back from the file `kept` when a killed run goes on."""
     if not kept.exists():
         write_array(kept, propose_candidates(study, database, photo_ids, descriptors))
-    return np.load(kept)
+    try:
+        return read_array(kept)
+    except ValueError as error:
+        raise ReconstructionError(f"{kept}: cannot be read ({error}); remove it, and the proposals are found anew") from None

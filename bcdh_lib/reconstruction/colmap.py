@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pycolmap
 
+from bcdh_lib.params import in_a_line
+
 Ids = TypeVar("Ids", int, np.ndarray)
 
 LARGEST_ID = 2**31 - 1  # COLMAP's own: pair_id = LARGEST_ID * smaller image_id + larger image_id
@@ -27,8 +29,8 @@ def colmap(doing: str) -> Iterator[None]:
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     try:
         yield
-    except (ValueError, RuntimeError, sqlite3.Error) as error:
-        raise ReconstructionError(f"COLMAP failed in {doing}: {' '.join(str(error).split())}") from error
+    except (ValueError, RuntimeError, LookupError, sqlite3.Error) as error:
+        raise ReconstructionError(f"COLMAP failed in {doing}: {in_a_line(error, 1000)}") from error
     finally:
         pycolmap.logging.minloglevel = level
 
@@ -59,7 +61,7 @@ def photo_pairs(pair_ids: np.ndarray) -> np.ndarray:
 
 def query(database: Path, sql: str) -> list[Any]:
     """Rows that a read of COLMAP's SQLite database gives, for what pycolmap has no call for."""
-    with closing(sqlite3.connect(database)) as connection:
+    with colmap(f"reading {database}"), closing(sqlite3.connect(database)) as connection:
         return connection.execute(sql).fetchall()
 
 

@@ -67,7 +67,7 @@ def register_photos(study: Study, database: Path, photo_ids: Sequence[int]) -> N
     would number what it reads, in the order in which its threads end. The focal length is EXIF's where the copy holds
     one, else 1.2 times the longer side (COLMAP's prior). Unreadable copies stay out.
     """
-    with colmap("opening its database"), pycolmap.Database.open(database) as entries:
+    with colmap(f"opening {database}"), pycolmap.Database.open(database) as entries:
         if entries.num_images():
             return
         with pycolmap.DatabaseTransaction(entries):
@@ -94,7 +94,7 @@ def _register(entries: pycolmap.Database, path: Path, number: int) -> None:
 
 def read_descriptors(database: Path, photo_ids: Sequence[int]) -> list[np.ndarray]:
     """SIFT descriptors of the photos, float32 [features, 128] each."""
-    with pycolmap.Database.open(database) as entries:
+    with colmap(f"reading {database}"), pycolmap.Database.open(database) as entries:
         return [entries.read_descriptors(image_id(photo)).data.reshape(-1, 128).astype(np.float32) for photo in photo_ids]
 
 

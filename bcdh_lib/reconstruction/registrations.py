@@ -15,6 +15,7 @@ from bcdh_lib.params import Reconstruction
 from bcdh_lib.reconstruction.colmap import image_id, photo_id
 from bcdh_lib.reconstruction.guards import split_at_bridges
 from bcdh_lib.reconstruction.matches import components
+from bcdh_lib.reconstruction.model_files import open_model
 from bcdh_lib.study import Study
 
 REASONS = {
@@ -58,7 +59,7 @@ def write_models(parts: Sequence[Part], folder: Path) -> tuple[pd.DataFrame, pd.
     """
     registrations, tracks = [], []
     for model_id, part in enumerate(parts):
-        model = pycolmap.Reconstruction(part.model)
+        model = open_model(part.model)
         for other in set(model.reg_image_ids()) - set(image_id(part.photos).tolist()):
             model.deregister_frame(model.image(other).frame_id)
         (folder / str(model_id)).mkdir(parents=True)
@@ -92,7 +93,7 @@ def explain_unregistered(
 
 def _points_seen(model: Path) -> tuple[np.ndarray, sparse.csr_array]:
     """The photos of a model that see points of it, int64 [n], and which ones, 0/1 [n, points]."""
-    opened = pycolmap.Reconstruction(model)
+    opened = open_model(model)
     points = {image: _points_of(opened.image(image)) for image in sorted(opened.reg_image_ids())}
     points = {image: seen for image, seen in points.items() if len(seen)}
     known, column = np.unique(np.concatenate([np.zeros(0, np.int64), *points.values()]), return_inverse=True)

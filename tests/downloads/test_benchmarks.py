@@ -85,6 +85,14 @@ def test_a_later_run_notices_a_change(server, here):
     assert SUM in (here / "SHA256SUMS").read_text()
 
 
+def test_a_record_that_is_no_text_is_named(server, here):
+    here.mkdir(parents=True)
+    (here / "SHA256SUMS").write_bytes(b"\xff")
+    with pytest.raises(DownloadError, match=r"SHA256SUMS: is no text \(.*\); remove it"):
+        download("paris6k", published(server), here)
+    assert (here / "SHA256SUMS").read_bytes() == b"\xff"
+
+
 def test_a_published_checksum_is_held(server, here, capsys):
     download("paris6k", published(server, SUM), here)
     assert "photos.tgz: sha256" not in capsys.readouterr().out

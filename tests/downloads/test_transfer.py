@@ -72,12 +72,19 @@ def test_a_run_killed_before_the_last_rename_asks_for_nothing(bring, server, tmp
 
 @pytest.mark.parametrize(
     "note",
-    [None, "{", "[]", '{"url": "http://elsewhere/photos.tgz", "validator": "\\"1\\"", "length": 10240}'],
+    [
+        None,
+        "{",
+        "[]",
+        "[" * 10**5,
+        '{"url": "PHOTOS", "validator": 1, "length": "9"}',
+        '{"url": "http://elsewhere/photos.tgz", "validator": "\\"1\\"", "length": 10240}',
+    ],
 )
 def test_a_start_of_unknown_origin_is_thrown_away(bring, server, tmp_path, note):
     (tmp_path / "photos.tgz.part").write_bytes(OTHER[:3000])
     if note is not None:
-        (tmp_path / "photos.tgz.part.json").write_text(note)
+        (tmp_path / "photos.tgz.part.json").write_text(note.replace("PHOTOS", f"{server.url}/photos.tgz"))
     assert bring(good(CONTENT)) == CONTENT
     assert ranges(server) == [None]
 

@@ -307,7 +307,10 @@ def test_a_note_cut_or_of_a_photo_changed_since_does_not_count(
         with pytest.raises(Stop):
             update(tmp_path / "index", album, checkpoint, study)
     (notes,) = (tmp_path / "index/unfinished").glob("*.jsonl")
-    notes.write_text(notes.read_text()[:-20])
+    kept = notes.read_text()[:-20]
+    note = kept.splitlines()[2]
+    strange = note.replace('"2.png"', '["2.png"]'), note.replace('"outputs": "', f'"outputs": "{16 * "A"}'), "[" * 10**5, "7"
+    notes.write_bytes("\n".join([kept, *strange, ""]).encode() + b"\xff\n")
     draw_photo(album / "0.png", 50)
     taken.clear()
     update(tmp_path / "index", album, checkpoint, study)

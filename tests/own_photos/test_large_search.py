@@ -23,6 +23,7 @@ from bcdh_lib.own_photos.large_search import (
     lists_of,
     parts_of,
     read_index,
+    search_file,
     write_index,
 )
 from bcdh_lib.own_photos.photo_index import Facts, PhotoIndex, PhotoIndexError, Rows
@@ -113,6 +114,17 @@ def test_the_lists_are_mapped(tmp_path):
     path = index_file(tmp_path, draw(900), "ivf")
     write_index(path, build(draw(900), "ivf"))
     assert isinstance(faiss.downcast_InvertedLists(read_index(path, draw(900)).invlists), faiss.OnDiskInvertedLists)
+
+
+def test_rows_that_are_not_there_are_a_broken_file(tmp_path):
+    """faiss does not look at the numbers that a file gives its codes."""
+    codes = draw(900)
+    index, path = build(codes, "ivf"), tmp_path / "ivf-0.faiss"
+    index.reset()
+    index.add_with_ids(codes, np.arange(900) + 1)
+    write_index(path, index)
+    with pytest.raises(LargeSearchError, match=r"ivf-0\.faiss: is broken \(it finds rows that are not there\); remove it"):
+        search_file(path, codes, codes[-1:], 3, ALL)
 
 
 def test_lists_and_parts():
