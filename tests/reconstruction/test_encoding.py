@@ -76,5 +76,5 @@ def test_what_is_no_checkpoint_is_named(checkpoint, tmp_path):
     path.write_bytes(checkpoint.read_bytes())
     facts = json.loads(checkpoint.with_suffix(".json").read_text()) | {"sha256": "0"}
     path.with_suffix(".json").write_text(json.dumps(facts))
-    with pytest.raises(CheckpointError, match="its bytes are not those that a.json describes"):
+    with pytest.raises(CheckpointError, match=r"its bytes are not those that a\.json describes"):
         load_network(path)
