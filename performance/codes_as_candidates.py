@@ -14,7 +14,7 @@ import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from bcdh_lib.study import LIBRARY, Study, find_root, open_study
 from bcdh_lib.tables import read_table, write_array, write_json
 from bcdh_lib.workers import side_by_side
 
-BUDGETS = (5, 15)  # neighbours a photo; the pairs that words so propose are the budget of all
+BUDGETS = (2, 5, 15)  # neighbours a photo; the pairs that words so propose are the budget of all
 HOW = (
     "neighbours: that many nearest photos of each, without further rounds; codes' pairs in the order of their place among the "
     "nearest, as many as words'. three rounds: as the study searches; codes with the largest far_neighbours whose pairs are no "
@@ -43,34 +43,44 @@ HOW = (
 Verify = Callable[[np.ndarray], pd.DataFrame]
 
 
-def compare(study: Study, work: Path, checkpoints: dict[str, Path]) -> dict[str, Any]:
-    """A row of figures a way to propose and budget. checkpoints: paths, by TRAINED_ON/NAME."""
+def compare(study: Study, work: Path, checkpoints: dict[str, Path]) -> Iterator[dict[str, Any]]:
+    """A row of figures a way to propose and budget, given anew after each step: first all that matching says, then the models.
+
+    checkpoints: paths, by TRAINED_ON/NAME.
+    """
     database = work / "database.db"
     features = extract_features(study, database, read_table(study.photos, "photos").photo_id.tolist())
     photo_ids = features.index[features > 0].to_numpy()
-    verify = partial(verify_matches, study, database)
-    words = _kept(work, "words", lambda: propose_candidates(study, database, photo_ids.tolist()))
-    proposals = {"words": words}
+    proposals = {"words": _kept(work, "words", lambda: propose_candidates(study, database, photo_ids.tolist()))}
     for name, path in checkpoints.items():
         proposals[name] = _kept(work, name, partial(_by_codes, study, path, photo_ids))
-    rows = []
+    rows: list[dict[str, Any]] = []
+    found = {
+        "photos": len(features),
+        "trained_on_this_very_pile": [name for name, path in checkpoints.items() if _is_own(study, path)],
+        "rows": rows,
+    }
+    sets = list(_sets(study, proposals, partial(verify_matches, study, database)))
+    for facts, matches in sets:
+        rows.append(facts | _matched(study, matches))
+    yield found
+    for row, (_, matches) in zip(rows, sets, strict=True):
+        row |= _mapped(study, database, matches, work)
+        yield found
+
+
+def _sets(study: Study, proposals: dict[str, np.ndarray], verify: Verify) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Way and budget of each row, and the matches of its pairs; words first of each budget, which they set."""
+    words = proposals["words"]
     for neighbours in BUDGETS:
         budget = len(first_pairs(words[words[:, 2] < neighbours], None))
         for way, proposed in proposals.items():
-            matches = verify(first_pairs(proposed, budget))
-            rows.append({"way": way, "budget": f"{neighbours} neighbours"} | _figures(study, database, matches, work))
-            print(rows[-1], flush=True)
+            yield {"way": way, "budget": f"{neighbours} neighbours"}, verify(first_pairs(proposed, budget))
     limit = None
     for way, proposed in proposals.items():
         far, matches = _three_rounds(study, proposed, verify, limit)
         limit = len(matches) if limit is None else limit
-        rows.append({"way": way, "budget": "three rounds", "far_neighbours": far} | _figures(study, database, matches, work))
-        print(rows[-1], flush=True)
-    return {
-        "photos": len(features),
-        "of_this_pile": [name for name in checkpoints if _is_own(study, checkpoints[name])],
-        "rows": rows,
-    }
+        yield {"way": way, "budget": "three rounds", "far_neighbours": far}, matches
 
 
 def first_pairs(proposals: np.ndarray, budget: int | None) -> np.ndarray:
@@ -119,14 +129,20 @@ def _is_own(study: Study, checkpoint: Path) -> bool:
     return pairs.exists() and load_checkpoint(checkpoint)[1].get("pairs") == hashlib.sha256(pairs.read_bytes()).hexdigest()
 
 
-def _figures(study: Study, database: Path, matches: pd.DataFrame, work: Path) -> dict[str, int]:
+def _matched(study: Study, matches: pd.DataFrame) -> dict[str, int]:
+    """joined: photos that verified matches connect into parts large enough for a model; COLMAP registers no others."""
+    settings = study.params.reconstruction
+    edges = matches.loc[matches.inliers >= settings.min_inliers, ["photo_id", "other_id"]].to_numpy()
+    joined = [len(photos) for photos in components(edges) if len(photos) >= settings.min_model_size]
+    return {"pairs": len(matches), "verified_pairs": len(edges), "joined": sum(joined)}
+
+
+def _mapped(study: Study, database: Path, matches: pd.DataFrame, work: Path) -> dict[str, int]:
     settings, pairing = study.params.reconstruction, study.params.pairs
     parts = [part for part in divide(study, _map(study, database, matches, work)) if len(part.photos) >= settings.min_model_size]
     with tempfile.TemporaryDirectory(dir=work, prefix="written-") as written:
         registrations, tracks = write_models(parts, Path(written))
     return {
-        "pairs": len(matches),
-        "verified_pairs": int((matches.inliers >= settings.min_inliers).sum()),
         "registered": len(registrations),
         "models": len(parts),
         "similar_pairs": len(similar_pairs(tracks, registrations, pairing.min_shared, pairing.max_scale_change)),
@@ -161,8 +177,8 @@ if __name__ == "__main__":
     settings = (study.params.photos, study.params.reconstruction, study.params.pairs)
     inputs = [study.photos / "photos.parquet", LIBRARY / "reconstruction", LIBRARY / "photos"]
     work = study.unfinished("codes_as_candidates", settings, inputs)
-    comparison = compare(study, work, _named(given))
     report = find_root() / "reports/candidates_codes.json"
     known = json.loads(report.read_text(encoding="utf-8"))["piles"] if report.exists() else {}
-    write_json(report, {"how": HOW, "piles": known | {pile: comparison}})
+    for comparison in compare(study, work, _named(given)):
+        write_json(report, {"how": HOW, "piles": known | {pile: comparison}})
     study.forget("codes_as_candidates")
