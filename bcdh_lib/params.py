@@ -73,7 +73,8 @@ class Cluster(Section):
 
 class Reconstruction(Section):
     max_features: Annotated[int, Field(ge=64)]
-    candidates: Literal["words", "descriptors", "both", "exhaustive"]
+    candidates: Literal["words", "codes", "both", "exhaustive"]
+    checkpoint: str | None
     words: Annotated[int, Field(ge=2)]
     neighbours: Positive
     far_neighbours: NotNegative
@@ -83,6 +84,14 @@ class Reconstruction(Section):
     min_model_size: Annotated[int, Field(ge=2)]
     min_link_inliers: Positive
     max_bridge: Share
+
+    @model_validator(mode="after")
+    def checkpoint_named(self) -> Reconstruction:
+        if self.candidates in ("codes", "both") and self.checkpoint is None:
+            raise ValueError(
+                f"reconstruction.candidates is {self.candidates}: name a checkpoint of another study in reconstruction.checkpoint"
+            )
+        return self
 
 
 class Pairs(Section):

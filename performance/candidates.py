@@ -24,16 +24,15 @@ from bcdh_lib.study import LIBRARY, Study, find_root, open_study
 from bcdh_lib.tables import read_table, write_json
 
 
-def compare(study: Study, descriptors: np.ndarray | None = None) -> dict[str, Any]:
+def compare(study: Study) -> dict[str, Any]:
     """Pairs tried, photos registered and models, by the study's candidates and by all pairs."""
     settings = (study.params.photos, study.params.reconstruction)
     inputs = [study.photos / "photos.parquet", LIBRARY / "reconstruction", LIBRARY / "photos"]
     work = study.unfinished("candidates", settings, inputs)
     database = work / "database.db"
     features = extract_features(study, database, read_table(study.photos, "photos").photo_id.tolist())
-    seen = (features > 0).to_numpy()
-    photo_ids = features.index[seen].tolist()
-    proposals = propose_candidates(study, database, photo_ids, None if descriptors is None else descriptors[seen])
+    photo_ids = features.index[features > 0].tolist()
+    proposals = propose_candidates(study, database, photo_ids)
     exhaustive = verify_matches(study, database, all_pairs(photo_ids))
     numbers = pair_ids(exhaustive[["photo_id", "other_id"]].to_numpy())
     own = search_matches(proposals, study.params.reconstruction, lambda pairs: exhaustive[np.isin(numbers, pair_ids(pairs))])

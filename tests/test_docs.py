@@ -1,4 +1,4 @@
-"""The examples of docs/adding.md, run as they stand there; the figures of docs/scale.md."""
+"""The examples of docs/adding.md, run as they stand there; the figures of docs/scale.md and of docs/method.md."""
 
 import importlib
 import json
@@ -96,3 +96,15 @@ def test_the_figures_of_pairs_are_those_of_the_report():
     for row in report["beside"]:
         assert f"| {row['points_a_photo']} | {row['ours_s']:.3f} | {row['plain_s']:.3f} | {row['ratio']} |" in text
         assert row["same_pairs"]
+
+
+def test_the_figures_of_codes_as_candidates_are_those_of_the_report():
+    root = find_root()
+    lines = (root / "docs/method.md").read_text(encoding="utf-8").splitlines()
+    report = json.loads((root / "reports/candidates_codes.json").read_text(encoding="utf-8"))
+    wanted = []
+    for row in report["piles"]["rendered"]["rows"]:
+        models = [f"{row[key]:,}" if key in row else "not mapped" for key in ("registered", "models", "similar_pairs")]
+        tried = (f"{row['pairs']:,}", f"{row['verified_pairs']:,}", str(row["joined"]))
+        wanted.append("| " + " | ".join([row["way"].rpartition("/")[2], row["budget"], *tried, *models]) + " |")
+    assert [line for line in lines if re.match(r"\| \S+ \| (\d+ neighbours|three rounds) \|", line)] == wanted

@@ -17,7 +17,7 @@ from bcdh_lib.study import Study
 from bcdh_lib.tables import write_array
 
 FIVE = Expansion(neighbours=5, alpha=3.0)
-FILES = ("map.csv", "map.json", "curves.csv", "queries.parquet")
+FILES = ("map.csv", "scores.json", "curves.csv", "queries.parquet")
 
 
 def with_options(study, **options):

@@ -40,6 +40,7 @@ def test_options_of_retrieval_are_off_where_a_study_from_before_them_does_not_na
         ({"pairs": {"min_shared": 1.5}}, r"pairs\.min_shared: .*less than or equal to 1.*1\.5"),
         ({"photos": {"source": "flickr"}}, r"photos\.source: .*'rendered' or 'folder'"),
         ({"photos": {"source": "folder"}}, r"name your photos' path in photos\.folder"),
+        ({"reconstruction": {"candidates": "codes"}}, r"name a checkpoint of another study in reconstruction\.checkpoint"),
         ({"training": {"runs": [{"method": "dsh", "bits": 9}]}}, r"training\.runs\.0\.bits: .*multiple of 8"),
         ({"training": {"runs": [{"method": "dsh", "bits": None}]}}, r"bits is null for the float parent"),
         (

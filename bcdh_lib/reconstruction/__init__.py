@@ -11,6 +11,7 @@ import pandas as pd
 import pycolmap
 
 from bcdh_lib.reconstruction.candidates import propose_candidates, search_matches
+from bcdh_lib.reconstruction.checkpoint import CheckpointError, checkpoint_files
 from bcdh_lib.reconstruction.colmap import ReconstructionError
 from bcdh_lib.reconstruction.features import extract_features
 from bcdh_lib.reconstruction.guards import group_models
@@ -21,6 +22,7 @@ from bcdh_lib.study import LIBRARY, Study
 from bcdh_lib.tables import read_array, read_table, write_array, write_json, write_table
 
 __all__ = [
+    "CheckpointError",
     "ReconstructionError",
     "build_models",
     "divide",
@@ -34,13 +36,14 @@ __all__ = [
     "write_models",
 ]
 
+ENCODING = ("network.py", "views.py", "codes.py")  # the code beside the reconstruction's own that codes as candidates hang on
 
-def reconstruct(study: Study, descriptors: np.ndarray | None = None) -> None:
+
+def reconstruct(study: Study) -> None:
     """Reconstruct 3D models from the study's photos; writes the folder study.reconstruction, whole or not at all.
 
     models/N/ (COLMAP's binary format, the largest model is 0), candidates, registrations, tracks and unregistered .parquet,
     summary.json. A pile that gives no model ends well, with empty tables: who needs models says so.
-    descriptors: global ones, float [photos, D], for reconstruction.candidates descriptors or both.
     A killed run, started again, goes on from the features, matches and models it had finished; they are kept until the
     notebook is written (bcdh_lib.execute), so that a figure that fails costs nothing but itself.
     """
@@ -48,14 +51,7 @@ def reconstruct(study: Study, descriptors: np.ndarray | None = None) -> None:
     work = work_folder(study)
     database = work / "database.db"
     features = extract_features(study, database, photo_ids)
-    seen = (features > 0).to_numpy()
-    proposals = _proposed(
-        study,
-        database,
-        features.index[seen].tolist(),
-        None if descriptors is None else descriptors[seen],
-        work / "proposals.npy",
-    )
+    proposals = _proposed(study, database, features.index[features > 0].tolist(), work / "proposals.npy")
     matches = search_matches(proposals, study.params.reconstruction, partial(verify_matches, study, database))
     models = build_models(study, database, matches, work / "models")
     finished = work / "finished"
@@ -67,10 +63,10 @@ def reconstruct(study: Study, descriptors: np.ndarray | None = None) -> None:
 
 
 def work_folder(study: Study) -> Path:
-    """Where the unfinished work of these photos and settings is kept."""
+    """Where the unfinished work of these photos and settings is kept. Raises CheckpointError."""
     settings = (study.params.photos, study.params.reconstruction, pycolmap.COLMAP_version)
-    code = [Path(__file__).parent, LIBRARY / "photos"]
-    return study.unfinished("reconstruction", settings, [study.photos / "photos.parquet", *code])
+    code = [Path(__file__).parent, LIBRARY / "photos", *(LIBRARY / name for name in ENCODING)]
+    return study.unfinished("reconstruction", settings, [study.photos / "photos.parquet", *code, *checkpoint_files(study)])
 
 
 def write_results(study: Study, features: pd.Series, matches: pd.DataFrame, parts: list[Part], folder: Path) -> None:
@@ -101,10 +97,10 @@ def write_results(study: Study, features: pd.Series, matches: pd.DataFrame, part
     write_json(folder / "summary.json", counts)
 
 
-def _proposed(study: Study, database: Path, photo_ids: list[int], descriptors: np.ndarray | None, kept: Path) -> np.ndarray:
+def _proposed(study: Study, database: Path, photo_ids: list[int], kept: Path) -> np.ndarray:
     """The proposals, found once: they are read back from the file `kept` when a killed run goes on."""
     if not kept.exists():
-        write_array(kept, propose_candidates(study, database, photo_ids, descriptors))
+        write_array(kept, propose_candidates(study, database, photo_ids))
     try:
         return read_array(kept)
     except ValueError as error:

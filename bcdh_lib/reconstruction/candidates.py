@@ -22,15 +22,12 @@ SEARCHED = 64  # photos whose words are searched at once
 BLOCK = 256  # photos whose similarities to all others are in memory at once
 
 
-def propose_candidates(
-    study: Study, database: Path, photo_ids: Sequence[int], descriptors: np.ndarray | None = None
-) -> np.ndarray:
+def propose_candidates(study: Study, database: Path, photo_ids: Sequence[int]) -> np.ndarray:
     """Each photo's nearest ones by reconstruction.candidates, as many as `far_neighbours` or `neighbours`, whichever is more.
 
-    words: bags of SIFT words; descriptors: global ones, float [len(photo_ids), D], a row a photo; both: the union;
-    exhaustive: all pairs, to measure the others by.
+    words: bags of SIFT words; codes: a trained checkpoint's; both: the union; exhaustive: all pairs, to measure the others by.
     Returns int64 [proposals, 3]: a photo's id, another's, and the other's place among the nearest, 0 for the nearest.
-    Raises ValueError where global descriptors are asked for and none are given.
+    Raises CheckpointError where codes are asked for and reconstruction.checkpoint gives none.
     """
     settings = study.params.reconstruction
     reach = max(settings.neighbours, settings.far_neighbours)
@@ -38,15 +35,14 @@ def propose_candidates(
         pairs = all_pairs(photo_ids)
         return np.column_stack([pairs, np.zeros(len(pairs), np.int64)])
     proposed = []
+    faiss.omp_set_num_threads(1)  # sums in one order, on any number of cores
     if settings.candidates in ("words", "both"):
-        faiss.omp_set_num_threads(1)  # sums in one order, on any number of cores
         vocabulary = draw_vocabulary(database, photo_ids, settings.words, study.params.run.seed)
         proposed.append(nearest(bags_of_words(database, photo_ids, vocabulary), reach))
-    if settings.candidates in ("descriptors", "both"):
-        if descriptors is None:
-            raise ValueError(f"reconstruction.candidates is {settings.candidates}, but no global descriptors are given")
-        unit = descriptors / np.maximum(np.linalg.norm(descriptors, axis=1, keepdims=True), 1e-12)
-        proposed.append(nearest(sparse.csr_array(unit), reach))
+    if settings.candidates in ("codes", "both"):
+        from bcdh_lib.reconstruction.encoding import nearest_by_checkpoint  # here, so that no worker of COLMAP's loads torch
+
+        proposed.append(nearest_by_checkpoint(study, photo_ids, reach))
     photo, other, place = np.concatenate(proposed).T
     numbers = np.asarray(photo_ids, dtype=np.int64)
     return np.column_stack([numbers[photo], numbers[other], place])

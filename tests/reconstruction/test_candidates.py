@@ -103,14 +103,13 @@ def test_words_find_the_photos_of_one_relief(study, database, tmp_path, photos):
     assert len(proposed) < 36  # all pairs of nine photos
 
 
-def test_ways_to_propose(study, database, tmp_path, photos):
-    ids, directions = [3, 5, 8], np.array([[1.0, 0], [0, 2.0], [1.0, 0.1]])
-    for folder, way, pairs in (
-        ("all", "exhaustive", [[3, 5, 0], [3, 8, 0], [5, 8, 0]]),
-        ("descriptors", "descriptors", [[3, 8, 0], [5, 8, 0], [8, 3, 0]]),
-    ):
-        (tmp_path / folder).mkdir()
-        other = make_study(tmp_path / folder, photos, candidates=way, neighbours=1, far_neighbours=0)
-        assert propose_candidates(other, database, ids, directions).tolist() == pairs
-    with pytest.raises(ValueError, match=r"reconstruction\.candidates is descriptors, but no global descriptors are given"):
-        propose_candidates(other, database, ids)
+def test_ways_to_propose(study, database, tmp_path, photos, checkpoint):
+    ids, proposed = [3, 5, 8], {}
+    for way in ("exhaustive", "words", "codes", "both"):
+        (tmp_path / way).mkdir()
+        other = make_study(tmp_path / way, photos, candidates=way, checkpoint=str(checkpoint), neighbours=1, far_neighbours=0)
+        proposed[way] = propose_candidates(other, database, ids).tolist()
+    assert proposed["exhaustive"] == [[3, 5, 0], [3, 8, 0], [5, 8, 0]]
+    assert [(photo, place) for photo, _, place in proposed["codes"]] == [(3, 0), (5, 0), (8, 0)]
+    assert all(photo != other and {photo, other} <= set(ids) for photo, other, _ in proposed["codes"])
+    assert proposed["both"] == proposed["words"] + proposed["codes"]
