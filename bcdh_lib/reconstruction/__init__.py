@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pycolmap
 
+from bcdh_lib.candidate_checkpoint import CheckpointError, checkpoint_files
 from bcdh_lib.reconstruction.candidates import propose_candidates, search_matches
-from bcdh_lib.reconstruction.checkpoint import CheckpointError, checkpoint_files
 from bcdh_lib.reconstruction.colmap import ReconstructionError
 from bcdh_lib.reconstruction.features import extract_features
 from bcdh_lib.reconstruction.guards import group_models

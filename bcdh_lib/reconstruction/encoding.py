@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from bcdh_lib.candidate_checkpoint import CheckpointError, checkpoint_files
 from bcdh_lib.codes import make_index, pack, search
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
-from bcdh_lib.reconstruction.checkpoint import CheckpointError, checkpoint_files
 from bcdh_lib.study import Study
 from bcdh_lib.views import Views
 

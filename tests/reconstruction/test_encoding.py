@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from bcdh_lib.candidate_checkpoint import CheckpointError
 from bcdh_lib.codes import hamming
 from bcdh_lib.network import load_checkpoint
-from bcdh_lib.reconstruction.checkpoint import CheckpointError
 from bcdh_lib.reconstruction.encoding import BATCH, encode, load_network, nearest, nearest_by_checkpoint
 from bcdh_lib.training_set import encode_kept, keep
 from bcdh_lib.views import Views

@@ -1,4 +1,4 @@
-"""The checkpoint whose codes propose candidates, as a file that DVC can compare: `python -m bcdh_lib.reconstruction.checkpoint`.
+"""The checkpoint whose codes propose candidates, as a file that DVC can compare: `python -m bcdh_lib.candidate_checkpoint`.
 
 It writes data/checkpoint.txt: the digests of the checkpoint's two files; empty where no codes are asked for. The checkpoint is
 of another study, or a copy: this study's own training follows from its reconstruction.

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from bcdh_lib.candidate_checkpoint import CheckpointError, checkpoint_files, describe_checkpoint, main
 from bcdh_lib.reconstruction import work_folder
-from bcdh_lib.reconstruction.checkpoint import CheckpointError, checkpoint_files, describe_checkpoint, main
 from bcdh_lib.study import find_root, open_study
 
 
