@@ -95,7 +95,7 @@ def _begin(
     for stale in unfinished.glob("*/"):  # of a process that was killed, which may write to its own copies for a moment yet
         shutil.rmtree(stale, ignore_errors=True)
     unfinished.mkdir(exist_ok=True)
-    ledger = held.enter_context(closing(Ledger(unfinished / "ledger")))
+    ledger = held.enter_context(closing(Ledger(unfinished / "ledger", len(index.rows.centre))))
     ledger.begin(_find(photos), index.rows.blocks(), recentre, _notes(folder, index.facts))
     part = unfinished / "missing.part"
     with open(part, "w", encoding="utf-8", newline="\n") as missing:

@@ -12,11 +12,12 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 
 from bcdh_lib.own_photos.encoder import Encoded, Outputs
 from bcdh_lib.photos.folder import Job, LeftOut, Photo, state_of
@@ -41,11 +42,31 @@ ROWS = """SELECT path, size, mtime_ns, sha256, row, NULL AS outputs FROM kept
 UNION ALL SELECT path, size, mtime_ns, sha256, -1, outputs FROM encoded ORDER BY path"""
 
 
-class Ledger:
-    """The photos found now, the index's rows of before, and what has been encoded since."""
+@dataclass(frozen=True)
+class _Encoded:
+    """The line of a photo that was encoded."""
 
-    def __init__(self, path: Path) -> None:
+    photo: Photo
+    outputs: str  # float32, little-endian, in base64
+
+
+@dataclass(frozen=True)
+class _LeftOut:
+    """The line of a file that was left out."""
+
+    left_out: LeftOut
+
+
+NOTED: TypeAdapter[_Encoded | _LeftOut] = TypeAdapter(_Encoded | _LeftOut)
+"""A line of the notes, to be read back."""
+
+
+class Ledger:
+    """The photos found now, the index's rows of before, and what has been encoded since, to outputs of so many bits."""
+
+    def __init__(self, path: Path, bits: int) -> None:
         path.unlink(missing_ok=True)
+        self._bits = bits
         self._database = sqlite3.connect(path, isolation_level=None)
         self._database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {TABLES} BEGIN;")
         self._read: dict[Path, int] = {}  # how far each file of notes has been read, in bytes
@@ -92,23 +113,24 @@ class Ledger:
         return self._count(f"SELECT COUNT(*) FROM ({MISSING}) WHERE path NOT IN (SELECT path FROM left_out)")
 
     def read(self, notes: Iterable[Path]) -> None:
-        """Enter what was noted since the last reading; a line that a kill cut is passed over."""
+        """Enter what was noted since the last reading; a line that a kill cut, or that is not so, is passed over."""
         for file in notes:
             with open(file, "rb") as lines:
                 lines.seek(self._read.get(file, 0))
                 for line in lines:
-                    with contextlib.suppress(ValueError, TypeError, KeyError):
-                        self._note(json.loads(line))
+                    with contextlib.suppress(ValueError, OverflowError):  # the latter: an integer that SQLite has no room for
+                        self._note(NOTED.validate_json(line, strict=True))
                 self._read[file] = lines.tell()
 
-    def _note(self, note: dict[str, object]) -> None:
-        if "left_out" in note:
-            one = LeftOut(**note["left_out"])  # type: ignore[arg-type]
-            self._enter("left_out", [(one.path, one.reason, one.detail)])
-        else:
-            photo = Photo(**note["photo"])  # type: ignore[arg-type]
-            outputs = base64.b64decode(str(note["outputs"]), validate=True)
-            self._enter("encoded", [(photo.path, *photo.state, photo.sha256, outputs)])
+    def _note(self, one: _Encoded | _LeftOut) -> None:
+        if isinstance(one, _LeftOut):
+            self._enter("left_out", [(one.left_out.path, one.left_out.reason, one.left_out.detail)])
+            return
+        size, mtime_ns = one.photo.state
+        stored = base64.b64decode(one.outputs, validate=True)
+        outputs = np.frombuffer(stored, "<f4")
+        if outputs.shape == (self._bits,) and np.isfinite(outputs).all():
+            self._enter("encoded", [(one.photo.path, size, mtime_ns, one.photo.sha256, stored)])
 
     def rows(self) -> Iterator[tuple[pd.DataFrame, Outputs]]:
         """The photos there are now, by path, in blocks: path, size, mtime_ns, sha256, and the `row` of before, -1 of the encoded.
@@ -119,8 +141,7 @@ class Ledger:
         while block := cursor.fetchmany(BLOCK):
             table = pd.DataFrame(block, columns=["path", "size", "mtime_ns", "sha256", "row", "outputs"])
             stored = table.pop("outputs")[table["row"] < 0]
-            outputs = np.frombuffer(b"".join(stored), "<f4")
-            yield table, outputs.reshape(len(stored), -1 if len(stored) else 0)
+            yield table, np.frombuffer(b"".join(stored), "<f4").reshape(len(stored), self._bits)
 
     def left_out(self) -> list[LeftOut]:
         """What was left out, by path."""
@@ -140,6 +161,6 @@ class Ledger:
 def note(one: Encoded | LeftOut) -> str:
     """The line that notes what became of a file."""
     if isinstance(one, LeftOut):
-        return json.dumps({"left_out": asdict(one)}) + "\n"
+        return json.dumps(asdict(_LeftOut(one))) + "\n"
     outputs = base64.b64encode(one.outputs.astype("<f4").tobytes()).decode()
-    return json.dumps({"photo": asdict(one.photo), "outputs": outputs}) + "\n"
+    return json.dumps(asdict(_Encoded(one.photo, outputs))) + "\n"

@@ -83,20 +83,38 @@ def _no_photos() -> pq.ParquetFile:
 
 @dataclass(frozen=True)
 class Rows:
-    """The photos of an index and their codes, row by row, sorted by path. The table stays in its file until it is asked for."""
+    """The photos of an index and their codes, row by row, sorted by path. The table stays in its file until it is asked for.
+
+    Whatever reads it raises PhotoIndexError where the file is broken further in than its opening showed.
+    """
 
     table: pq.ParquetFile = field(default_factory=_no_photos)
     codes: Codes = field(default_factory=lambda: np.empty((0, 0), np.uint8))
     centre: Centre = field(default_factory=lambda: np.empty(0, np.float32))
+    file: Path = Path("photos.parquet")  # where the table lies
 
     @cached_property
     def photos(self) -> pd.DataFrame:
         """The table, whole."""
-        return self.table.read().to_pandas()
+        return pa.concat_tables([ROW.empty_table(), *self._groups()]).to_pandas()
 
     def blocks(self) -> Iterator[pd.DataFrame]:
-        """The table, some rows at a time."""
-        return (batch.to_pandas() for batch in self.table.iter_batches())
+        """The table, a group of rows at a time."""
+        return (group.to_pandas() for group in self._groups())
+
+    def _groups(self) -> Iterator[pa.Table]:
+        return (self._group(number, ROW.names) for number in range(self.table.num_row_groups))
+
+    def _group(self, number: int, columns: list[str]) -> pa.Table:
+        try:
+            group = self.table.read_row_group(number, columns)
+            group.validate(full=True)  # texts are Unicode
+            rows = self.table.metadata.row_group(number).num_rows
+            if len(group) != rows or any(column.null_count for column in group.columns):
+                raise ValueError(f"it has not every column of {rows} rows")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise PhotoIndexError(f"{self.file}: its rows cannot be read ({in_a_line(error)}); make a new index") from None
+        return group.replace_schema_metadata()
 
     def paths(self, rows: Iterable[int]) -> dict[int, str]:
         """The paths of some rows; read are the groups of rows in the file that hold them."""
@@ -107,7 +125,7 @@ class Rows:
             wanted.setdefault(int(np.searchsorted(ends, row, side="right")), []).append(row)
         found: dict[int, str] = {}
         for group, inside in wanted.items():
-            column = self.table.read_row_group(group, ["path"])["path"]
+            column = self._group(group, ["path"])["path"]
             found |= {row: column[row - int(ends[group]) + len(column)].as_py() for row in inside}
         return found
 
@@ -190,23 +208,23 @@ def open_index(folder: Path) -> PhotoIndex:
             return PhotoIndex(folder, facts, _read_rows(folder / facts.rows))
         except ValidationError as error:
             raise PhotoIndexError(f"{folder / 'index.json'}: {first_fault(error)}; make a new index") from None
-        except (OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             fault = error
     raise PhotoIndexError(f"{folder}: its rows cannot be read ({in_a_line(fault)}); make a new index")
 
 
 def _read_rows(folder: Path) -> Rows:
-    """Raises OSError or ValueError where the rows are absent or do not fit each other."""
+    """Raises OSError, ValueError or pyarrow's own errors where the rows are absent or do not fit each other."""
     table = pq.ParquetFile(folder / "photos.parquet")
     if not table.schema_arrow.equals(ROW) or _has_nulls(table.metadata):
         raise ValueError(f"photos.parquet has not the columns {', '.join(ROW.names)}, or not everywhere")
     codes, centre = read_array(folder / "codes.npy", mapped=True), read_array(folder / "centre.npy")
     if centre.dtype != np.float32 or centre.ndim != 1 or not np.isfinite(centre).all():
         raise ValueError(f"centre.npy holds {centre.dtype} {centre.shape}, or no numbers")
-    rows = table.metadata.num_rows
+    rows = sum(table.metadata.row_group(number).num_rows for number in range(table.num_row_groups))
     if codes.dtype != np.uint8 or codes.shape != (rows, len(centre) // 8):
         raise ValueError(f"codes.npy holds {codes.dtype} {codes.shape} for {rows} photos of {len(centre)} bits")
-    return Rows(table, codes, centre)
+    return Rows(table, codes, centre, folder / "photos.parquet")
 
 
 def _has_nulls(metadata: pq.FileMetaData) -> bool:

@@ -14,6 +14,7 @@ import shutil
 import struct
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -24,6 +25,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pillow_heif
+import pyarrow as pa
 import pycolmap
 import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
@@ -46,11 +48,12 @@ from bcdh_lib.execute import _check as check_notebook
 from bcdh_lib.headline import MetricsError, headline, read_metrics
 from bcdh_lib.matrix import MatrixError, load_plan
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, load_start, save_checkpoint, save_start
-from bcdh_lib.own_photos import index_update, large_search
+from bcdh_lib.own_photos import large_search
 from bcdh_lib.own_photos.contact_sheet import thumbnail
 from bcdh_lib.own_photos.encoder import Encoded
+from bcdh_lib.own_photos.ledger import Ledger, note
 from bcdh_lib.own_photos.own_study import OwnStudyError, settings_for, with_settings
-from bcdh_lib.own_photos.photo_index import Facts, PhotoIndexError, Rows, open_index, publish
+from bcdh_lib.own_photos.photo_index import ROW, Block, Facts, PhotoIndexError, open_index, publish
 from bcdh_lib.pairs import PairsError
 from bcdh_lib.params import Network, ParamsError, Photos, load_params
 from bcdh_lib.photos import folder as photo_folder
@@ -339,41 +342,46 @@ def _read_start(folder: Path) -> None:
 # indexes of photos
 
 
-def _rows() -> Rows:
+def _rows() -> Block:
     random = np.random.default_rng(0)
     paths = [f"é\\x{number:02}.jpg" for number in range(ROWS)]
     photos = pd.DataFrame({"path": paths, "size": 1, "mtime_ns": 1, "sha256": "0" * 64})
-    return Rows(photos, random.integers(0, 256, (ROWS, BITS // 8), np.uint8), np.zeros(BITS, np.float32))
+    return photos, random.integers(0, 256, (ROWS, BITS // 8), np.uint8)
 
 
 def _write_index(folder: Path) -> None:
     facts = Facts(model="0" * 64, photos=LIMITS, threads=1, recentred=False, rows="")
-    publish(folder, facts, _rows(), [LeftOut("a", "empty", "0 bytes")])
+    publish(folder, facts, np.zeros(BITS, np.float32), [_rows()], [LeftOut("a", "empty", "0 bytes")])
 
 
 def _search_index(folder: Path) -> None:
     index = open_index(folder)
     found = index._nearest(np.zeros((2, index.rows.codes.shape[1]), np.uint8), 3, "flat", None)
-    assert found[1].max(initial=0) < len(index.rows.photos)
-    for path in index.rows.photos["path"]:
+    assert found[1].max(initial=0) < len(index.rows.photos) == len(index.rows.codes) == sum(map(len, index.rows.blocks()))
+    for path in index.rows.paths(range(len(index.rows.codes))).values():
         thumbnail(path_from_table(f"{index.facts.photos.folder}/{path}"), LIMITS)
 
 
 def _write_notes(folder: Path) -> None:
-    notes = (
-        Encoded(Photo(f"{number}.jpg", [9, 9], 90, 70, f"{number:064x}", "0" * 64), np.full(BITS, number, np.float32))
-        for number in range(3)
-    )
-    (folder / "notes.jsonl").write_text("".join(map(index_update._note, notes)))
-    assert len(list(index_update._finished(folder / "notes.jsonl", BITS))) == 3
+    photos = [Photo(f"{number}.jpg", [9, 9], 90, 70, f"{number:064x}", "0" * 64) for number in range(3)]
+    noted = [*(Encoded(photo, np.zeros(BITS, np.float32)) for photo in photos), LeftOut("é.jpg", "empty", "0 bytes")]
+    (folder / "notes.jsonl").write_text("".join(map(note, noted)))
+    assert _read_notes(folder) == len(noted)
 
 
-def _read_notes(folder: Path) -> None:
-    """As index_update does: what is noted must be usable where path and state are those of a file."""
-    for one in index_update._finished(folder / "notes.jsonl", BITS):
-        assert {one.photo.path: one}
-        assert np.array([one.outputs]).shape == (1, BITS)
-        pd.DataFrame([(one.photo.path, *one.photo.state, one.photo.sha256)], columns=["path", "size", "mtime_ns", "sha256"])
+def _read_notes(folder: Path) -> int:
+    """As index_update does: what is noted can stand in the index. How many files that are."""
+    with closing(Ledger(folder.with_name(f"{folder.name}-ledger"), BITS)) as ledger:
+        ledger.read([folder / "notes.jsonl"])
+        count = 0
+        for table, outputs in ledger.rows():
+            pa.Table.from_pandas(table, schema=ROW, preserve_index=False)
+            assert outputs.shape == (len(table), BITS)
+            assert np.isfinite(outputs).all()
+            count += len(table)
+        left_out = pd.DataFrame(ledger.left_out(), columns=list(TABLES["left_out"].columns))
+        write_table(folder.with_name(f"{folder.name}-rows"), "left_out", left_out)
+        return count + len(left_out)
 
 
 def _write_finished(folder: Path) -> None:

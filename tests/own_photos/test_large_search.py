@@ -5,6 +5,8 @@ import os
 import faiss
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bcdh_lib import codes as plain
@@ -26,7 +28,7 @@ from bcdh_lib.own_photos.large_search import (
     search_file,
     write_index,
 )
-from bcdh_lib.own_photos.photo_index import Facts, PhotoIndex, PhotoIndexError, Rows
+from bcdh_lib.own_photos.photo_index import ROW, Facts, PhotoIndex, PhotoIndexError, Rows
 
 ALL = 10**6
 
@@ -47,7 +49,9 @@ def opened(params, tmp_path, monkeypatch):
         photos = pd.DataFrame({"path": [f"{row:04}" for row in range(len(codes))], "size": 1, "mtime_ns": 1, "sha256": ""})
         limits = params.photos.model_copy(update={"folder": "/p"})
         facts = Facts(model="", photos=limits, threads=1, recentred=False, rows=rows)
-        return PhotoIndex(tmp_path, facts, Rows(photos, codes, np.zeros(8 * codes.shape[1], np.float32)))
+        pq.write_table(pa.Table.from_pandas(photos, schema=ROW), tmp_path / rows / "photos.parquet")
+        table = pq.ParquetFile(tmp_path / rows / "photos.parquet")
+        return PhotoIndex(tmp_path, facts, Rows(table, codes, np.zeros(8 * codes.shape[1], np.float32)))
 
     monkeypatch.setattr(PhotoIndex, "_codes_of", lambda self, _: draw(5))
     return opened

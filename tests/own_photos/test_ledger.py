@@ -11,9 +11,11 @@ from bcdh_lib.own_photos.encoder import Encoded
 from bcdh_lib.own_photos.ledger import Ledger, note
 from bcdh_lib.photos.folder import LeftOut, Photo, state_of
 
+BITS = 8
+
 
 def encoded(path, state, value):
-    return Encoded(Photo(path, state, 64, 64, f"digest of {path}", ""), np.full(8, value, np.float32))
+    return Encoded(Photo(path, state, 64, 64, f"{ord(path):064x}", ""), np.full(BITS, value, np.float32))
 
 
 def rows_of(*rows):
@@ -31,7 +33,7 @@ def files(tmp_path):
 
 @pytest.fixture
 def ledger(tmp_path):
-    ledger = Ledger(tmp_path / "ledger")
+    ledger = Ledger(tmp_path / "ledger", BITS)
     yield ledger
     ledger.close()
 
@@ -61,7 +63,7 @@ def test_by_hand(ledger, files, tmp_path, monkeypatch):
     assert [table["path"].tolist() for table, _ in blocks] == [["a", "b"], ["c", "d"]]
     assert [table["row"].tolist() for table, _ in blocks] == [[1, -1], [-1, -1]]
     assert [outputs[:, 0].tolist() for _, outputs in blocks] == [[2], [5, 4]]
-    assert blocks[0][0]["sha256"].tolist() == ["before", "digest of b"]
+    assert blocks[0][0]["sha256"].tolist() == ["before", f"{ord('b'):064x}"]
 
 
 def test_anew_no_row_is_kept(ledger, files):
@@ -77,10 +79,31 @@ def test_a_line_cut_anywhere_costs_its_photo_alone(tmp_path, files):
     notes = tmp_path / "notes.jsonl"
     for cut in range(0, len(line) - 1, 17):
         notes.write_text(line[:cut] + "\n" + whole)
-        ledger = Ledger(tmp_path / "ledger")
+        ledger = Ledger(tmp_path / "ledger", BITS)
         ledger.begin(files.items(), [], False, [notes])
         assert list(ledger.missing()) == list("acdef")
         ledger.close()
+
+
+def test_a_line_of_another_form_is_passed_over(ledger, files, tmp_path):
+    """Such that JSON, Python or NumPy would take, among two that are sound."""
+    state = state_of(files["a"].stat())
+    line = note(encoded("a", state, 1))
+    strange = [
+        *("7", "null", "{}", "[" * 10**5, line.replace('"a"', '["a"]'), line.replace('"a"', r'"\ud800"')),
+        *(note(encoded("a", other, 1)) for other in ([], [1], [*state, 1], [1.5, 1], ["1", 1], [True, 1], [1, 1 << 63])),
+        line.replace(f"{ord('a'):064x}", "digest"),
+        *(line.replace('"outputs": "', f'"outputs": "{more}') for more in ("AA", "AAAA", 16 * "A", "é")),
+        *(note(encoded("a", state, value)) for value in (np.inf, np.nan)),
+        *('{"left_out": null}', '{"left_out": {"path": "a", "reason": "empty", "detail": 1}}'),
+    ]
+    notes, found = tmp_path / "notes.jsonl", note(encoded("b", state_of(files["b"].stat()), 2))
+    notes.write_bytes("\n".join([*strange, found, ""]).encode() + line.encode().replace(b'"a"', b'"\xff"'))
+    ledger.begin(files.items(), [], False, [])
+    ledger.read([notes])
+    assert list(ledger.missing()) == list("acdef")
+    assert ledger.counts()["photos"] == 1
+    assert ledger.left_out() == []
 
 
 def test_paths_stand_in_the_order_of_python(ledger, tmp_path):

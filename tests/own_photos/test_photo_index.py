@@ -1,11 +1,16 @@
 """Searching an index: equal to brute force, ties in the order of rows, the index's own thresholds; broken ones are named."""
 
+import io
+
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bcdh_lib.codes import unpack
 from bcdh_lib.network import NetworkError
+from bcdh_lib.own_photos import photo_index
 from bcdh_lib.own_photos.index_update import update
 from bcdh_lib.own_photos.photo_index import ROW, Facts, PhotoIndex, PhotoIndexError, Rows, open_index, publish
 from bcdh_lib.photos.folder import path_from_table
@@ -87,6 +92,37 @@ def test_a_broken_index_is_named(index, album):
     (rows / "codes.npy").unlink()
     with pytest.raises(PhotoIndexError, match="rows cannot be read"):
         open_index(index)
+
+
+def test_a_table_broken_further_in_is_named_when_it_is_read(index):
+    """Its end, which tells of its parts, is sound; opening it reads no more. Pages that are none; texts that are not Unicode."""
+    file = index / open_index(index).facts.rows / "photos.parquet"
+    sound = file.read_bytes()
+    column = pq.read_metadata(file).row_group(0).column(0)
+    start = column.dictionary_page_offset
+    pages = sound[:start] + b"\xff" * column.total_compressed_size + sound[start + column.total_compressed_size :]
+    ends, buffer = np.arange(8, dtype=np.int32), io.BytesIO()
+    texts = pa.StringArray.from_buffers(7, pa.py_buffer(ends), pa.py_buffer(b"\xff" * 7))
+    pq.write_table(pq.read_table(file).set_column(0, "path", texts), buffer)
+    for content in (pages, buffer.getvalue()):
+        file.write_bytes(content)
+        for read in (lambda rows: rows.photos, lambda rows: list(rows.blocks()), lambda rows: rows.paths([0])):
+            rows = open_index(index).rows
+            with pytest.raises(PhotoIndexError, match=r"photos\.parquet: its rows cannot be read \(.*\); make a new") as caught:
+                read(rows)
+            assert str(caught.value).isprintable()
+
+
+def test_a_table_without_a_value_is_named(index, monkeypatch):
+    """By the counts at its end; and where these lie, by the rows."""
+    file = index / open_index(index).facts.rows / "photos.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(3, "sha256", pa.array([None, *table["sha256"].to_pylist()[1:]])), file)
+    with pytest.raises(PhotoIndexError, match=r"rows cannot be read \(photos\.parquet has not the columns"):
+        open_index(index)
+    monkeypatch.setattr(photo_index, "_has_nulls", lambda metadata: False)
+    with pytest.raises(PhotoIndexError, match=r"rows cannot be read \(it has not every column of 7 rows\)"):
+        list(open_index(index).rows.blocks())
 
 
 def test_another_model_in_its_place_is_refused(index, album, params):
