@@ -173,7 +173,7 @@ def read_mean(root: Path) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        return pd.read_csv(path)[["method", "bits", "seeds", "map", "high"]]
+        return pd.read_csv(path)[["method", "bits", "seeds", "map", "high", "share_of_float", "win", "tie", "loss"]]
     except (OSError, ValueError, KeyError) as error:
         raise MetricsError(f"{path}: is not readable ({' '.join(str(error).split())}); bring it back with git checkout") from None
 
@@ -189,7 +189,38 @@ def markdown(mean: pd.DataFrame) -> str:
     for row in table.rows:
         cells = [f"**{cell}**" if best else cell for cell, best in zip(row.cells, row.best, strict=True)]
         lines.append([f"**{row.label}**" if row.ours else row.label, *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{in_words(mean)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def in_words(mean: pd.DataFrame) -> str:
+    """What the comparison over seeds found, in sentences whose every figure comes from mean.csv."""
+    coded = mean[mean["bits"].notna() & mean["method"].isin(SHOWN)]
+    ours, others = coded[coded["method"] == OURS].set_index("bits"), coded[coded["method"] != OURS]
+    best = others.loc[others.groupby("bits")["map"].idxmax()].set_index("bits")
+    first = [int(bits) for bits in ours.index if bits in best.index and ours.loc[bits, "map"] > best.loc[bits, "map"]]
+    behind = best.loc[[bits for bits in best.index if int(bits) not in first]]
+    leaders = "; ".join(
+        f"{face(str(method)).label} at {', '.join(str(int(bits)) for bits in rows.index)}"
+        for method, rows in behind.groupby("method")
+    )
+    longest = ours.index.max()
+    leading = (
+        f"Ours has the highest mean at {', '.join(map(str, first))} bits" if first else "Ours has the highest mean at no length"
+    )
+    kept, kept_by_best = (table.loc[longest, "share_of_float"] for table in (ours, best))
+    seeds, first_are = int(mean["seeds"].max()), f"; first are {leaders} bits" if leaders else ""
+    return (
+        f"mAP, mean over three rendered benchmarks and {seeds} seeds, ± half its 95 % interval over the seeds. "
+        f"**{leading}{first_are}.** After Holm's correction ours, by benchmark and length, "
+        f"{_counted(coded, tuple(LOSSES))} against the other losses, {_counted(coded, tuple(SHALLOW))} against shallow codes of "
+        f"the float parent. At {int(longest)} bits it keeps {kept:.0%} of the float parent's mAP, the best other code "
+        f"{kept_by_best:.0%}."
+    )
+
+
+def _counted(coded: pd.DataFrame, methods: tuple[str, ...]) -> str:
+    win, tie, loss = coded.loc[coded["method"].isin(methods), ["win", "tie", "loss"]].sum().astype(int)
+    return f"has {win} wins, {tie} ties and {loss} losses"
 
 
 def main() -> None:

@@ -25,7 +25,7 @@ from bcdh_lib.article import SITE, Article, ArticleError, read_article
 from bcdh_lib.benchmarks import BenchmarkError
 from bcdh_lib.explorer import explorer_files
 from bcdh_lib.figures.sheets import SheetError
-from bcdh_lib.headline import Metrics, MetricsError, headline, read_mean, read_metrics, study_headline
+from bcdh_lib.headline import Metrics, MetricsError, headline, in_words, read_mean, read_metrics, study_headline
 from bcdh_lib.params import ParamsError, load_params
 from bcdh_lib.retrieval import RetrievalError
 from bcdh_lib.study import Study, find_root
@@ -97,6 +97,7 @@ def _index(templates: Environment, articles: list[Article], root: Path, metrics:
         counts=metrics.labelled_counts,
         headline=headline(metrics),
         study=None if mean is None else study_headline(mean),
+        study_in_words="" if mean is None else in_words(mean).replace("**", ""),
     )
 
 

@@ -85,7 +85,8 @@ def mean_over_benchmarks(queries: pd.DataFrame, compared: pd.DataFrame) -> pd.Da
     table = table.assign(low=table["map"] - half, high=table["map"] + half, share_of_float=table["map"] / parent)
     verdicts = pd.crosstab([compared["method"], compared["bits"]], compared["verdict"])
     verdicts = verdicts.reindex(columns=["win", "tie", "loss"], fill_value=0).reset_index().astype({"bits": "Int32"})
-    return table.astype({"bits": "Int32"}).merge(verdicts, on=["method", "bits"], how="left")
+    counted = table.astype({"bits": "Int32"}).merge(verdicts, on=["method", "bits"], how="left")
+    return counted.astype(dict.fromkeys(("win", "tie", "loss"), "Int32"))
 
 
 def against(queries: pd.DataFrame) -> pd.DataFrame:

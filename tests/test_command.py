@@ -164,8 +164,7 @@ def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
     ]
     assert main(["evaluate", "pile", "--model", "model.safetensors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows
-    table["distractors"] = [0, 1_000_000]
-    table["recentred"] = False
+    table = table.assign(distractors=[0, 0, 1_000_000], recentred=False, option=None)
     assert main(["evaluate", "pile", "--model", "model.safetensors"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].startswith("with 1,000,000 distractors              0.500   0.250 to")
     table["bits"] = pd.NA
@@ -175,12 +174,12 @@ def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
     assert main(["evaluate", "pile", "--model", "model.safetensors", *flags]) == 0
     expansion, augmentation = Expansion(neighbours=5, alpha=0.0), Expansion(neighbours=2, alpha=0.0)
     wanted = Options(scales=[1.0, 0.5], query_expansion=expansion, database_augmentation=augmentation)
-    assert [asked[0], asked[-1]] == [(True, Options()), (False, wanted)]
+    assert [asked[0], asked[-1]] == [(True, Options(), None), (False, wanted, None)]
 
 
 def test_distractors_are_indexed_first_but_an_index_is_taken_as_it_is(here, capsys, monkeypatch, draw_photo):
     given = []
-    table = pd.DataFrame([SCORES | {"bits": 16, "map": 0.5, "map_rectangle": 0.4, "recentred": False}])
+    table = pd.DataFrame([SCORES | {"bits": 16, "map": 0.5, "map_rectangle": 0.4, "recentred": False, "option": None}])
     monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: given.append(arguments[-1]) or table)
     evaluate = ["evaluate", "pile", "--model", "model.safetensors"]
     (here / "photos.txt").write_text("album/2.png\nalbum/4.png\n")

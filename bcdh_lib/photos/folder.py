@@ -197,21 +197,23 @@ def in_processes(take: Callable[[Job], Taken | LeftOut], jobs: Iterable[Job], wo
     waiting = iter(jobs)
     under_way: deque[tuple[Job, Future[Taken | LeftOut]]] = deque()
     pool = None
-    while True:
-        for job in islice(waiting, AHEAD + workers - len(under_way)):
-            pool = pool or _pool(workers)
-            under_way.append((job, _submitted(pool, take, job)))
-        if not under_way:
-            break
-        job, future = under_way.popleft()
-        try:
-            yield future.result()
-        except BrokenProcessPool:  # whose fault it was shows when they are taken one by one
-            yield from _one_by_one(take, [job, *(other for other, _ in under_way)])
-            under_way.clear()
-            pool = None
-    if pool:
-        pool.shutdown()
+    try:
+        while True:
+            for job in islice(waiting, AHEAD + workers - len(under_way)):
+                pool = pool or _pool(workers)
+                under_way.append((job, _submitted(pool, take, job)))
+            if not under_way:
+                break
+            job, future = under_way.popleft()
+            try:
+                yield future.result()
+            except BrokenProcessPool:  # whose fault it was shows when they are taken one by one
+                yield from _one_by_one(take, [job, *(other for other, _ in under_way)])
+                under_way.clear()
+                pool = None
+    finally:  # where the caller gives up too: idle processes would be waited for at the end of the program
+        if pool:
+            pool.shutdown(kill_workers=True)
 
 
 def _submitted(pool: ProcessPoolExecutor, take: Callable[[Job], Taken | LeftOut], job: Job) -> Future[Taken | LeftOut]:

@@ -1,5 +1,6 @@
 """Searching many codes: by hand, all lists and all flips against exact search, at the edges; stale and broken files."""
 
+import io
 import os
 
 import faiss
@@ -49,8 +50,9 @@ def opened(params, tmp_path, monkeypatch):
         photos = pd.DataFrame({"path": [f"{row:04}" for row in range(len(codes))], "size": 1, "mtime_ns": 1, "sha256": ""})
         limits = params.photos.model_copy(update={"folder": "/p"})
         facts = Facts(model="", photos=limits, threads=1, recentred=False, rows=rows)
-        pq.write_table(pa.Table.from_pandas(photos, schema=ROW), tmp_path / rows / "photos.parquet")
-        table = pq.ParquetFile(tmp_path / rows / "photos.parquet")
+        written = io.BytesIO()
+        pq.write_table(pa.Table.from_pandas(photos, schema=ROW), written)
+        table = pq.ParquetFile(written)
         return PhotoIndex(tmp_path, facts, Rows(table, codes, np.zeros(8 * codes.shape[1], np.float32)))
 
     monkeypatch.setattr(PhotoIndex, "_codes_of", lambda self, _: draw(5))
