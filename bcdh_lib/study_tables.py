@@ -23,7 +23,8 @@ def read_study(study: Study) -> dict[str, pd.DataFrame]:
 
 def _read_csv(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path).astype({"bits": "Int32"}, errors="ignore")
+        table = pd.read_csv(path)
+        return table.astype({"bits": "Int32"}) if "bits" in table else table
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise TableError(f"{path}: cannot be read ({reason}); bring it back with git checkout, or run: make study") from None

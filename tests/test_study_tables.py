@@ -1,0 +1,46 @@
+"""The committed tables of the comparison: whole, of one making, and named with the mend where one is not there."""
+
+import shutil
+
+import pytest
+
+from bcdh_lib.params import load_params
+from bcdh_lib.retrieval import OURS
+from bcdh_lib.study import Study, find_root
+from bcdh_lib.study_tables import READ, read_study, told
+from bcdh_lib.tables import TableError
+
+
+@pytest.fixture
+def committed(tmp_path):
+    """A study that has the committed tables alone."""
+    shutil.copytree(find_root() / "reports/study", tmp_path / "reports/study")
+    return Study(tmp_path, load_params(find_root() / "params.yaml"))
+
+
+def test_the_tables_are_of_one_making(committed):
+    """mAP and seeds in summary.csv and mean.csv, counted anew from every query's average precision."""
+    tables = read_study(committed)
+    assert set(tables) == {*READ, "queries"}
+    queries = tables["queries"]
+    ours = queries[(queries["method"] == OURS) & (queries["positives"] > 0)]
+    by_benchmark = ours.groupby(["bits", "seed", "benchmark"])["ap"].mean()
+    summary = tables["summary"].set_index(["method", "bits", "benchmark"]).loc[OURS]
+    mean = tables["mean"][tables["mean"]["method"] == OURS].set_index("bits")
+    for bits in mean.index:
+        assert mean.loc[bits, "map"] == pytest.approx(by_benchmark[bits].groupby("seed").mean().mean(), abs=1e-6)
+        for benchmark, value in by_benchmark[bits].groupby("benchmark").mean().items():
+            assert summary.loc[(bits, benchmark), "map"] == pytest.approx(value, abs=1e-6)
+    assert (queries.groupby(["method", "bits"], dropna=False)["seed"].nunique() == mean["seeds"].max()).all()
+
+
+def test_told_of_what_it_was_made(committed):
+    said = told(committed)
+    assert said.startswith("8 trained methods at 16, 32, 64, 128 bits with ")
+    assert "tuned by 20 random configurations with 2 seeds" in said
+
+
+def test_a_table_that_is_not_there(committed):
+    (committed.reports / "study/bits.csv").unlink()
+    with pytest.raises(TableError, match=r"bits\.csv: cannot be read .*git checkout, or run: make study"):
+        read_study(committed)
