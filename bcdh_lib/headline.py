@@ -164,7 +164,7 @@ def study_headline(mean: pd.DataFrame) -> StudyHeadline:
 
 
 def _with_interval(value: float, half: float) -> str:
-    return f"{value:.3f} ± {half:.3f}" if half > 0.0005 else f"{value:.3f}"
+    return f"{value:.3f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half:.3f}" if half > 0.0005 else f"{value:.3f}"
 
 
 def read_mean(root: Path) -> pd.DataFrame | None:

@@ -31,19 +31,20 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 
 def told(study: Study) -> str:
-    """What the comparison was made of, in a few sentences: from its tables, provenance.json and minutes.json."""
+    """What the comparison was made of, a sentence a line: from its tables, provenance.json and minutes.json."""
     tables, folder = read_study(study), study.reports / "study"
     made = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     minutes = json.loads((folder / "minutes.json").read_text(encoding="utf-8"))
     trials = pd.read_csv(folder / "trials.csv")
     trained = trials.loc[trials["method"] != FLOAT, "method"].nunique()
     rows = tables["summary"]
-    pieces = ", ".join(f"{each['pieces']:,} {kind} {each['minutes']:,.0f} minutes" for kind, each in minutes.items())
+    pieces = ", ".join(f"{each['pieces']:,} {kind} in {each['minutes']:,.0f} minutes" for kind, each in minutes.items())
     return (
         f"{trained} trained methods at {', '.join(map(str, sorted(rows['bits'].dropna().unique())))} bits with "
-        f"{rows['seeds'].max()} seeds, and {rows['method'].nunique() - trained} kinds of vectors and shallow codes. Each trained "
-        f"method was tuned by {trials.groupby('method')['number'].nunique().max()} random configurations with "
-        f"{trials['seed'].nunique()} seeds on validation models; {int(trials['fault'].notna().sum())} of {len(trials)} trials "
-        f"diverged. Work of processes of {made['threads']} thread: {pieces}. {made['machine']}, "
-        f"torch {made['versions']['torch']}, commit {made['commit']}."
+        f"{rows['seeds'].max()} seeds, and {rows['method'].nunique() - trained} kinds of vectors and shallow codes.\n"
+        f"Each trained method was tuned by {trials.groupby('method')['number'].nunique().max()} random "
+        f"configurations with {trials['seed'].nunique()} seeds on validation models;\n"
+        f"{int(trials['fault'].notna().sum())} of {len(trials)} trials diverged.\n"
+        f"Work of processes of {made['threads']} thread: {pieces}.\n"
+        f"{made['machine']}, torch {made['versions']['torch']}, commit {made['commit']}."
     )

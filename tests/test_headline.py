@@ -101,7 +101,7 @@ MEAN = pd.DataFrame(
 
 def test_the_comparison_over_seeds_by_hand() -> None:
     """Codes of other vectors than the float parent's are left to the tables; the best of a length is bold."""
-    words, _, *table = markdown(MEAN).splitlines()
+    words, _, *table = markdown(MEAN).replace("\N{NO-BREAK SPACE}", " ").splitlines()
     assert "**Ours has the highest mean at 16 bits; first are DSH at 64 bits.**" in words
     assert "has 1 wins, 3 ties and 2 losses against the other losses, has 3 wins, 0 ties and 0 losses against shallow" in words
     assert "At 64 bits it keeps 64% of the float parent's mAP, the best other code 71%." in words

@@ -38,6 +38,7 @@ def test_told_of_what_it_was_made(committed):
     said = told(committed)
     assert said.startswith("8 trained methods at 16, 32, 64, 128 bits with ")
     assert "tuned by 20 random configurations with 2 seeds" in said
+    assert max(map(len, said.splitlines())) < 120
 
 
 def test_a_table_that_is_not_there(committed):
