@@ -12,10 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bcdh_lib.params import run_name
+from bcdh_lib.params import in_a_line, run_name
 from bcdh_lib.provenance import ProvenanceError, check
 from bcdh_lib.study import Study
-from bcdh_lib.tables import write_table
+from bcdh_lib.tables import TABLES, read_parquet, write_table
 
 RECENTRED = "_recentred"
 """The coder, and the ending of the method's name, of codes whose thresholds are the mean outputs over the database."""
@@ -74,7 +74,7 @@ def is_finished(path: Path, made: dict[str, Any]) -> bool:
         return False
     try:
         found = json.loads(pq.read_metadata(path).metadata[b"made_with"])
-    except (pa.ArrowInvalid, KeyError, TypeError, ValueError):
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError):
         raise ProvenanceError(f"{path}: is no cell of this study; remove it, and it is made anew") from None
     check(path, found, made)
     return True
@@ -98,9 +98,11 @@ def _read(study: Study, folder: str) -> list[tuple[pd.DataFrame, dict[str, Any]]
     found = []
     for path in paths:
         try:
-            content = pq.read_table(path)
+            content = read_parquet(path)
+            if not content.schema.remove_metadata().equals(TABLES["queries"].schema):
+                raise ValueError("its columns are not those of the table queries")
             found.append((content.to_pandas(), json.loads(content.schema.metadata[b"facts"])))
-        except (pa.ArrowInvalid, ValueError, KeyError, TypeError, OSError) as error:
-            reason = " ".join(str(error).split())
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = in_a_line(error)
             raise CellError(f"{path}: is an unreadable cell ({reason}); remove it, and run: make study") from None
     return found

@@ -41,7 +41,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from pydantic import Field, ValidationError, model_validator
 from tqdm import tqdm
 
@@ -57,7 +56,7 @@ from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
 from bcdh_lib.outputs import Outputs, keep_benchmarks, outputs_of
 from bcdh_lib.own_photos.recentring import centre_of, pack_around
 from bcdh_lib.pair_supply import Supply, supplied
-from bcdh_lib.params import NotNegative, Params, ParamsError, Section, first_fault
+from bcdh_lib.params import NotNegative, Params, ParamsError, Section, first_fault, in_a_line, read_yaml
 from bcdh_lib.provenance import ProvenanceError, code_of_coder, digest_of, log, made_with, work_folder, write_provenance
 from bcdh_lib.reconstruction.colmap import ReconstructionError
 from bcdh_lib.retrieval import FLOAT, OURS, RECALLS, System, query_rows, read_benchmarks
@@ -149,13 +148,11 @@ class Plan(Section):
 def load_plan(path: Path) -> Plan:
     """The plan of a file. Raises MatrixError, one line, where it cannot be read or is not valid."""
     try:
-        return Plan.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise MatrixError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); restore it with: git checkout study.yaml"
-        ) from None
+        return Plan.model_validate(read_yaml(path))
     except ValidationError as error:
         raise MatrixError(f"{path}: {first_fault(error)}") from None
+    except (OSError, ValueError) as error:
+        raise MatrixError(f"{path}: cannot be read ({in_a_line(error)}); restore it with: git checkout study.yaml") from None
 
 
 def units_of(study: Study, plan: Plan, only: Sequence[str] = ()) -> list[Unit]:

@@ -17,7 +17,7 @@ NotNegativeReal = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 BRACKETS = 2000
-"""Most that params.yaml may open: PyYAML takes the square of the time where they are in each other, hours for a megabyte."""
+"""Most that a file of settings may open: PyYAML takes the square of the time where they are nested, hours for a megabyte."""
 
 _brief = reprlib.Repr()
 """Writes a wrong setting in a line, however much it holds."""
@@ -208,20 +208,29 @@ def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
     Raises ParamsError, one line a fault, where the file cannot be read, or a key is unknown, missing or ill-typed.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        if text.count("[") + text.count("{") > BRACKETS:
-            raise ValueError(f"it opens more than {BRACKETS:,} brackets")
-        settings = yaml.safe_load(text)
+        settings = read_yaml(Path(path))
     except OSError as error:
         raise ParamsError(f"{path}: cannot be read ({error.strerror}); restore it with: git checkout params.yaml") from None
-    except Exception as error:  # beside YAMLError: a date that is none, a number of thousands of digits, lists in lists
-        raise ParamsError(f"{path}: is not YAML ({in_a_line(error)})") from None
+    except ValueError as error:
+        raise ParamsError(f"{path}: is not YAML ({error})") from None
     if not isinstance(settings, dict):
         raise ParamsError(f"{path}: holds no settings; restore it with: git checkout params.yaml")
     try:
         return Params.model_validate(_laid_over(settings, changes or {}))
     except ValidationError as error:
         raise ParamsError("\n".join(_fault(path, fault) for fault in error.errors())) from None
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds. Raises OSError, or ValueError, one line, where it is none."""
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+        if text.count("[") + text.count("{") > BRACKETS:
+            raise ValueError(f"it opens more than {BRACKETS:,} brackets")
+        return yaml.safe_load(text)
+    except Exception as error:  # beside YAMLError: a date that is none, a number of thousands of digits, lists in lists
+        raise ValueError(in_a_line(error)) from None
 
 
 def first_fault(error: ValidationError) -> str:

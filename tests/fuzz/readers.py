@@ -1,8 +1,4 @@
-"""Every reader of the library, with a valid sample that it reads and the errors that it may answer with.
-
-A module that a long measurement is digested with changes only before the next one: of a reader in such a module that lets errors
-of others through, `frozen` says so, and any error passes for a refusal.
-"""
+"""Every reader of the library, with a valid sample that it reads and the errors that it may answer with."""
 
 from __future__ import annotations
 
@@ -94,7 +90,6 @@ class Reader:
     faults: tuple[type[Exception], ...] = ()
     mutated: str = "*"
     weight: int = 20
-    frozen: bool = False
     lines: bool = False
     changes: Callable[[str], bool] = lambda _: False
 
@@ -476,7 +471,7 @@ CELL, MADE = Cell("dsh", 16, 1), {"pairs": "0", "network": {"side": 64}}
 
 
 def _write_cell(folder: Path) -> None:
-    write_cell(study_in(folder), CELL, _some_rows("queries"), MADE)
+    write_cell(study_in(folder), CELL, _some_rows("queries"), MADE, {"curves": {}})
 
 
 def _read_cell(folder: Path) -> None:
@@ -648,10 +643,9 @@ READERS = {
             "study.yaml",
             partial(_copy, "study.yaml"),
             lambda folder: load_plan(folder / "study.yaml"),
-            mutations.SHALLOW_YAML,  # PyYAML takes hours for many brackets in each other, and matrix.py is frozen
+            mutations.YAML,
             (MatrixError,),
             weight=60,
-            frozen=True,
         ),
         Reader(
             "checkpoint facts",
@@ -708,7 +702,7 @@ READERS = {
             60,
             changes=lambda name: name.startswith("reports/metrics"),
         ),
-        Reader("cells", _write_cell, _read_cell, mutations.PARQUET, (CellError, ProvenanceError), "*.parquet", 60, frozen=True),
+        Reader("cells", _write_cell, _read_cell, mutations.PARQUET, (CellError, ProvenanceError), "*.parquet", 60),
         Reader("notebooks", _write_notebook, _read_notebook, mutations.JSON, (ExecutionError, ArticleError), weight=40),
         Reader("COLMAP models", _write_model, _read_model, mutations.BYTES, (ReconstructionError,), "0/*.bin", 120),
         Reader(

@@ -106,8 +106,6 @@ class Sample:
             if isinstance(cause, MemoryError):
                 return f"asked for more memory than there was: {traceback.format_exc(limit=-4)}"
             cause = cause.__cause__ or cause.__context__
-        if self.reader.frozen:
-            return "refused"
         if not isinstance(error, self.reader.faults):
             return traceback.format_exc(limit=-4)
         if not any(name in str(error) for name in (self.folder.name, *(Path(file).name for file in self.files))):
