@@ -16,7 +16,7 @@ from bcdh_lib.pair_supply import Supply
 from bcdh_lib.params import Network, NotNegative, Params, Section, first_fault
 from bcdh_lib.provenance import digest_of
 from bcdh_lib.retrieval import OURS
-from bcdh_lib.significance import bootstrap, holm
+from bcdh_lib.significance import against_each
 from bcdh_lib.study import LIBRARY
 from bcdh_lib.tuning import Configuration, configured
 
@@ -86,14 +86,9 @@ def differences_from_reference(queries: pd.DataFrame) -> pd.DataFrame:
     Columns: benchmark, ablation, seeds, map, difference, low and high (its 95 % bootstrap interval over queries, AP means over
     seeds first), p, p_holm (corrected for all rows together).
     """
-    answered = queries[queries["positives"] > 0]
-    ap = answered.pivot_table(index=["benchmark", "query"], columns="method", values="ap", aggfunc="mean", sort=False)
-    rows: list[dict[str, Any]] = []
-    for name in (name for name in ap.columns if name != REFERENCE):
-        seeds = answered.loc[answered["method"] == name, "seed"].nunique()
-        for benchmark, part in ap.groupby(level="benchmark", sort=False):
-            row = {"benchmark": benchmark, "ablation": name, "seeds": seeds, "map": part[name].mean()}
-            rows.append(row | bootstrap((part[name] - part[REFERENCE]).to_numpy()))
-    columns = ["benchmark", "ablation", "seeds", "map", "difference", "low", "high", "p"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.assign(p_holm=holm(table["p"].to_numpy(dtype=float)))
+    compared = against_each(queries, REFERENCE).rename(columns={"method": "ablation"})
+    turned = {"difference": -compared["difference"], "low": -compared["high"], "high": -compared["low"]}
+    answered = queries[queries["positives"] > 0].rename(columns={"method": "ablation"})
+    by_ablation = answered.groupby(["benchmark", "ablation"]).agg(seeds=("seed", "nunique"), map=("ap", "mean")).reset_index()
+    columns = ["benchmark", "ablation", "seeds", "map", "difference", "low", "high", "p", "p_holm"]
+    return compared.assign(**turned).merge(by_ablation, on=["benchmark", "ablation"], how="left")[columns]

@@ -80,29 +80,23 @@ def is_finished(path: Path, made: dict[str, Any]) -> bool:
     return True
 
 
-def read_cells(study: Study, folder: str = "cells") -> pd.DataFrame:
-    """The rows of all finished cells. Raises CellError where there is none or one is unreadable."""
-    return pd.concat([rows for rows, _ in _read(study, folder)], ignore_index=True).astype({"bits": "Int32"})
+def read_cells(study: Study, folder: str = "cells") -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """The rows of all finished cells, and what was noted of each, with its method, bits and seed.
 
-
-def read_facts(study: Study, folder: str = "cells") -> list[dict[str, Any]]:
-    """What was noted of each finished cell, with its method, bits and seed. Raises CellError as `read_cells` does."""
-    keys = ["method", "bits", "seed"]
-    return [{key: rows[key].iloc[0] for key in keys} | facts for rows, facts in _read(study, folder)]
-
-
-def _read(study: Study, folder: str) -> list[tuple[pd.DataFrame, dict[str, Any]]]:
+    Raises CellError where there is none or one is unreadable.
+    """
     paths = sorted((study.reports / "study" / folder).glob("*.parquet"))
     if not paths:
         raise CellError(f"{study.reports / 'study' / folder}: holds no cell; run: make study")
-    found = []
+    tables, noted = [], []
     for path in paths:
         try:
             content = read_parquet(path)
             if not content.schema.remove_metadata().equals(TABLES["queries"].schema):
                 raise ValueError("its columns are not those of the table queries")
-            found.append((content.to_pandas(), json.loads(content.schema.metadata[b"facts"])))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            reason = in_a_line(error)
-            raise CellError(f"{path}: is an unreadable cell ({reason}); remove it, and run: make study") from None
-    return found
+            rows, facts = content.to_pandas(), json.loads(content.schema.metadata[b"facts"])
+            noted.append({key: rows[key].iloc[0] for key in ("method", "bits", "seed")} | facts)
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise CellError(f"{path}: is an unreadable cell ({in_a_line(error)}); remove it, and run: make study") from None
+        tables.append(rows)
+    return pd.concat(tables, ignore_index=True).astype({"bits": "Int32"}), noted

@@ -65,13 +65,15 @@ def revisited_lines(summary: pd.DataFrame) -> list[str]:
 
 def write_metrics(study: Study) -> dict[str, Any]:
     """Write and return reports/metrics.json: counts of the whole study and the scores of every system."""
+    models, registered = _counts(study.reconstruction, "models", "registered")
+    pairs, dissimilar_pairs = _counts(study.pairs, "similar_pairs", "dissimilar_pairs")
     counts = {
         "photos": len(read_table(study.photos, "photos")),
         "left_out": len(read_table(study.photos, "left_out")),
-        "models": _count(study.reconstruction, "models"),
-        "registered": _count(study.reconstruction, "registered"),
-        "pairs": _count(study.pairs, "similar_pairs"),
-        "dissimilar_pairs": _count(study.pairs, "dissimilar_pairs"),
+        "models": models,
+        "registered": registered,
+        "pairs": pairs,
+        "dissimilar_pairs": dissimilar_pairs,
     }
     summary = summarise(read_table(study.reports, "queries"))
     columns = ["benchmark", "method", "bits", "map", "map_best", "map_worst", "map_rectangle"]
@@ -81,12 +83,13 @@ def write_metrics(study: Study) -> dict[str, Any]:
     return metrics
 
 
-def _count(folder: Path, name: str) -> int:
-    """A count of a step's summary. Raises TableError."""
-    count = read_json(folder / "summary.json").get(name)
-    if not isinstance(count, int):
-        raise TableError(f"{folder / 'summary.json'}: {name} is no count; make it with: dvc repro {folder.name}")
-    return count
+def _counts(folder: Path, *names: str) -> list[int]:
+    """Counts of a step's summary, by their names. Raises TableError."""
+    summary = read_json(folder / "summary.json")
+    for name in names:
+        if not isinstance(summary.get(name), int):
+            raise TableError(f"{folder / 'summary.json'}: {name} is no count; make it with: dvc repro {folder.name}")
+    return [summary[name] for name in names]
 
 
 def table_of(summary: pd.DataFrame, value: str = "map") -> pd.DataFrame:

@@ -18,15 +18,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from bcdh_lib.benchmarks import BenchmarkError
-from bcdh_lib.codes import distances, pack
-from bcdh_lib.metrics import average_precision, ties_of_distances
+from bcdh_lib.codes import pack
+from bcdh_lib.metrics import average_precision
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
 from bcdh_lib.outputs import Kept, keep_benchmarks
-from bcdh_lib.own_photos.recentring import centre_of, pack_around
+from bcdh_lib.own_photos.recentring import pack_recentred
 from bcdh_lib.params import ParamsError
-from bcdh_lib.retrieval import read_benchmarks
+from bcdh_lib.retrieval import Coded, read_benchmarks, ties_between
 from bcdh_lib.study import Study, open_study
-from bcdh_lib.study_summary import half_width
+from bcdh_lib.study_summary import with_interval
 from bcdh_lib.tables import write_bytes
 from bcdh_lib.training_set import device, encode_kept, prepare
 from bcdh_lib.views import ViewError
@@ -58,18 +58,15 @@ def score_networks(study: Study, folder: Path) -> pd.DataFrame:
 
 def scores_of(network: HashNetwork, kept: Kept) -> dict[str, float]:
     """mAP of a network on a benchmark, of its codes (or vectors) as they are and recentred."""
-    outputs = {part: encode_kept(network, views).numpy() for part, views in kept.parts.items()}
+    queries, database = (encode_kept(network, kept.parts[part]).numpy() for part in ("queries", "database"))
     if network.bits is None:
-        return {"map": _map(kept, outputs), "recentred": float("nan")}
-    centre = centre_of([outputs["database"]])
-    plain = {part: pack(array) for part, array in outputs.items()}
-    return {"map": _map(kept, plain), "recentred": _map(kept, {part: pack_around(a, centre) for part, a in outputs.items()})}
+        return {"map": _map(kept, (queries, database)), "recentred": float("nan")}
+    plain = pack(queries), pack(database)
+    return {"map": _map(kept, plain), "recentred": _map(kept, pack_recentred(queries, database))}
 
 
-def _map(kept: Kept, coded: dict[str, np.ndarray]) -> float:
-    found = distances(coded["queries"], coded["database"])
-    ties = ties_of_distances(found, kept.benchmark.positive(), kept.benchmark.junk())
-    return float(np.nanmean(average_precision(ties, "trapezoid")))
+def _map(kept: Kept, coded: Coded) -> float:
+    return float(np.nanmean(average_precision(ties_between(kept.benchmark, coded), "trapezoid")))
 
 
 def over_seeds(scores: pd.DataFrame) -> pd.DataFrame:
@@ -78,12 +75,11 @@ def over_seeds(scores: pd.DataFrame) -> pd.DataFrame:
     """
     scores = scores.assign(gain=scores["recentred"] - scores["map"])
     grouped = scores.groupby(["benchmark", "method", "bits"], dropna=False)
-    table = grouped.agg(seeds=("map", "size"), map=("map", "mean"), recentred=("recentred", "mean"), gain=("gain", "mean"))
-    table = table.reset_index()
-    half, half_gain = half_width(grouped["map"]), half_width(grouped["gain"])
-    table["low"], table["high"] = table["map"] - half, table["map"] + half
-    table["gain_low"], table["gain_high"] = table["gain"] - half_gain, table["gain"] + half_gain
-    return table
+    gains = with_interval(grouped["gain"], "gain")[["gain", "low", "high"]].rename(
+        columns={"low": "gain_low", "high": "gain_high"}
+    )
+    recentred = grouped["recentred"].mean().reset_index(drop=True)
+    return pd.concat([with_interval(grouped["map"], "map"), recentred, gains], axis=1)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bcdh_lib.figures.style import METHODS, face
 from bcdh_lib.losses import LOSSES
+from bcdh_lib.params import in_a_line
 from bcdh_lib.retrieval import FLOAT, OURS, PRETRAINED, WHITENED
 from bcdh_lib.shallow import SHALLOW
 from bcdh_lib.study import find_root
@@ -126,9 +127,6 @@ def _cell(score: Score | None, scores: list[Score]) -> Cell | None:
     return Cell(f"{score.map:.3f}", f"{worst} to {top}" if worst != top else "", best)
 
 
-MARKS = ("<!-- headline: written by python -m bcdh_lib.headline -->", "<!-- end of the headline -->")
-
-
 @dataclass(frozen=True)
 class StudyRow:
     """A method of the comparison over seeds: mAP with its interval a code length, as text; empty where it has none."""
@@ -175,7 +173,7 @@ def read_mean(root: Path) -> pd.DataFrame | None:
     try:
         return pd.read_csv(path)[["method", "bits", "seeds", "map", "high", "share_of_float", "win", "tie", "loss"]]
     except (OSError, ValueError, KeyError) as error:
-        raise MetricsError(f"{path}: is not readable ({' '.join(str(error).split())}); bring it back with git checkout") from None
+        raise MetricsError(f"{path}: is not readable ({in_a_line(error)}); bring it back with git checkout") from None
 
 
 MARKS = ("<!-- headline: written by python -m bcdh_lib.headline -->", "<!-- end of the headline -->")

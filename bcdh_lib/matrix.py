@@ -49,17 +49,17 @@ from bcdh_lib.ablations import AblationError, Ablations, ablated, supply_made_wi
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, folder_of
 from bcdh_lib.bit_statistics import bit_statistics, gradient_statistics
 from bcdh_lib.cells import RECENTRED, Cell, CellError, Unit, is_finished, write_cell
-from bcdh_lib.codes import CodesError, distances, pack
+from bcdh_lib.codes import CodesError, pack
 from bcdh_lib.losses import LOSSES, loss_of, make_loss
-from bcdh_lib.metrics import precision_at_recall, ties_of_distances
+from bcdh_lib.metrics import precision_at_recall
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
 from bcdh_lib.outputs import Outputs, keep_benchmarks, outputs_of
-from bcdh_lib.own_photos.recentring import centre_of, pack_around
-from bcdh_lib.pair_supply import Supply, supplied
+from bcdh_lib.own_photos.recentring import pack_recentred
+from bcdh_lib.pair_supply import Supply, supplied, whole_pile
 from bcdh_lib.params import NotNegative, Params, ParamsError, Section, first_fault, in_a_line, read_yaml
 from bcdh_lib.provenance import ProvenanceError, code_of_coder, digest_of, log, made_with, work_folder, write_provenance
 from bcdh_lib.reconstruction.colmap import ReconstructionError
-from bcdh_lib.retrieval import FLOAT, OURS, RECALLS, System, query_rows, read_benchmarks
+from bcdh_lib.retrieval import FLOAT, OURS, RECALLS, Coded, System, query_rows, read_benchmarks, ties_between
 from bcdh_lib.shallow import SHALLOW, ShallowError, fit
 from bcdh_lib.shares import ShareError, run_shares
 from bcdh_lib.sift_vectors import SiftError
@@ -216,7 +216,8 @@ def material_of(study: Study, benchmarks: list[Benchmark], training_set: Callabl
     kept = functools.cache(lambda: keep_benchmarks(study, benchmarks))
     plain_or_whitened = functools.cache(lambda method: network_vectors(study, method, training_set(), kept()))
     descriptors = functools.cache(lambda: read_descriptors(study, benchmarks))
-    other = functools.lru_cache(maxsize=1)(lambda supply, seed: supplied(study, training_set(), supply, seed))
+    whole = functools.cache(lambda: whole_pile(study, training_set()))
+    other = functools.lru_cache(maxsize=1)(lambda supply, seed: supplied(study, training_set(), whole, supply, seed))
     return Material(benchmarks, training_set, other, kept, plain_or_whitened, descriptors)
 
 
@@ -307,7 +308,7 @@ def run_unit(job: Job, material: Material) -> None:
         write_cells(job, material.benchmarks, untrained_vectors(source.method, source.seed, job.words, material), {})
     else:
         work = work_folder(job.study.root, source.name, job.source_made_with)
-        training_set = training_set_of(job, material)
+        training_set = material.supplied(job.supply, source.seed) if job.supply else material.training_set()
         history = train_run(training_set, job.params, job.params.training.runs[0], work)
         network = load_checkpoint(work / "best.safetensors")[0].to(device())
         outputs = outputs_of(network, training_set, material.kept())
@@ -317,13 +318,6 @@ def run_unit(job: Job, material: Material) -> None:
             keep_network(job.study, source, work)
         shutil.rmtree(work)
     log(job.study, source.folder, source.name, time.monotonic() - started)
-
-
-def training_set_of(job: Job, material: Material) -> TrainingSet:
-    """What a unit learns from: the 3D models' pairs, or for an ablation those of another supply."""
-    if job.supply is None or job.supply == Supply():
-        return material.training_set()
-    return material.supplied(job.supply, job.unit.source.seed)
 
 
 def statistics_of(
@@ -353,15 +347,11 @@ def write_cells(job: Job, benchmarks: Sequence[Benchmark], outputs: Outputs, fac
     for cell in job.pending:
         code, rows, curves = coder_of(cell, outputs.training), [], {}
         for benchmark, parts in zip(benchmarks, outputs.parts, strict=True):
-            queries, database = code(parts["queries"], parts["database"])
-            ties = ties_of_distances(distances(queries, database), benchmark.positive(), benchmark.junk())
+            ties = ties_between(benchmark, code(parts["queries"], parts["database"]))
             rows.append(query_rows(seeded, benchmark, System(cell.method, cell.bits), ties))
             curves[benchmark.name] = np.nanmean(precision_at_recall(ties, RECALLS), axis=0).round(6).tolist()
         noted = {"curves": curves} | (facts if cell == job.unit.source else {})
         write_cell(job.study, cell, pd.concat(rows, ignore_index=True), job.made_with(cell), noted)
-
-
-Coded = tuple[np.ndarray, np.ndarray]
 
 
 def coder_of(cell: Cell, vectors: np.ndarray) -> Callable[[np.ndarray, np.ndarray], Coded]:
@@ -369,20 +359,11 @@ def coder_of(cell: Cell, vectors: np.ndarray) -> Callable[[np.ndarray, np.ndarra
     themselves, or shallow codes fitted to training vectors.
     """
     if cell.coder == RECENTRED:
-        return _recentred
-    if cell.coder:
-        shallow = fit(cell.coder, vectors, cell.bits or 0, cell.seed)
-        return lambda queries, database: (shallow(queries), shallow(database))
-    return (
-        (lambda queries, database: (pack(queries), pack(database)))
-        if cell.bits
-        else lambda queries, database: (queries, database)
-    )
-
-
-def _recentred(queries: np.ndarray, database: np.ndarray) -> Coded:
-    centre = centre_of([database])
-    return pack_around(queries, centre), pack_around(database, centre)
+        return pack_recentred
+    if not cell.bits:
+        return lambda queries, database: (queries, database)
+    code = fit(cell.coder, vectors, cell.bits, cell.seed) if cell.coder else pack
+    return lambda queries, database: (code(queries), code(database))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,13 +12,11 @@ from bcdh_lib.comparison import table_of
 from bcdh_lib.expansion import expanded_distances
 from bcdh_lib.metrics import ties_of_distances
 from bcdh_lib.params import Options
-from bcdh_lib.retrieval import System, load_codes, query_rows, read_benchmarks, summarise, systems
-from bcdh_lib.scales import AT_SCALES
+from bcdh_lib.retrieval import Coded, System, load_codes, query_rows, read_benchmarks, summarise, systems
+from bcdh_lib.scales import folder_of
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_bytes
 
-Coded = tuple[np.ndarray, np.ndarray]
-"""Codes or vectors of a benchmark's queries and of its database."""
 TOGETHER = "together"
 COLUMNS = ["benchmark", "method", "bits", "option", "map", "map_best", "map_worst", "map_rectangle"]
 COLUMNS += ["p_at_1", "p_at_5", "p_at_10", "recall_in_radius", "queries", "empty"]
@@ -42,7 +40,7 @@ def option_summary(
     own, positive, junk = benchmark.ignored_rows(), benchmark.positive(), benchmark.junk()
     tables = []
     for name, chosen in alone_and_together(options).items():
-        queries, database = coded[_folder(chosen)]
+        queries, database = coded[folder_of(chosen.scales)]
         found = expanded_distances(queries, database, own, chosen.query_expansion, chosen.database_augmentation)
         rows = query_rows(study, benchmark, system, ties_of_distances(found, positive, junk))
         if chosen.query_expansion:
@@ -54,7 +52,7 @@ def option_summary(
 def score_options(study: Study) -> pd.DataFrame:
     """option_summary of every system on every benchmark; empty where no option is on. Writes it as reports/options.csv."""
     options = study.params.retrieval
-    folders = {_folder(chosen) for chosen in alone_and_together(options).values()}
+    folders = {folder_of(chosen.scales) for chosen in alone_and_together(options).values()}
     tables = [
         option_summary(study, benchmark, system, {name: load_codes(study, benchmark, system, name) for name in folders}, options)
         for benchmark in (read_benchmarks(study) if folders else [])
@@ -71,7 +69,3 @@ def table_of_options(options: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFra
         return None
     both = {"plain": summary} | dict(iter(options.groupby("option", sort=False)))
     return pd.concat({str(name): table_of(rows) for name, rows in both.items()}, axis=1)
-
-
-def _folder(options: Options) -> str:
-    return AT_SCALES if options.scales != Options().scales else ""

@@ -40,9 +40,13 @@ class Supply(Section):
     false_pairs: Share = 0.0
 
 
-def supplied(study: Study, training_set: TrainingSet, supply: Supply, seed: int) -> TrainingSet:
+Whole = Callable[[], tuple[TrainingSet, Rows]]
+"""Gives what `whole_pile` does, made when it is first asked for."""
+
+
+def supplied(study: Study, training_set: TrainingSet, whole: Whole, supply: Supply, seed: int) -> TrainingSet:
     """The training set with its pairs supplied otherwise; what is drawn at random is drawn with the seed."""
-    changed = SOURCES[supply.source](study, training_set, seed)
+    changed = SOURCES[supply.source](study, training_set, whole, seed)
     if supply.share < 1:
         changed = fewer_groups(changed, supply.share, seed)
     return false_pairs(changed, supply.false_pairs, seed) if supply.false_pairs else changed
@@ -117,17 +121,17 @@ def whole_pile(study: Study, training_set: TrainingSet) -> tuple[TrainingSet, Ro
     return whole, np.concatenate([ours, others])
 
 
-def _models(study: Study, training_set: TrainingSet, seed: int) -> TrainingSet:
+def _models(study: Study, training_set: TrainingSet, whole: Whole, seed: int) -> TrainingSet:
     return training_set
 
 
-def _truth(study: Study, training_set: TrainingSet, seed: int) -> TrainingSet:
+def _truth(study: Study, training_set: TrainingSet, whole: Whole, seed: int) -> TrainingSet:
     members = read_table(study.pairs, "members")
     return of_landmarks(study, training_set, members.loc[members["split"] != "test", "photo_id"].to_numpy(np.int64))
 
 
-def _whole_pile_truth(study: Study, training_set: TrainingSet, seed: int) -> TrainingSet:
-    return of_landmarks(study, *whole_pile(study, training_set))
+def _whole_pile_truth(study: Study, training_set: TrainingSet, whole: Whole, seed: int) -> TrainingSet:
+    return of_landmarks(study, *whole())
 
 
 def of_landmarks(study: Study, training_set: TrainingSet, photo_ids: Rows) -> TrainingSet:
@@ -138,12 +142,12 @@ def of_landmarks(study: Study, training_set: TrainingSet, photo_ids: Rows) -> Tr
     return relabelled(subset(training_set, chosen), label[chosen])
 
 
-def _clusters(study: Study, training_set: TrainingSet, seed: int) -> TrainingSet:
+def _clusters(study: Study, training_set: TrainingSet, whole: Whole, seed: int) -> TrainingSet:
     groups = len(np.unique(training_set.group[training_set.train]))
-    whole, _ = whole_pile(study, training_set)
-    label = np.zeros(len(whole.group), dtype=np.int64)
-    label[whole.train] = cluster(whole.vectors[whole.train], groups, seed)
-    return relabelled(whole, label)
+    pile, _ = whole()
+    label = np.zeros(len(pile.group), dtype=np.int64)
+    label[pile.train] = cluster(pile.vectors[pile.train], groups, seed)
+    return relabelled(pile, label)
 
 
 def cluster(vectors: NDArray[np.float32], clusters: int, seed: int) -> Rows:
@@ -153,14 +157,14 @@ def cluster(vectors: NDArray[np.float32], clusters: int, seed: int) -> Rows:
     return means.index.search(np.ascontiguousarray(vectors), 1)[1][:, 0]
 
 
-def _augmentation(study: Study, training_set: TrainingSet, seed: int) -> TrainingSet:
-    whole, _ = whole_pile(study, training_set)
-    alone = relabelled(whole, np.arange(len(whole.group)))
-    itself = np.flatnonzero(whole.train)
+def _augmentation(study: Study, training_set: TrainingSet, whole: Whole, seed: int) -> TrainingSet:
+    pile, _ = whole()
+    alone = relabelled(pile, np.arange(len(pile.group)))
+    itself = np.flatnonzero(pile.train)
     return replace(alone, pairs=np.concatenate([alone.pairs, np.stack([itself, itself], 1)]))
 
 
-SOURCES: dict[str, Callable[[Study, TrainingSet, int], TrainingSet]] = {
+SOURCES: dict[str, Callable[[Study, TrainingSet, Whole, int], TrainingSet]] = {
     "models": _models,
     "truth": _truth,
     "whole_pile_truth": _whole_pile_truth,

@@ -73,7 +73,8 @@ def digest_of(files: Iterable[Path], *texts: str) -> str:
     """16 hexadecimal digits of the contents of files, and of texts."""
     digest = hashlib.sha256("\0".join(texts).encode())
     for path in files:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        with path.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()[:16]
 
 

@@ -26,6 +26,8 @@ from bcdh_lib.views import Views
 
 OURS, FLOAT, WHITENED, PRETRAINED = "binary_constrained", "float", "whitened", "pretrained"
 RECALLS = np.linspace(0.05, 1, 20)
+Coded = tuple[np.ndarray, np.ndarray]
+"""Codes or vectors of a benchmark's queries and of its database."""
 
 
 class RetrievalError(ValueError):
@@ -116,7 +118,7 @@ def _shallow_coders(study: Study, networks: dict[str, HashNetwork]) -> dict[str,
     return {system.name: fit(system.method, vectors, system.bits or 0, study.params.run.seed) for system in shallow}
 
 
-def load_codes(study: Study, benchmark: Benchmark, system: System, folder: str = "") -> tuple[np.ndarray, np.ndarray]:
+def load_codes(study: Study, benchmark: Benchmark, system: System, folder: str = "") -> Coded:
     """Queries and database of a benchmark as a system coded them. Raises RetrievalError where the files do not fit.
 
     folder: "", or scales.AT_SCALES for the codes of several scales.
@@ -137,7 +139,12 @@ def load_codes(study: Study, benchmark: Benchmark, system: System, folder: str =
 
 def ties_on(study: Study, benchmark: Benchmark, system: System) -> Ties:
     """The rankings of a system on a benchmark, as ties, after the benchmark's junk rule."""
-    return ties_of_distances(distances(*load_codes(study, benchmark, system)), benchmark.positive(), benchmark.junk())
+    return ties_between(benchmark, load_codes(study, benchmark, system))
+
+
+def ties_between(benchmark: Benchmark, coded: Coded) -> Ties:
+    """The rankings that codes or vectors of a benchmark's queries and database give, as ties, after the benchmark's junk rule."""
+    return ties_of_distances(distances(*coded), benchmark.positive(), benchmark.junk())
 
 
 def score(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:

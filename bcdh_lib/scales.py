@@ -44,7 +44,12 @@ def sides_of(side: int, scales: Sequence[float]) -> list[int]:
 
 def sides_by_folder(side: int, scales: Sequence[float]) -> dict[str, list[int]]:
     """The sides (px) that photos are encoded at: "" has the network's own, AT_SCALES those of the scales, where these are on."""
-    return {"": [side]} | ({AT_SCALES: sides_of(side, scales)} if list(scales) != Options().scales else {})
+    return {"": [side]} | ({folder: sides_of(side, scales)} if (folder := folder_of(scales)) else {})
+
+
+def folder_of(scales: Sequence[float]) -> str:
+    """The folder of the codes at these scales: AT_SCALES, or "" where the option is off."""
+    return AT_SCALES if list(scales) != Options().scales else ""
 
 
 def encode_at(

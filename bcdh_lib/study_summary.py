@@ -14,7 +14,7 @@ import pandas as pd
 from scipy.stats import t as student
 
 from bcdh_lib.ablations import FOLDER, REFERENCE, differences_from_reference
-from bcdh_lib.cells import RECENTRED, read_cells, read_facts
+from bcdh_lib.cells import RECENTRED, read_cells
 from bcdh_lib.provenance import read_log
 from bcdh_lib.retrieval import FLOAT, OURS, RECALLS
 from bcdh_lib.significance import against_each, differences_of
@@ -31,7 +31,7 @@ def write_summary(study: Study) -> None:
     bits.csv (how the bits behave), history.csv, minutes.json; and ablations.csv, ablations_bits.csv, ablation_queries.parquet
     where ablations were run. Raises CellError where no cell is there.
     """
-    queries, facts = read_cells(study), read_facts(study)
+    queries, facts = read_cells(study)
     recentred = queries["method"].str.endswith(RECENTRED)
     compared = against(queries[~recentred])
     tables = {
@@ -44,7 +44,7 @@ def write_summary(study: Study) -> None:
         "history": histories_of(facts),
     }
     if (study.reports / "study" / FOLDER).is_dir():
-        changed, noted = read_cells(study, FOLDER), read_facts(study, FOLDER)
+        changed, noted = read_cells(study, FOLDER)
         if (changed["method"] == REFERENCE).any():
             tables |= {"ablations": differences_from_reference(changed), "ablations_bits": bits_of(noted)}
             write_table(study.reports / "study", "ablation_queries", changed, form="queries")
@@ -66,10 +66,8 @@ def summarise_cells(queries: pd.DataFrame) -> pd.DataFrame:
     means over the seeds; NaN where there is no float parent.
     """
     grouped = mean_by_seed(queries).groupby(["benchmark", "method", "bits"], dropna=False)["ap"]
-    table = grouped.agg(seeds="size", map="mean").reset_index()
-    half = half_width(grouped)
+    table = with_interval(grouped, "map")
     parents = table[table["method"] == FLOAT].set_index("benchmark")["map"]
-    table["low"], table["high"] = table["map"] - half, table["map"] + half
     table["share_of_float"] = table["map"] / table["benchmark"].map(parents)
     return table
 
@@ -79,10 +77,8 @@ def mean_over_benchmarks(queries: pd.DataFrame, compared: pd.DataFrame) -> pd.Da
     parent's; and on how many benchmarks ours wins, ties and loses against it, from `against`.
     """
     by_seed = mean_by_seed(queries).groupby(["method", "bits", "seed"], dropna=False)["ap"].mean().reset_index()
-    grouped = by_seed.groupby(["method", "bits"], dropna=False)["ap"]
-    table = grouped.agg(seeds="size", map="mean").reset_index()
-    half, parent = half_width(grouped), table.loc[table["method"] == FLOAT, "map"].max()
-    table = table.assign(low=table["map"] - half, high=table["map"] + half, share_of_float=table["map"] / parent)
+    table = with_interval(by_seed.groupby(["method", "bits"], dropna=False)["ap"], "map")
+    table["share_of_float"] = table["map"] / table.loc[table["method"] == FLOAT, "map"].max()
     verdicts = pd.crosstab([compared["method"], compared["bits"]], compared["verdict"])
     verdicts = verdicts.reindex(columns=["win", "tie", "loss"], fill_value=0).reset_index().astype({"bits": "Int32"})
     counted = table.astype({"bits": "Int32"}).merge(verdicts, on=["method", "bits"], how="left")
@@ -116,9 +112,9 @@ def recentring(queries: pd.DataFrame) -> pd.DataFrame:
     moved = moved.assign(method=moved["method"].str.removesuffix(RECENTRED)).rename(columns={"ap": "recentred"})
     both = by_seed.merge(moved, on=keys).assign(difference=lambda rows: rows["recentred"] - rows["ap"])
     grouped = both.groupby(keys[:3], sort=False)
-    table = grouped.agg(seeds=("ap", "size"), map=("ap", "mean"), recentred=("recentred", "mean")).reset_index()
-    means, half = grouped["difference"].mean().to_numpy(), half_width(grouped["difference"])
-    return table.assign(difference=means, low=means - half, high=means + half)
+    table = grouped.agg(map=("ap", "mean"), recentred=("recentred", "mean")).reset_index()
+    gains = with_interval(grouped["difference"], "difference")
+    return pd.concat([table[keys[:3]], gains["seeds"], table[["map", "recentred"]], gains[["difference", "low", "high"]]], axis=1)
 
 
 def curves_of(facts: Iterable[dict[str, Any]]) -> pd.DataFrame:
@@ -135,10 +131,7 @@ def curves_of(facts: Iterable[dict[str, Any]]) -> pd.DataFrame:
     ]
     keys = ["benchmark", "method", "bits", "recall"]
     table = pd.DataFrame(rows, columns=[*keys, "precision"]).astype({"bits": "Int32"})
-    grouped = table.groupby(keys, dropna=False, sort=False)["precision"]
-    half = half_width(grouped)
-    means = grouped.mean().reset_index()
-    return means.assign(low=means["precision"] - half, high=means["precision"] + half)
+    return with_interval(table.groupby(keys, dropna=False, sort=False)["precision"], "precision").drop(columns="seeds")
 
 
 def bits_of(facts: Iterable[dict[str, Any]]) -> pd.DataFrame:
@@ -165,10 +158,14 @@ def minutes_of(study: Study) -> dict[str, dict[str, float]]:
     }
 
 
-def half_width(values: Any) -> np.ndarray:
-    """Half the 95 % interval of each group's mean, Student's t; NaN for a group of one. values: a pandas SeriesGroupBy."""
-    sizes = values.size().to_numpy()
-    return student.ppf(0.975, sizes - 1) * values.std().to_numpy() / np.sqrt(sizes)
+def with_interval(values: Any, name: str) -> pd.DataFrame:
+    """A row a group: its keys, how many `seeds` it has, their mean by this name, low and high.
+
+    These are its 95 % interval, Student's t; NaN for a group of one. values: a pandas SeriesGroupBy, a value a seed.
+    """
+    table = values.agg(**{"seeds": "size", name: "mean"}).reset_index()
+    half = student.ppf(0.975, table["seeds"] - 1) * values.std().to_numpy() / np.sqrt(table["seeds"])
+    return table.assign(low=table[name] - half, high=table[name] + half)
 
 
 def mean_by_seed(queries: pd.DataFrame) -> pd.DataFrame:

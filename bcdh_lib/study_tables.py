@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bcdh_lib.params import in_a_line
 from bcdh_lib.retrieval import FLOAT
 from bcdh_lib.study import Study
 from bcdh_lib.tables import TableError, read_table
@@ -26,18 +27,19 @@ def _read_csv(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path)
         return table.astype({"bits": "Int32"}) if "bits" in table else table
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise TableError(f"{path}: cannot be read ({reason}); bring it back with git checkout, or run: make study") from None
+        raise TableError(
+            f"{path}: cannot be read ({in_a_line(error)}); bring it back with git checkout, or run: make study"
+        ) from None
 
 
 def told(study: Study) -> str:
     """What the comparison was made of, a sentence a line: from its tables, provenance.json and minutes.json."""
-    tables, folder = read_study(study), study.reports / "study"
+    folder = study.reports / "study"
     made = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     minutes = json.loads((folder / "minutes.json").read_text(encoding="utf-8"))
     trials = pd.read_csv(folder / "trials.csv")
     trained = trials.loc[trials["method"] != FLOAT, "method"].nunique()
-    rows = tables["summary"]
+    rows = _read_csv(folder / "summary.csv")
     pieces = ", ".join(f"{each['pieces']:,} {kind} in {each['minutes']:,.0f} minutes" for kind, each in minutes.items())
     return (
         f"{trained} trained methods at {', '.join(map(str, sorted(rows['bits'].dropna().unique())))} bits with "

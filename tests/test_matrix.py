@@ -201,7 +201,7 @@ def test_a_finished_comparison(finished, monkeypatch):
         bits = "" if rows["bits"].isna().all() else f"-{int(rows['bits'].iloc[0])}"
         assert f"{rows['method'].iloc[0]}{bits}-{rows['seed'].iloc[0]}" == path.stem
         assert rows["query"].tolist() == [f"q{group}" for group in range(6)]
-    seeds = read_cells(finished).groupby("method")["seed"].unique().map(list)
+    seeds = read_cells(finished)[0].groupby("method")["seed"].unique().map(list)
     assert all(each == [1, 2] for each in seeds)
     for nothing in ("load_training_set", "keep_benchmarks", "read_descriptors"):
         monkeypatch.setattr(matrix, nothing, lambda *_: pytest.fail("work was done again"))
@@ -386,7 +386,7 @@ def test_sift_alone_needs_no_network(study, monkeypatch):
 
 
 def test_untrained_vectors_are_alike_for_all_seeds_but_sift_s_words_and_itq_are_drawn(finished):
-    cells = read_cells(finished)
+    cells, _ = read_cells(finished)
     ap = {key: rows["ap"].tolist() for key, rows in cells.groupby(["method", "seed"])}
     for method in ("pretrained", "whitened", "pretrained_pcah", "whitened_sh"):
         assert ap[method, 1] == ap[method, 2]
@@ -395,7 +395,7 @@ def test_untrained_vectors_are_alike_for_all_seeds_but_sift_s_words_and_itq_are_
 
 
 def test_ours_is_compared_with_untrained_codes_but_with_no_real_vectors(finished):
-    compared = set(against(read_cells(finished))["method"])
+    compared = set(against(read_cells(finished)[0])["method"])
     assert {"itq", "pretrained_itq", "whitened_uh_bdnn", "sift_vlad_itq", "sift_bow_itq"} <= compared
     assert not {"float", *CODERS} & compared
     assert set(CODERS) <= set(pd.read_csv(finished.reports / "study/summary.csv")["method"])

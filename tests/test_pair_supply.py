@@ -24,7 +24,7 @@ def held_apart(training_set):
 
 
 def test_the_models_own_pairs_are_the_training_set_itself(training_set):
-    assert supplied(None, training_set, Supply(), seed=1) is training_set
+    assert supplied(None, training_set, None, Supply(), seed=1) is training_set
 
 
 def test_false_pairs_are_a_share_of_the_training_pairs_in_both_directions(training_set):
@@ -79,7 +79,7 @@ def test_clusters_of_well_parted_vectors_are_their_parts():
 
 
 @pytest.fixture
-def with_others(training_set, monkeypatch):
+def with_others(training_set):
     """Two photos more, 24 and 25, that are in no model; the photo of row r has number r."""
     others = training_set.activations[:2] + 100
     whole = pair_supply.replace(
@@ -89,33 +89,32 @@ def with_others(training_set, monkeypatch):
         train=np.concatenate([training_set.train, [True, True]]),
         vectors=np.random.default_rng(0).normal(size=(26, 8)).astype(np.float32),
     )
-    monkeypatch.setattr(pair_supply, "whole_pile", lambda study, training_set: (whole, np.arange(26)))
-    return training_set
+    return training_set, lambda: (whole, np.arange(26))
 
 
 def test_augmentation_knows_a_photo_only_as_similar_to_itself(with_others):
-    changed = supplied(None, with_others, Supply(source="augmentation"), seed=1)
+    changed = supplied(None, *with_others, Supply(source="augmentation"), seed=1)
     trained = [tuple(pair) for pair in changed.train_pairs.tolist()]
     assert sorted(trained) == [(row, row) for row in np.flatnonzero(changed.train)]
     assert len(np.unique(changed.group[changed.train])) == changed.train.sum() == 18
-    assert held_apart(changed) == held_apart(with_others)
+    assert held_apart(changed) == held_apart(with_others[0])
 
 
 def test_truth_over_the_whole_pile(with_others, monkeypatch):
     """Photo 24 shows what group 0 does; photo 25 what is held apart, and is gone."""
     landmark = pd.Series([*np.repeat(list("abcdef"), 4), "a", "e"])
     monkeypatch.setattr(pair_supply, "true_landmarks", lambda study: landmark)
-    changed = supplied(None, with_others, Supply(source="whole_pile_truth"), seed=1)
+    changed = supplied(None, *with_others, Supply(source="whole_pile_truth"), seed=1)
     assert changed.train.sum() == 17
     positives = {b for a, b in pairs_of(changed) if a == 24}
     assert positives == {0, 1, 2, 3}
-    assert held_apart(changed) == held_apart(with_others)
+    assert held_apart(changed) == held_apart(with_others[0])
 
 
 def test_clusters_are_as_many_as_the_training_groups(with_others):
-    changed = supplied(None, with_others, Supply(source="clusters"), seed=1)
+    changed = supplied(None, *with_others, Supply(source="clusters"), seed=1)
     assert 1 < len(np.unique(changed.group[changed.train])) <= 4
-    assert held_apart(changed) == held_apart(with_others)
+    assert held_apart(changed) == held_apart(with_others[0])
 
 
 @pytest.mark.parametrize("wrong", [{"source": "labels"}, {"share": 0.0}, {"false_pairs": 1.5}])

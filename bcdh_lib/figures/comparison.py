@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from scipy.stats import studentized_range
 
 from bcdh_lib.figures.labels import benchmark_label, blank, label_ends
-from bcdh_lib.figures.style import DISSIMILAR, GREY, INK, METHODS, SIMILAR, Drawn, face, new_figure, styled
+from bcdh_lib.figures.retrieval import BETTER, WORSE
+from bcdh_lib.figures.style import GREY, INK, METHODS, Drawn, face, new_figure, styled
 from bcdh_lib.losses import LOSSES
 from bcdh_lib.retrieval import FLOAT, OURS, PRETRAINED, WHITENED
 from bcdh_lib.shallow import SHALLOW
 
-BETTER, WORSE = SIMILAR, DISSIMILAR
 COMPARED = [*LOSSES, *SHALLOW]
 """What stands in a figure: trained codes, and shallow codes of the float parent; those of other vectors are in tables alone."""
 
@@ -142,7 +142,7 @@ def _cliques(ranks: np.ndarray, apart: float) -> list[tuple[int, int]]:
 def verdicts(against: pd.DataFrame, methods: Sequence[str] = COMPARED) -> Drawn:
     """Ours less each method, a row a method, a column a benchmark and length, from reports/study/against.csv.
 
-    Coloured and marked + or - where the difference counts after Holm's correction.
+    Coloured and bold where the difference counts after Holm's correction.
     """
     order = [method for method in dict.fromkeys([*METHODS, *methods]) if method in set(against["method"]) and method in methods]
     columns = list(
@@ -160,16 +160,8 @@ def verdicts(against: pd.DataFrame, methods: Sequence[str] = COMPARED) -> Drawn:
             counts[row["verdict"]] += 1
             strong = row["verdict"] != "tie"
             panel.barh(y, 0.96, left=x - 0.48, height=0.9, color=shades[row["verdict"]], alpha=0.45 if strong else 1)
-            mark = {"win": "+", "loss": "−", "tie": ""}[row["verdict"]]
-            panel.text(
-                x,
-                y,
-                f"{mark}{row['difference']:+.3f}"[len(mark) :].replace("-", "−"),
-                ha="center",
-                va="center",
-                fontsize=7.5,
-                weight="bold" if strong else "normal",
-            )
+            words, weight = f"{row['difference']:+.3f}".replace("-", "−"), "bold" if strong else "normal"
+            panel.text(x, y, words, ha="center", va="center", fontsize=7.5, weight=weight)
     panel.set_yticks(range(len(order)), [face(method).label for method in order])
     panel.set_xticks(range(len(columns)), [str(bits) for _, bits in columns])
     panel.set(xlim=(-0.5, max(len(columns), 1) - 0.5), ylim=(max(len(order), 1) - 0.5, -0.5), xlabel="code length (bits)")

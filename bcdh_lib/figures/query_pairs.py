@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from bcdh_lib.figures.sheets import ImageOf, Sheet, evenly
 from bcdh_lib.figures.style import INK, PAGE, Drawn
 from bcdh_lib.hard_pairs import hardest_dissimilar, pretrained_vectors
 from bcdh_lib.reconstruction.colmap import image_id
+from bcdh_lib.reconstruction.model_files import open_model
 from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table
 
@@ -49,20 +51,19 @@ def show_query_pairs(study: Study, queries: list[int] | None = None, count: int 
         raise ValueError(f"photo {unknown[0]} is in no model, so it has no pairs; photos that are: {known}, ..")
     rows = np.union1d(evenly(len(members), ASKED), np.flatnonzero(members["photo_id"].isin(queries)))
     asked = members.iloc[rows]
-    vectors = pretrained_vectors(study, asked["photo_id"].tolist())
+    vectors, points = pretrained_vectors(study, asked["photo_id"].tolist()), points_of(study)
     for query in queries:
         hard = hardest_dissimilar(vectors, asked, query, SHOWN)
-        drawn = query_gallery(query, similar_of(query, pairs), hard, study.image, points_of(study))
+        drawn = query_gallery(query, similar_of(query, pairs), hard, study.image, points)
         show(*drawn, photographic=True)
 
 
 def points_of(study: Study) -> PointsOf | None:
-    """Reads shared points from the study's models; None where the pairs are not the models'."""
+    """Reads shared points from the study's models, the last of which is kept; None where the pairs are not the models'."""
     if study.params.pairs.source != "reconstruction":
         return None
-    return lambda model, one, other: shared_points(
-        pycolmap.Reconstruction(study.reconstruction / "models" / str(model)), one, other
-    )
+    opened = lru_cache(maxsize=1)(lambda model: open_model(study.reconstruction / "models" / str(model)))
+    return lambda model, one, other: shared_points(opened(model), one, other)
 
 
 def shared_points(model: pycolmap.Reconstruction, one: int, other: int) -> tuple[Places, Places]:

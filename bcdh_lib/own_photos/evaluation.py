@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from bcdh_lib.benchmarks import Benchmark, read_benchmark
-from bcdh_lib.codes import distances, pack
-from bcdh_lib.metrics import Ties, ties_of_distances
+from bcdh_lib.codes import pack
+from bcdh_lib.metrics import Ties
 from bcdh_lib.network import HashNetwork, load_checkpoint
-from bcdh_lib.options import Coded, alone_and_together, option_summary
+from bcdh_lib.options import alone_and_together, option_summary
 from bcdh_lib.own_photos.distractors import among, codes_without, counted, open_distractors
-from bcdh_lib.own_photos.recentring import centre_of, pack_around
+from bcdh_lib.own_photos.recentring import pack_recentred
 from bcdh_lib.params import Options
-from bcdh_lib.retrieval import RetrievalError, System, parts_of, query_rows, summarise
+from bcdh_lib.retrieval import Coded, RetrievalError, System, parts_of, query_rows, summarise, ties_between
 from bcdh_lib.scales import encode_at, sides_by_folder
 from bcdh_lib.study import Study
 from bcdh_lib.training_set import device, prepare
@@ -59,12 +59,10 @@ def evaluate(
         scores = summarise(query_rows(study, benchmark, system, ties))
         return scores.assign(recentred=recentred, option=None, distractors=count)
 
-    plain = _ties_of(benchmark, coded[""])
+    plain = ties_between(benchmark, coded[""])
     tables = [row(plain)]
     if recentre:
-        centre = centre_of([outputs[""][1]])
-        moved = (pack_around(outputs[""][0], centre), pack_around(outputs[""][1], centre))
-        tables.append(row(_ties_of(benchmark, moved), recentred=True))
+        tables.append(row(ties_between(benchmark, pack_recentred(*outputs[""])), recentred=True))
     if alone_and_together(options):
         tables.append(option_summary(study, benchmark, system, coded, options).assign(recentred=False, distractors=0))
     if index:
@@ -81,7 +79,3 @@ def _outputs(study: Study, benchmark: Benchmark, network: HashNetwork, options: 
         for part, views in parts_of(study, benchmark).items()
     }
     return {folder: (at["queries"][folder]["queries"], at["database"][folder]["database"]) for folder in sides}
-
-
-def _ties_of(benchmark: Benchmark, coded: Coded) -> Ties:
-    return ties_of_distances(distances(*coded), benchmark.positive(), benchmark.junk())

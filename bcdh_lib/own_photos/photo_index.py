@@ -15,7 +15,6 @@ holds the table: each reads the rows that it needs.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import posixpath
@@ -52,6 +51,7 @@ from bcdh_lib.own_photos.recentring import Centre, pack_around
 from bcdh_lib.params import Positive, Section, first_fault, in_a_line
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.photos.folder import LeftOut, path_in_table
+from bcdh_lib.provenance import digest_of
 from bcdh_lib.tables import TABLES, read_array, write_array, write_bytes, write_table
 
 ROW = pa.schema({"path": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64(), "sha256": pa.string()})
@@ -245,7 +245,7 @@ def publish(folder: Path, facts: Facts, centre: Centre, blocks: Iterable[Block],
     _write_blocks(new, len(centre) // 8, blocks)
     write_array(new / "centre.npy", centre)
     write_table(new, "left_out", pd.DataFrame(left_out, columns=list(TABLES["left_out"].columns)))
-    name = _digest_of(new)
+    name = digest_of(sorted(new.iterdir()))
     if not (folder / name).is_dir():
         os.replace(new, folder / name)
     facts = facts.model_copy(update={"rows": name})
@@ -271,12 +271,3 @@ def _write_blocks(folder: Path, width: int, blocks: Iterable[Block]) -> None:
             codes.write(np.ascontiguousarray(packed).data)
             count += len(packed)
         write_header(count)
-
-
-def _digest_of(folder: Path) -> str:
-    """16 hexadecimal digits of the contents of the files in it."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        with open(path, "rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()[:16]

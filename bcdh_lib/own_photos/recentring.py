@@ -27,3 +27,9 @@ def centre_of(blocks: Iterable[NDArray[np.float32]]) -> Centre:
 def pack_around(outputs: NDArray[np.float32], centre: Centre) -> Codes:
     """Codes uint8 [n, L/8] of outputs [n, L]: bit k is 1 where output k is not below the centre's. Raises CodesError."""
     return pack(outputs - centre)
+
+
+def pack_recentred(queries: NDArray[np.float32], database: NDArray[np.float32]) -> tuple[Codes, Codes]:
+    """Codes of outputs of queries and database, about the mean over the database; the queries take no part in it."""
+    centre = centre_of([database])
+    return pack_around(queries, centre), pack_around(database, centre)
