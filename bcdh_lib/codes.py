@@ -36,9 +36,11 @@ def hamming(queries: Codes, database: Codes) -> NDArray[np.uint16]:
     """Hamming distances in bits, [queries, database]. Raises CodesError where the code lengths differ."""
     if queries.shape[1] != database.shape[1]:
         raise CodesError(f"codes of {8 * queries.shape[1]} and {8 * database.shape[1]} bits do not compare")
-    distances = np.zeros((len(queries), len(database)), dtype=np.uint16)
-    for query, stored in zip(_words(queries).T, _words(database).T, strict=True):
-        distances += np.bitwise_count(query[:, None] ^ stored[None, :])
+    words = zip(_words(queries).T, _words(database).T, strict=True)
+    counts = (np.bitwise_count(query[:, None] ^ stored[None, :]) for query, stored in words)
+    distances = next(counts).astype(np.uint16)  # in words of up to 64 bits each count fits a byte, their sum does not
+    for count in counts:
+        distances += count
     return distances
 
 

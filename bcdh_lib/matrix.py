@@ -8,8 +8,8 @@
 
 A cell is a method at a code length with a seed. Each finished cell is a file of its own in reports/study/cells, with a row a
 query and what it was made with in the file's metadata; a run that was killed goes on after it, and a cell of other settings,
-code or data is refused. Benchmarks are opened only after all tuning is done. After the cells come the ablations
-(bcdh_lib.ablations).
+code or data is refused. Benchmarks are opened only after all tuning is done. After the cells come the same methods started from
+the float parent (bcdh_lib.from_parent), then the ablations (bcdh_lib.ablations).
 
 A trained cell has a companion, METHOD_recentred: the same outputs with each bit's threshold moved to its mean over the database.
 
@@ -50,6 +50,8 @@ from bcdh_lib.benchmarks import Benchmark, BenchmarkError, folder_of
 from bcdh_lib.bit_statistics import bit_statistics, gradient_statistics
 from bcdh_lib.cells import RECENTRED, Cell, CellError, Unit, is_finished, write_cell
 from bcdh_lib.codes import CodesError, pack
+from bcdh_lib.from_parent import FOLDER as STARTED_FROM_PARENT
+from bcdh_lib.from_parent import FromParent, load_parent, network_path, parent_cell, started_from_parent
 from bcdh_lib.losses import LOSSES, loss_of, make_loss
 from bcdh_lib.metrics import precision_at_recall
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
@@ -65,10 +67,11 @@ from bcdh_lib.shares import ShareError, run_shares
 from bcdh_lib.sift_vectors import SiftError
 from bcdh_lib.study import LIBRARY, Study, open_study
 from bcdh_lib.study_summary import write_summary
-from bcdh_lib.tables import TableError
+from bcdh_lib.tables import TableError, write_bytes
 from bcdh_lib.training import TrainingError, train_run
 from bcdh_lib.training_set import TrainingSet, device, load_training_set, prepare
 from bcdh_lib.tuning import (
+    PAUSE,
     Configuration,
     Share,
     Tuning,
@@ -130,6 +133,7 @@ class Plan(Section):
     seeds: Annotated[list[NotNegative], Field(min_length=1)]
     words: Words
     tuning: Tuning
+    from_parent: FromParent | None = None
     ablations: Ablations | None = None
 
     @model_validator(mode="after")
@@ -142,7 +146,14 @@ class Plan(Section):
             raise ValueError(f"tuning.ranges: {min(lacking)} has none")
         if set(self.seeds) & set(self.tuning.seeds):
             raise ValueError("tuning.seeds: must be none of seeds")
+        if self.from_parent and set(self.from_parent.seeds) - set(self.seeds):
+            raise ValueError("from_parent.seeds: must be among seeds, whose float parents are trained")
         return self
+
+    def later_cells(self) -> list[Cell]:
+        """The cells after the comparison's own."""
+        started = self.from_parent.cells(self.methods, self.bits) if self.from_parent else []
+        return started + (self.ablations.cells() if self.ablations else [])
 
 
 def load_plan(path: Path) -> Plan:
@@ -187,13 +198,13 @@ def run_study(study: Study, plan: Plan, only: Sequence[str] = (), share: Share |
         write_provenance(study)
     training_set = functools.cache(lambda: load_training_set(study))
     units = units_of(study, plan, only)
-    ablations = [] if only or plan.ablations is None else [Unit(cell) for cell in plan.ablations.cells()]
-    trained = [unit.source.method for unit in units if unit.source.method not in CODERS] + [OURS] * bool(ablations)
+    later = [] if only else [Unit(cell) for cell in plan.later_cells()]
+    trained = [unit.source.method for unit in units if unit.source.method not in CODERS] + [OURS] * bool(later)
     chosen = tuned(study, plan, list(dict.fromkeys(trained)), share, training_set) if trained else {}
     benchmarks = read_benchmarks(study)
     scored_on = {benchmark.name: digest_of_benchmark(benchmark) for benchmark in benchmarks}
     material = material_of(study, benchmarks, training_set)
-    jobs = [job_of(study, plan, unit, chosen, scored_on) for unit in share.part(units) + share.part(ablations)]
+    jobs = [job_of(study, plan, unit, chosen, scored_on) for unit in share.part(units) + share.part(later)]
     total, pending = sum(len(job.unit.cells) for job in jobs), sum(len(job.pending) for job in jobs)
     with tqdm(desc="cells", unit="cell", total=total, initial=total - pending) as bar:
         for job in jobs:
@@ -206,9 +217,8 @@ def run_study(study: Study, plan: Plan, only: Sequence[str] = (), share: Share |
 
 
 def all_cells(study: Study, plan: Plan) -> list[Cell]:
-    """Every cell of the plan, its ablations' too."""
-    cells = [cell for unit in units_of(study, plan) for cell in unit.cells]
-    return cells + (plan.ablations.cells() if plan.ablations else [])
+    """Every cell of the plan, the later ones too."""
+    return [cell for unit in units_of(study, plan) for cell in unit.cells] + plan.later_cells()
 
 
 def material_of(study: Study, benchmarks: list[Benchmark], training_set: Callable[[], TrainingSet]) -> Material:
@@ -246,15 +256,18 @@ def tuned(
 
 def job_of(study: Study, plan: Plan, unit: Unit, chosen: dict[str, Configuration], scored_on: dict[str, str]) -> Job:
     """A unit with its settings: its seed's and, where it is trained, those of the run."""
-    cell, supply = unit.source, None
+    cell, supply, parent = unit.source, None, None
     if cell.method in CODERS:
         params = study.params.model_copy(update={"run": study.params.run.model_copy(update={"seed": cell.seed})})
     elif plan.ablations and cell.folder == ABLATED:
         ablation = plan.ablations.each[cell.method]
         params, supply = ablated(study.params, ablation, cell, chosen[OURS]), ablation.supply
+    elif cell.folder == STARTED_FROM_PARENT:
+        params = configured(started_from_parent(study.params), cell.method, cell.bits, cell.seed, chosen[cell.method])
+        parent = configured(study.params, FLOAT, None, cell.seed, chosen[FLOAT])
     else:
         params = configured(study.params, cell.method, cell.bits, cell.seed, chosen[cell.method])
-    return Job(study, unit, params, plan.words, scored_on, supply)
+    return Job(study, unit, params, plan.words, scored_on, supply, parent)
 
 
 def digest_of_benchmark(benchmark: Benchmark) -> str:
@@ -266,7 +279,10 @@ def digest_of_benchmark(benchmark: Benchmark) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A unit with its settings, and digests of the benchmarks by name: what is to do, and what it is made with."""
+    """A unit with its settings, and digests of the benchmarks by name: what is to do, and what it is made with.
+
+    parent: the settings of the float parent that it starts from.
+    """
 
     study: Study
     unit: Unit
@@ -274,6 +290,7 @@ class Job:
     words: Words
     scored_on: dict[str, str]
     supply: Supply | None = None
+    parent: Params | None = None
 
     @functools.cached_property
     def source_made_with(self) -> dict[str, Any]:
@@ -281,7 +298,8 @@ class Job:
         source = self.unit.source
         if source.method in CODERS:
             return untrained_made_with(self.study, source.method, source.seed, self.words)
-        return made_with(self.study, self.params) | (supply_made_with(self.supply, source.seed) if self.supply else {})
+        made = made_with(self.study, self.params) | (supply_made_with(self.supply, source.seed) if self.supply else {})
+        return made | ({"parent": made_with(self.study, self.parent)} if self.parent else {})
 
     @functools.cached_property
     def pending(self) -> list[Cell]:
@@ -309,13 +327,14 @@ def run_unit(job: Job, material: Material) -> None:
     else:
         work = work_folder(job.study.root, source.name, job.source_made_with)
         training_set = material.supplied(job.supply, source.seed) if job.supply else material.training_set()
-        history = train_run(training_set, job.params, job.params.training.runs[0], work)
+        parent = awaited_parent(job.study, source) if job.parent else None
+        history = train_run(training_set, job.params, job.params.training.runs[0], work, parent)
         network = load_checkpoint(work / "best.safetensors")[0].to(device())
         outputs = outputs_of(network, training_set, material.kept())
         statistics = statistics_of(network, outputs.training, training_set, job.params)
-        write_cells(job, material.benchmarks, outputs, {"history": history, "statistics": statistics})
-        if source.folder != ABLATED:
+        if source.folder == "cells":
             keep_network(job.study, source, work)
+        write_cells(job, material.benchmarks, outputs, {"history": history, "statistics": statistics})
         shutil.rmtree(work)
     log(job.study, source.folder, source.name, time.monotonic() - started)
 
@@ -333,12 +352,17 @@ def statistics_of(
     return bit_statistics(outputs, training_set.group[training_set.train]) | gradients
 
 
+def awaited_parent(study: Study, cell: Cell) -> HashNetwork:
+    """The float parent that a cell starts from, once its own cell is finished, whichever process trains it."""
+    while not parent_cell(cell).path(study).is_file():
+        time.sleep(PAUSE)
+    return load_parent(study, cell).to(device())
+
+
 def keep_network(study: Study, cell: Cell, work: Path) -> None:
-    """Move a cell's best network to work/study/networks."""
-    folder = study.root / "work/study/networks"
-    folder.mkdir(parents=True, exist_ok=True)
+    """Copy a cell's best network to work/study/networks, before the cell is finished: a killed run still needs its own."""
     for ending in (".safetensors", ".json"):
-        (work / f"best{ending}").replace(folder / f"{cell.name}{ending}")
+        write_bytes(network_path(study, cell).with_suffix(ending), (work / f"best{ending}").read_bytes())
 
 
 def write_cells(job: Job, benchmarks: Sequence[Benchmark], outputs: Outputs, facts: dict[str, Any]) -> None:

@@ -179,8 +179,11 @@ def load_checkpoint(path: Path) -> tuple[HashNetwork, dict[str, Any]]:
 
 
 def save_start(path: Path, network: HashNetwork) -> None:
-    """Write what a network begins its training with beside the pretrained backbone: the hash layer, its normalisation."""
-    write_tensors(path, {name: each for name, each in network.state_dict().items() if not name.startswith(("early.", "late."))})
+    """Write what a network begins its training with beside the pretrained backbone: the hash layer, its normalisation, and
+    where it starts from the float parent the latter's blocks.
+    """
+    pretrained = ("early.",) if network.settings.start == "parent" else ("early.", "late.")
+    write_tensors(path, {name: each for name, each in network.state_dict().items() if not name.startswith(pretrained)})
 
 
 def load_start(path: Path, settings: Network, bits: int | None) -> HashNetwork:

@@ -116,7 +116,7 @@ class Network(Section):
     gem_power: Annotated[float, Field(ge=1)]
     normalise: bool
     whitening: Annotated[float, Field(gt=0)] | None
-    start: Literal["best", "itq", "random"]
+    start: Literal["best", "itq", "random", "parent"]
 
 
 class TrainingRun(Section):
@@ -148,6 +148,7 @@ class Training(Section):
     views: Positive
     learning_rate: Annotated[float, Field(gt=0)]
     head_learning_rate: Annotated[float, Field(gt=0)]
+    parent_rate: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Annotated[float, Field(ge=0)]
 
 

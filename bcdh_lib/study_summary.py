@@ -15,8 +15,10 @@ from scipy.stats import t as student
 
 from bcdh_lib.ablations import FOLDER, REFERENCE, differences_from_reference
 from bcdh_lib.cells import RECENTRED, read_cells
+from bcdh_lib.from_parent import FOLDER as STARTED_FROM_PARENT
 from bcdh_lib.provenance import read_log
 from bcdh_lib.retrieval import FLOAT, OURS, RECALLS
+from bcdh_lib.shallow import SHALLOW
 from bcdh_lib.significance import against_each, differences_of
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_bytes, write_json, write_table
@@ -29,7 +31,9 @@ def write_summary(study: Study) -> None:
 
     queries.parquet (all rows), summary.csv, mean.csv, against.csv, recentring.csv, curves.csv (mean precision at each recall),
     bits.csv (how the bits behave), history.csv, minutes.json; and ablations.csv, ablations_bits.csv, ablation_queries.parquet
-    where ablations were run. Raises CellError where no cell is there.
+    where ablations were run; and from_parent.csv, from_parent_summary.csv, from_parent_against.csv,
+    from_parent_history.csv, from_parent_queries.parquet where methods were started from the float parent.
+    Raises CellError where no cell is there.
     """
     queries, facts = read_cells(study)
     recentred = queries["method"].str.endswith(RECENTRED)
@@ -48,6 +52,10 @@ def write_summary(study: Study) -> None:
         if (changed["method"] == REFERENCE).any():
             tables |= {"ablations": differences_from_reference(changed), "ablations_bits": bits_of(noted)}
             write_table(study.reports / "study", "ablation_queries", changed, form="queries")
+    if (study.reports / "study" / STARTED_FROM_PARENT).is_dir():
+        started, noted = read_cells(study, STARTED_FROM_PARENT)
+        tables |= from_parent(started, queries) | {"from_parent_history": histories_of(noted)}
+        write_table(study.reports / "study", "from_parent_queries", started, form="queries")
     write_table(study.reports / "study", "queries", queries)
     for name, table in tables.items():
         write_bytes(study.reports / f"study/{name}.csv", table.to_csv(index=False, float_format="%.6f").encode())
@@ -115,6 +123,18 @@ def recentring(queries: pd.DataFrame) -> pd.DataFrame:
     table = grouped.agg(map=("ap", "mean"), recentred=("recentred", "mean")).reset_index()
     gains = with_interval(grouped["difference"], "difference")
     return pd.concat([table[keys[:3]], gains["seeds"], table[["map", "recentred"]], gains[["difference", "low", "high"]]], axis=1)
+
+
+def from_parent(started: pd.DataFrame, queries: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables of the methods that started from the float parent, beside it and its shallow codes, of the same seeds."""
+    beside = queries[queries["seed"].isin(started["seed"].unique()) & queries["method"].isin((FLOAT, *SHALLOW))]
+    rows = pd.concat([started, beside], ignore_index=True)
+    compared = against(rows)
+    return {
+        "from_parent": mean_over_benchmarks(rows, compared),
+        "from_parent_summary": summarise_cells(rows),
+        "from_parent_against": compared,
+    }
 
 
 def curves_of(facts: Iterable[dict[str, Any]]) -> pd.DataFrame:

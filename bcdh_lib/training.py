@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from bcdh_lib.batches import Batch, draw_round
 from bcdh_lib.losses import PairwiseLoss, loss_of, make_loss
-from bcdh_lib.network import HashNetwork, save_checkpoint, save_start, write_tensors
+from bcdh_lib.network import HashNetwork, load_checkpoint, save_checkpoint, save_start, write_tensors
 from bcdh_lib.params import Params, TrainingRun
 from bcdh_lib.processes import gather, process_count, process_rank, wait_for_all
 from bcdh_lib.study import LIBRARY, Study, open_study
@@ -53,19 +53,26 @@ def batch_loss(values: Tensor, similar: Tensor) -> Tensor:
     return torch.stack(parts).mean()
 
 
-def make_run(training_set: TrainingSet, params: Params, run: TrainingRun) -> tuple[HashNetwork, PairwiseLoss]:
-    """The network of a run before training, and its loss."""
-    network = start_network(training_set, params.network, run.bits, params.run.seed).to(device())
+def make_run(
+    training_set: TrainingSet, params: Params, run: TrainingRun, parent: HashNetwork | None = None
+) -> tuple[HashNetwork, PairwiseLoss]:
+    """The network of a run before training, and its loss. parent: the float parent, where network.start asks for it."""
+    network = start_network(training_set, params.network, run.bits, params.run.seed, parent).to(device())
     method = loss_of(run.method)
     return network, make_loss(method, run.bits or 0, params.losses[method])
 
 
 def make_optimiser(params: Params, network: HashNetwork) -> torch.optim.AdamW:
-    """AdamW with one rate for the backbone and one for the hash layer."""
+    """AdamW with one rate for the backbone and one for the hash layer; both lower where the float parent has learned before."""
     settings = params.training
-    groups = [{"params": list(network.late.parameters()), "lr": settings.learning_rate}]
-    if network.hash_layer is not None:
-        groups.append({"params": list(network.hash_layer.parameters()), "lr": settings.head_learning_rate})
+    if network.hash_layer is None:
+        groups = [{"params": list(network.late.parameters()), "lr": settings.learning_rate}]
+    else:
+        share = settings.parent_rate if network.settings.start == "parent" else 1.0
+        groups = [
+            {"params": list(network.late.parameters()), "lr": share * settings.learning_rate},
+            {"params": list(network.hash_layer.parameters()), "lr": share * settings.head_learning_rate},
+        ]
     return torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
 
 
@@ -120,14 +127,16 @@ class Projector(nn.Module):
         return outputs_of(self.network, kept)
 
 
-def train_run(training_set: TrainingSet, params: Params, run: TrainingRun, work: Path) -> list[dict[str, float]]:
+def train_run(
+    training_set: TrainingSet, params: Params, run: TrainingRun, work: Path, parent: HashNetwork | None = None
+) -> list[dict[str, float]]:
     """Train one run inside `work`: after every round its state, and the best network so far, lie there; a killed one goes on.
-    What it started from lies there too.
+    What it started from lies there too. parent: the float parent, where network.start asks for it.
 
     Returns the history, one row a round (round 0: untrained). The best network is the one of the best validation mAP.
     Raises TrainingError where the loss is not finite; the last good state and the best network so far stay.
     """
-    network, loss = make_run(training_set, params, run)
+    network, loss = make_run(training_set, params, run, parent)
     optimiser = make_optimiser(params, network)
     wait_for_all()
     history = load_state(work / "state.safetensors", network, optimiser)
@@ -189,9 +198,19 @@ def load_state(path: Path, network: HashNetwork, optimiser: torch.optim.Optimize
 
 def write_whitened(training_set: TrainingSet, params: Params, path: Path) -> None:
     """The checkpoint of the pretrained network with the whitening that the pairs teach: the float parent before training."""
-    network, _ = make_run(training_set, params, TrainingRun(method="float", bits=None))
+    network, _ = make_run(training_set, params, PARENT)
     settle(network, training_set)
     save_checkpoint(path, network, {"method": "whitened"})
+
+
+PARENT = TrainingRun(method="float", bits=None)
+
+
+def train_parent(training_set: TrainingSet, params: Params, work: Path) -> HashNetwork:
+    """The float parent at its best, which the other runs start from."""
+    train_run(training_set, params, PARENT, work / PARENT.name)
+    wait_for_all()
+    return load_checkpoint(work / PARENT.name / "best.safetensors")[0].to(device())
 
 
 def train_all(study: Study) -> pd.DataFrame:
@@ -202,8 +221,10 @@ def train_all(study: Study) -> pd.DataFrame:
     modules = [LIBRARY / name for name in CODE]
     work = study.unfinished("training", (params.network, params.training, params.losses), tables + modules)
     training_set = load_training_set(study)
+    parent = train_parent(training_set, params, work) if params.network.start == "parent" else None
     histories = [
-        pd.DataFrame(train_run(training_set, params, run, work / run.name)).assign(run=run.name) for run in params.training.runs
+        pd.DataFrame(train_run(training_set, params, run, work / run.name, parent)).assign(run=run.name)
+        for run in params.training.runs
     ]
     history = pd.concat(histories, ignore_index=True)
     if process_rank() == 0:

@@ -19,7 +19,7 @@ from torch import Tensor
 from bcdh_lib.codes import distances, pack
 from bcdh_lib.itq import itq_projection
 from bcdh_lib.metrics import average_precision, ties_of_distances
-from bcdh_lib.network import HashNetwork, load_checkpoint, load_start
+from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, load_start
 from bcdh_lib.params import Network, Params
 from bcdh_lib.study import Study
 from bcdh_lib.tables import read_table
@@ -114,6 +114,11 @@ def encode_kept(network: HashNetwork, kept: Tensor) -> Tensor:
         return torch.cat([network.normalise(outputs_of(network, block[:, 0])).cpu() for block in kept.split(BATCH)])
 
 
+def raw_outputs(network: HashNetwork, training_set: TrainingSet) -> Tensor:
+    """Outputs before normalisation, float [n, L], of the training set's plain views."""
+    return torch.cat([outputs_of(network, block[:, 0]) for block in training_set.activations.split(BATCH)])
+
+
 def settle(network: HashNetwork, training_set: TrainingSet) -> Tensor:
     """Outputs float [n, L] of the plain views, after setting normalisation or whitening to the training photos' own statistics.
 
@@ -121,7 +126,7 @@ def settle(network: HashNetwork, training_set: TrainingSet) -> Tensor:
     """
     network.eval()
     with torch.inference_mode():
-        raw = torch.cat([outputs_of(network, block[:, 0]) for block in training_set.activations.split(BATCH)])
+        raw = raw_outputs(network, training_set)
         if network.norm is not None:
             network.norm.load_state_dict(_statistics(network.norm, raw[torch.from_numpy(training_set.train).to(raw.device)]))
         if network.whitening is not None:
@@ -148,8 +153,11 @@ def _whitening_of_start(training_set: TrainingSet, shrinkage: float | None) -> t
     return whitening_of(training_set, training_set.vectors, shrinkage)
 
 
-def start_network(training_set: TrainingSet, settings: Network, bits: int | None, seed: int) -> HashNetwork:
-    """The network before training: pretrained backbone, and a hash layer that is random or ITQ's (network.start), seeded.
+def start_network(
+    training_set: TrainingSet, settings: Network, bits: int | None, seed: int, parent: HashNetwork | None = None
+) -> HashNetwork:
+    """The network before training: pretrained backbone, and a hash layer that is random or ITQ's (network.start), seeded; or
+    the trained float parent's backbone, and ITQ of its whitened vectors.
 
     ITQ is fitted to the whitened pretrained vectors of the training photos: no label, and alike for every method. From few
     photos it finds few directions worth a bit, and many bits start better at random: `best` takes the start whose codes have
@@ -159,14 +167,29 @@ def start_network(training_set: TrainingSet, settings: Network, bits: int | None
     network = HashNetwork(settings, bits)
     if network.hash_layer is None or settings.start == "random":
         return network
-    matrix, offset = _whitening_of_start(training_set, settings.whitening)
-    whitened = training_set.vectors[training_set.train] @ matrix.T + offset
-    # One linear map after the other is one; the offset is the normalisation's to take out.
-    itq = torch.from_numpy(itq_projection(whitened, network.hash_layer.out_features, seed) @ matrix)
+    if settings.start == "parent":
+        if parent is None:
+            raise NetworkError("network.start: parent: there is no float parent to start from; train a run `float` first")
+        network.late.load_state_dict(parent.late.state_dict())
+        with torch.inference_mode():
+            vectors = raw_outputs(parent, training_set).cpu().numpy()
+        itq = _itq_layer(training_set, vectors, whitening_of(training_set, vectors, settings.whitening), network.hash_layer, seed)
+    else:
+        whitening = _whitening_of_start(training_set, settings.whitening)
+        itq = _itq_layer(training_set, training_set.vectors, whitening, network.hash_layer, seed)
     random = network.hash_layer.weight.detach()
-    if settings.start == "itq" or _start_map(training_set, network, itq) >= _start_map(training_set, network, random):
+    if settings.start != "best" or _start_map(training_set, network, itq) >= _start_map(training_set, network, random):
         network.hash_layer.load_state_dict(network.hash_layer.state_dict() | {"weight": itq})
     return network
+
+
+def _itq_layer(
+    training_set: TrainingSet, vectors: np.ndarray, whitening: tuple[np.ndarray, np.ndarray], layer: torch.nn.Linear, seed: int
+) -> Tensor:
+    """The weight [L, d] of a hash layer that is ITQ of the training photos' vectors, whitened."""
+    matrix, offset = whitening
+    # One linear map after the other is one; the offset is the normalisation's to take out.
+    return torch.from_numpy(itq_projection(vectors[training_set.train] @ matrix.T + offset, layer.out_features, seed) @ matrix)
 
 
 def _start_map(training_set: TrainingSet, network: HashNetwork, weight: Tensor) -> float:

@@ -18,11 +18,12 @@ import torch
 import yaml
 from PIL import Image
 
-from bcdh_lib import matrix, outputs, tuning, untrained
+from bcdh_lib import from_parent, matrix, outputs, tuning, untrained
 from bcdh_lib.benchmarks import Benchmark, BenchmarkError, Query
 from bcdh_lib.cells import CellError, read_cells
+from bcdh_lib.from_parent import FromParent, started_from_parent
 from bcdh_lib.matrix import MatrixError, Plan, load_plan, run_study, units_of
-from bcdh_lib.network import HashNetwork, load_checkpoint
+from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
 from bcdh_lib.outputs import Kept, OfPhotos
 from bcdh_lib.provenance import ProvenanceError
 from bcdh_lib.study import Study, find_root
@@ -51,6 +52,7 @@ PLAN = Plan.model_validate(
                 "dsh": {"head_learning_rate": HEAD},
             },
         },
+        "from_parent": {"seeds": [2]},
         "ablations": {
             "bits": 8,
             "seeds": [1],
@@ -58,13 +60,15 @@ PLAN = Plan.model_validate(
         },
     }
 )
-FEWER = {"methods": ["dsh"], "seeds": [1], "tuning": PLAN.tuning.model_copy(update={"configurations": 1}), "ablations": None}
+FEWER = {"methods": ["dsh"], "seeds": [1], "tuning": PLAN.tuning.model_copy(update={"configurations": 1})}
+FEWER |= {"from_parent": None, "ablations": None}
 SMALL = PLAN.model_copy(update=FEWER)
 TRIALS, CELLS = 3 * 2, 2 * (1 + 2 * 2 + len(matrix.SHALLOW) + sum(1 + len(coders) for coders in CODERS.values()))
-ABLATIONS = 3
+ABLATIONS, FROM_PARENT = 3, 2
 TABLES = {
     *("queries.parquet", "summary.csv", "mean.csv", "against.csv", "recentring.csv", "curves.csv", "bits.csv", "history.csv"),
     *("ablation_queries.parquet", "ablations.csv", "ablations_bits.csv"),
+    *(f"from_parent{name}" for name in ("_queries.parquet", ".csv", "_summary.csv", "_against.csv", "_history.csv")),
     *("trials.csv", "chosen.json"),
 }
 TIMED = {"log.csv", "minutes.json", "provenance.json"}
@@ -118,9 +122,10 @@ def made_up_descriptors():
     return [(common[n // 4] + random.integers(0, 20, (6, 128)))[: 6 * (n > 0)].astype(np.uint8) for n in range(24)]
 
 
-def quick_run(training_set, params, run, work):
-    """Training that takes no time: what it learns are its bits and its seed."""
-    facts = {"bits": run.bits, "seed": params.run.seed}
+def quick_run(training_set, params, run, work, parent=None):
+    """Training that takes no time: what it learns are its bits and its seed, and its parent's."""
+    facts = {"bits": run.bits, "seed": params.run.seed, "parent": parent and parent.facts}
+    assert (parent is not None) == (params.network.start == "parent")
     for ending in (".safetensors", ".json"):
         (work / f"best{ending}").write_text(json.dumps(facts))
     return [{"round": 1, "validation_map": params.training.head_learning_rate}]
@@ -136,7 +141,8 @@ class QuickNetwork:
         return self
 
     def encode(self, kept):
-        projection = np.random.default_rng(self.facts["seed"]).normal(size=(192, self.facts["bits"] or 32))
+        seeds = [self.facts["seed"], *([self.facts["parent"]["seed"]] if self.facts["parent"] else [])]
+        projection = np.random.default_rng(seeds).normal(size=(192, self.facts["bits"] or 32))
         outputs = kept[:, 0].mean((2, 3)).numpy().astype(np.float64) @ projection
         scale = 1 if self.facts["bits"] else np.linalg.norm(outputs, axis=1, keepdims=True)
         return torch.from_numpy((outputs / scale).astype(np.float32))
@@ -147,6 +153,7 @@ def hurry(put):
     put(tuning, "train_run", quick_run)
     put(matrix, "train_run", quick_run)
     put(matrix, "load_checkpoint", lambda path: (QuickNetwork(path), {}))
+    put(from_parent, "load_checkpoint", lambda path: (QuickNetwork(path), {}))
     put(matrix, "statistics_of", lambda network, outputs, training_set, params: {"frozen_bits": float(params.run.seed)})
     put(untrained, "settle", lambda network, training_set: None)
     put(outputs, "encode_kept", lambda network, kept: getattr(network, "encode", partial(encode_kept, network))(kept))
@@ -191,6 +198,7 @@ def test_a_finished_comparison(finished, monkeypatch):
     assert len([name for name in files if name.startswith("trials/")]) == TRIALS
     assert len([name for name in files if name.startswith("cells/")]) == CELLS
     assert len([name for name in files if name.startswith("ablations/")]) == ABLATIONS
+    assert len([name for name in files if name.startswith("from_parent/")]) == FROM_PARENT
     assert {name for name in files if "/" not in name} == TABLES
     assert {path.name for path in (finished.reports / "study").iterdir() if path.is_file()} == TABLES | TIMED
     assert {path.name for path in (finished.root / "work/study").iterdir()} == {"networks"}
@@ -218,8 +226,8 @@ def test_stopped_anywhere_and_gone_on(study, finished, module, saves, monkeypatc
     originals = {each: each.train_run for each in (tuning, matrix)}
 
     def counted(each, stop):
-        def train_run(training_set, params, run, work):
-            history = originals[each](training_set, params, run, work)
+        def train_run(training_set, params, run, work, parent=None):
+            history = originals[each](training_set, params, run, work, parent)
             if stop and each is module and len(trained) + 1 == saves:
                 raise KeyboardInterrupt
             trained.append((run.name, params.run.seed, work.name))
@@ -239,7 +247,7 @@ def test_stopped_anywhere_and_gone_on(study, finished, module, saves, monkeypatc
         else:
             run_study(study, PLAN)
     assert results(study) == whole
-    assert len(trained) == len(set(trained)) == TRIALS + 2 * 3 + ABLATIONS
+    assert len(trained) == len(set(trained)) == TRIALS + 2 * 3 + ABLATIONS + FROM_PARENT
 
 
 HERE = os.path.dirname(__file__)
@@ -300,6 +308,23 @@ def test_a_cell_is_its_run_trained_coded_and_scored(true_study, training_set, tm
         distances = np.linalg.norm(vectors[4 * place] - vectors, axis=1)
         distances[4 * place] = 99
         assert nearest == (distances.argmin() // 4 == place)
+
+
+def test_a_cell_started_from_the_parent_is_its_run_from_the_kept_network(true_study, training_set, tmp_path):
+    """True training: the history of the cell is that of the run trained by itself; without the network it says what to do."""
+    plan = SMALL.model_copy(update={"from_parent": FromParent(seeds=[1])})
+    run_study(true_study, plan)
+    chosen = json.loads((true_study.reports / "study/chosen.json").read_text())
+    params = configured(started_from_parent(true_study.params), "dsh", 8, 1, chosen["dsh"]["configuration"])
+    parent, facts = load_checkpoint(true_study.root / "work/study/networks/float-1.safetensors")
+    assert facts["method"] == "float"
+    history = train_run(training_set, params, params.training.runs[0], tmp_path, parent)
+    _, noted = read_cells(true_study, "from_parent")
+    assert [row["validation_map"] for row in noted[0]["history"]] == [row["validation_map"] for row in history]
+    (true_study.root / "work/study/networks/float-1.safetensors").unlink()
+    shutil.rmtree(true_study.reports / "study/from_parent")
+    with pytest.raises(NetworkError, match=r"float-1\.safetensors: is not there; remove .*cells/float-1\.parquet"):
+        run_study(true_study, plan)
 
 
 def test_no_benchmark_is_opened_before_the_last_trial_is_finished(study, monkeypatch):
