@@ -165,9 +165,9 @@ def _with_interval(value: float, half: float) -> str:
     return f"{value:.3f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half:.3f}" if half > 0.0005 else f"{value:.3f}"
 
 
-def read_mean(root: Path) -> pd.DataFrame | None:
-    """reports/study/mean.csv; None where the comparison over seeds is not there. Raises MetricsError where it is unreadable."""
-    path = root / "reports/study/mean.csv"
+def read_mean(root: Path, name: str = "mean") -> pd.DataFrame | None:
+    """reports/study/mean.csv, or from_parent.csv; None where it is not there. Raises MetricsError where it is unreadable."""
+    path = root / f"reports/study/{name}.csv"
     if not path.is_file():
         return None
     try:
@@ -179,15 +179,16 @@ def read_mean(root: Path) -> pd.DataFrame | None:
 MARKS = ("<!-- headline: written by python -m bcdh_lib.headline -->", "<!-- end of the headline -->")
 
 
-def markdown(mean: pd.DataFrame) -> str:
-    """The headline table in Markdown: nothing in it is typed by hand."""
+def markdown(mean: pd.DataFrame, parent: pd.DataFrame | None = None) -> str:
+    """The headline table in Markdown, and what started from the float parent below it: nothing in it is typed by hand."""
     table = study_headline(mean)
     heads = [f"{bits} bits" if bits else "real vectors" for bits in table.lengths]
     lines = [["mAP", *heads], ["---"] * (1 + len(heads))]
     for row in table.rows:
         cells = [f"**{cell}**" if best else cell for cell, best in zip(row.cells, row.best, strict=True)]
         lines.append([f"**{row.label}**" if row.ours else row.label, *cells])
-    return f"{in_words(mean)}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{in_words(mean)}\n\n{rows}" + (f"\n\n{from_parent_in_words(parent)}" if parent is not None else "")
 
 
 def in_words(mean: pd.DataFrame) -> str:
@@ -216,6 +217,24 @@ def in_words(mean: pd.DataFrame) -> str:
     )
 
 
+def from_parent_in_words(parent: pd.DataFrame) -> str:
+    """What starting from the float parent gives, from from_parent.csv."""
+    coded = parent[parent["bits"].notna() & parent["method"].isin((*LOSSES, *SHALLOW))]
+    lengths = sorted(coded["bits"].unique())
+
+    def maps(methods: tuple[str, ...]) -> str:
+        best = coded[coded["method"].isin(methods)].groupby("bits")["map"].max()
+        return ", ".join(f"{best[bits]:.3f}" for bits in lengths)
+
+    others = tuple(method for method in LOSSES if method != OURS)
+    return (
+        f"Started from the float parent in the place of the pretrained network ({int(parent['seeds'].max())} seeds), ours has "
+        f"{maps((OURS,))} at {', '.join(str(int(bits)) for bits in lengths)} bits, the best other loss {maps(others)}, the best "
+        f"shallow code of the parent {maps(tuple(SHALLOW))}; ours {_counted(coded, others)} against the losses, "
+        f"{_counted(coded, tuple(SHALLOW))} against shallow codes."
+    )
+
+
 def _counted(coded: pd.DataFrame, methods: tuple[str, ...]) -> str:
     win, tie, loss = coded.loc[coded["method"].isin(methods), ["win", "tie", "loss"]].sum().astype(int)
     return f"has {win} wins, {tie} ties and {loss} losses"
@@ -230,7 +249,7 @@ def main() -> None:
     mean = read_mean(root)
     if mean is None:
         raise SystemExit(f"{root / 'reports/study/mean.csv'}: is not there; make it with: make study")
-    table = markdown(mean)
+    table = markdown(mean, read_mean(root, "from_parent"))
     readme.write_text(f"{before}{MARKS[0]}\n\n{table}\n\n{MARKS[1]}{after}", encoding="utf-8")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
 from dataclasses import dataclass
 
@@ -28,6 +29,8 @@ from bcdh_lib.whitening import learn_whitening
 
 BATCH = 32
 """Photos encoded at a time where nothing is learned."""
+VALIDATED = 256
+"""Queries validated at a time: a pile has many photos to compare each with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +98,17 @@ def _rows_of(members: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
 
 def keep(network: HashNetwork, views: Views, workers: int, title: str) -> Tensor:
     """What is kept of views in memory, [n, 1 + augmented, ...]: activations of the frozen blocks; pixels where none is frozen."""
-    batches = views.batches(max(1, BATCH // (1 + views.augmented)), workers, title)
+    batches = iter(views.batches(max(1, BATCH // (1 + views.augmented)), workers, title))
     with torch.no_grad():
-        kept = torch.cat([batch if network.trains_whole else network.activations(batch).cpu() for batch in batches])
+        made = (batch if network.trains_whole else network.activations(batch).cpu() for batch in batches)
+        first = next(made)
+        # Filled in place: gathered first, all would be held twice, and each batch of pixels keep a file of shared memory open.
+        order = torch.channels_last if first.is_contiguous(memory_format=torch.channels_last) else torch.contiguous_format
+        shape = (len(views) * (1 + views.augmented), *first.shape[1:])
+        kept, done = torch.empty(shape, dtype=first.dtype, memory_format=order), 0
+        for each in itertools.chain([first], made):
+            kept[done : done + len(each)] = each
+            done += len(each)
     return kept.unflatten(0, (len(views), 1 + views.augmented))
 
 
@@ -228,8 +239,14 @@ def distances_from(outputs: Tensor, rows: np.ndarray, bits: int | None) -> np.nd
 def validation_map(training_set: TrainingSet, outputs: Tensor, bits: int | None) -> float:
     """mAP (rectangle, expected over ties) of the held-apart photos as queries against all photos; same group = positive."""
     queries = np.flatnonzero(~training_set.train)
+    blocks = np.split(queries, range(VALIDATED, len(queries), VALIDATED))
+    return float(np.nanmean(np.concatenate([_precisions(training_set, outputs, bits, block) for block in blocks])))
+
+
+def _precisions(training_set: TrainingSet, outputs: Tensor, bits: int | None, queries: np.ndarray) -> np.ndarray:
+    """Average precision of each query (rows of the training set), NaN for one without positives."""
     positive = training_set.group[queries][:, None] == training_set.group[None, :]
     itself = np.zeros(positive.shape, dtype=bool)
     itself[np.arange(len(queries)), queries] = True
     ties = ties_of_distances(distances_from(outputs, queries, bits), positive, itself)
-    return float(np.nanmean(average_precision(ties, "rectangle")))
+    return average_precision(ties, "rectangle")

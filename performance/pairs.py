@@ -10,9 +10,9 @@ many points a photo.
 
 Drawing and pairing stand in processes of their own; peak memory counts Python, its libraries and the tables read, `before_mb` is
 what stood there before the pairing began. The plain loop is that of hloc's pairs_from_covisibility.py, a dictionary of counts a
-photo; it finds its dictionaries of points ready, keeps what our rule keeps, and takes turns with ours. A busy machine slows all:
-`pairs_s` is of the clock, `processor_s` of the processor, and `load` is the number of processes that wanted it when the
-measurement began.
+photo; it finds its dictionaries of points ready, keeps what our rule keeps, and takes turns with ours, both by the processor's
+clock. A busy machine slows all: `pairs_s` is of the wall's clock, `processor_s` of the processor's, and `load` is the number of
+processes that wanted it when the measurement began.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def compare(photos: int, points_a_photo: int) -> dict[str, Any]:
     seen_by = {point: rows.to_numpy() for point, rows in tracks.groupby("point_id").photo_id}
     ours = partial(similar_pairs, tracks, registrations, MIN_SHARED, MAX_SCALE_CHANGE)
     plain = partial(plain_pairs, points_of, seen_by, registrations.scale.to_numpy())
-    seconds = medians({"ours": ours, "plain": plain}, RUNS)
+    seconds = medians({"ours": ours, "plain": plain}, RUNS, process_time)
     return {
         "photos": photos,
         "points_a_photo": round(len(tracks) / photos, 1),

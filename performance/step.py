@@ -38,7 +38,7 @@ from bcdh_lib.params import Params, load_params
 from bcdh_lib.study import find_root, fix_threads
 from bcdh_lib.tables import write_json
 from bcdh_lib.training import Projector, make_optimiser, train_round
-from bcdh_lib.training_set import BATCH, TrainingSet, device, encode_kept, prepare, validation_map
+from bcdh_lib.training_set import BATCH, VALIDATED, TrainingSet, device, encode_kept, prepare, validation_map
 
 PHOTOS, VALIDATION, PAIRS, GROUPS = 98_045, 6_403, 181_697, 700
 """retrieval-SfM-120k: photos, those of them for validation, similar pairs to train on; 3D models, about."""
@@ -62,15 +62,9 @@ def hours(params: Params, photos: int, step_s: float, encode_s: float, mine_s: f
     return {"run_h": round(run / 3600, 2), "all_runs_h": round((len(settings.runs) * run + photos * encode_s) / 3600, 1)}
 
 
-def memory_of(params: Params, network: HashNetwork, photos: int) -> dict[str, float]:
-    """GB of what training keeps of the photos and their views, twice that while it is gathered, and the files that are open then.
-
-    Where every block trains, each batch of pixels stays in shared memory, a file of its own, until all are read.
-    """
-    each = 1 + params.training.views
-    kept = photos * each * kept_of(network, 1).nbytes / GB
-    files = -(-photos // max(1, BATCH // each)) if network.trains_whole else 0
-    return {"kept_gb": round(kept, 1), "while_loading_gb": round(2 * kept, 1), "open_files": files}
+def memory_of(params: Params, network: HashNetwork, photos: int) -> float:
+    """GB of what training keeps of the photos and their views."""
+    return photos * (1 + params.training.views) * kept_of(network, 1).nbytes / GB
 
 
 def kept_of(network: HashNetwork, n: int) -> torch.Tensor:
@@ -137,7 +131,7 @@ def measure_round(
     return {
         "mine_s": round(taken["mine"] * params.training.steps_per_round / STEPS, 1),
         "validate_s": round(taken["validate"] * validation / ASKED, 1),
-        "validate_gb": round(peak * validation / ASKED / GB, 1),
+        "validate_gb": round(peak * min(validation, VALIDATED) / ASKED / GB, 1),
     }
 
 
@@ -176,7 +170,7 @@ def measure(
         **{"photos": photos, "validation": validation, "side": params.network.side, "views": settings.views},
         **{"runs": len(settings.runs), "rounds": settings.rounds, "steps_per_round": settings.steps_per_round},
         **{"photos_a_step": batch, "photos_timed": tuples * (2 + settings.negatives), "times": times},
-        **memory_of(params, make_network(params), photos),
+        "kept_gb": round(memory_of(params, make_network(params), photos), 1),
         **a_round,
         "measured": measured,
         "published": published,

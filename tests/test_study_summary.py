@@ -10,6 +10,7 @@ from bcdh_lib.study_summary import (
     against,
     bits_of,
     curves_of,
+    from_parent,
     histories_of,
     mean_over_benchmarks,
     minutes_of,
@@ -125,6 +126,22 @@ def test_bits_and_history_are_means_over_seeds():
     assert table.loc[table["method"] == "float", "validation_map"].tolist() == pytest.approx([0.2, 0.4])
     assert bits_of([]).empty
     assert histories_of([facts(1)]).empty
+
+
+def test_from_the_parent_beside_shallow_codes_of_the_same_seeds():
+    """Ours from the parent with seed 1 only: beside it stand the parent and its shallow codes of seed 1, and no other loss."""
+    queries = made_up_queries()
+    started = queries[(queries["method"] == "binary_constrained") & (queries["seed"] == 1)]
+    started = started.assign(ap=started["ap"] + 0.2)
+    shallow = queries[queries["method"] == "dsh"].assign(method="itq")
+    tables = from_parent(started, pd.concat([queries, shallow]))
+    means = tables["from_parent"].set_index("method")
+    assert set(means.index) == {"binary_constrained", "float", "itq"}
+    assert (means["seeds"] == 1).all()
+    ours = queries[(queries["method"] == "binary_constrained") & (queries["seed"] == 1) & (queries["positives"] > 0)]
+    assert means.loc["binary_constrained", "map"] == pytest.approx(ours["ap"].mean() + 0.2)
+    assert tables["from_parent_against"]["method"].tolist() == ["itq"]
+    assert set(tables["from_parent_summary"]["method"]) == set(means.index)
 
 
 def test_minutes_by_kind(study):

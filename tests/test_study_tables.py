@@ -2,12 +2,13 @@
 
 import shutil
 
+import pandas as pd
 import pytest
 
 from bcdh_lib.params import load_params
 from bcdh_lib.retrieval import OURS
 from bcdh_lib.study import Study, find_root
-from bcdh_lib.study_tables import READ, read_study, told
+from bcdh_lib.study_tables import READ, from_parent_told, read_study, told
 from bcdh_lib.tables import TableError
 
 
@@ -39,6 +40,20 @@ def test_told_of_what_it_was_made(committed):
     assert said.startswith("8 trained methods at 16, 32, 64, 128 bits with ")
     assert "tuned by 20 random configurations with 2 seeds" in said
     assert max(map(len, said.splitlines())) < 120
+
+
+def test_told_of_the_start_from_the_parent():
+    """By hand: two losses at 8 bits, of which one validates better after training than before, and a shallow code."""
+    parent = pd.DataFrame(
+        {"method": [OURS, "dsh", "itq", "float"], "bits": [8, 8, 8, None], "seeds": 2, "map": [0.5, 0.4, 0.45, 0.9]}
+    ).astype({"bits": "Int32"})
+    history = pd.DataFrame({"method": [OURS, OURS, "dsh", "dsh"], "bits": 8, "validation_map": [0.3, 0.35, 0.3, 0.2]})
+    said = from_parent_told({"from_parent": parent, "from_parent_history": history}).splitlines()
+    assert said == [
+        "mAP, mean over the benchmarks and 2 seeds.",
+        f"8 bits: ours 0.500, losses 0.400 (dsh) to 0.500 ({OURS}), best shallow code 0.450 (itq); by training, validation rose "
+        f"at most 0.050 ({OURS}), for ours 0.050.",
+    ]
 
 
 def test_a_table_that_is_not_there(committed):

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bcdh_lib import training
+from bcdh_lib import training_set as training_set_module
 from bcdh_lib.batches import draw_round
 from bcdh_lib.itq import itq_projection
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, load_start
@@ -22,7 +23,17 @@ from bcdh_lib.processes import process_count
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_table
 from bcdh_lib.training import Projector, TrainingError, batch_loss, make_optimiser, make_run, train_all, train_round, train_run
-from bcdh_lib.training_set import TrainingSet, encode_kept, load_training_set, outputs_of, settle, start_network, validation_map
+from bcdh_lib.training_set import (
+    TrainingSet,
+    encode_kept,
+    keep,
+    load_training_set,
+    outputs_of,
+    settle,
+    start_network,
+    validation_map,
+)
+from bcdh_lib.views import Views
 from bcdh_lib.whitening import learn_whitening
 
 RUN = TrainingRun(method="binary_constrained", bits=16)
@@ -50,6 +61,26 @@ def test_validation_map_by_hand(training_set):
     orders = [np.random.default_rng(seed).permutation(23) < 3 for seed in range(4000)]
     chance = np.mean([np.mean(np.arange(1, 4) / (np.flatnonzero(order) + 1)) for order in orders])
     assert validation_map(training_set, torch.zeros(24, 8), 8) == pytest.approx(chance, abs=0.01)
+
+
+def test_validation_in_blocks_is_validation_at_once(training_set, monkeypatch):
+    outputs = torch.randn(24, 16, generator=torch.Generator().manual_seed(3))
+    whole = [validation_map(training_set, outputs, bits) for bits in (16, None)]
+    monkeypatch.setattr(training_set_module, "VALIDATED", 3)
+    assert [validation_map(training_set, outputs, bits) for bits in (16, None)] == pytest.approx(whole, abs=1e-12)
+
+
+def test_pixels_are_kept_without_a_file_a_batch(params, tmp_path, draw_photo):
+    """Where every block trains, in worker processes: the pixels are the views', and no batch of them holds a file open."""
+    network = HashNetwork(params.network.model_copy(update={"frozen_blocks": 0}), None, pretrained=False)
+    paths = [tmp_path / f"{number}.png" for number in range(70)]
+    for number, path in enumerate(paths):
+        draw_photo(path, number)
+    views = Views(paths, 32)
+    before = len(os.listdir("/proc/self/fd"))
+    kept = keep(network, views, 1, "pixels")
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+    assert torch.equal(kept, torch.stack([views[number] for number in range(70)]))
 
 
 @pytest.mark.parametrize("run", [RUN, TrainingRun(method="float", bits=None)])
