@@ -36,11 +36,12 @@ def hamming(queries: Codes, database: Codes) -> NDArray[np.uint16]:
     """Hamming distances in bits, [queries, database]. Raises CodesError where the code lengths differ."""
     if queries.shape[1] != database.shape[1]:
         raise CodesError(f"codes of {8 * queries.shape[1]} and {8 * database.shape[1]} bits do not compare")
-    words = zip(_words(queries).T, _words(database).T, strict=True)
-    counts = (np.bitwise_count(query[:, None] ^ stored[None, :]) for query, stored in words)
-    distances = next(counts).astype(np.uint16)  # in words of up to 64 bits each count fits a byte, their sum does not
-    for count in counts:
-        distances += count
+    distances, stored = np.empty((len(queries), len(database)), dtype=np.uint16), np.ascontiguousarray(_words(database).T)
+    # Query by query the differing bits stay in the processor's cache; all at once they go through memory.
+    for row, query in zip(distances, _words(queries), strict=True):
+        row[:] = np.bitwise_count(stored[0] ^ query[0])
+        for word in range(1, len(query)):
+            row += np.bitwise_count(stored[word] ^ query[word])
     return distances
 
 

@@ -54,8 +54,8 @@ def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDA
 
     def count(chosen: NDArray[np.bool_]) -> Counts:
         """Of the few photos that are positive or junk, a cell each."""
-        rows, columns = np.nonzero(chosen)
-        cells = distances[rows, columns].astype(np.int64) + width * rows
+        places = np.flatnonzero(chosen)
+        cells = distances.reshape(-1)[places].astype(np.int64) + width * (places // max(chosen.shape[1], 1))
         return np.bincount(cells, minlength=len(distances) * width).reshape(-1, width)
 
     # Row by row the database's many distances stay in the processor's cache, and narrow: three times as fast as all at once.
