@@ -27,8 +27,7 @@ SAID = {
     "candidates": "{share_of_pairs:.1%} of all pairs were tried, and {share_of_registered:.1%} of the photos registered that "
     "matching all pairs registers.",
     "metrics_speed": "Asked for were at least {goal[ratio]} times the plain loop's speed and at most {goal[peak_mb]:,} MB. "
-    "Found: {side_by_side[methods][1][ratio]} times, and {whole[peak_mb]:,} MB with {whole[block]} queries a block. What "
-    "costs most is widening every distance to int64 and picking by masks; counting distances as bytes would save most of that.",
+    "Found: {side_by_side[methods][1][ratio]} times, and {whole[peak_mb]:,} MB with {whole[block]} queries a block.",
     "step": "With {measured[0][backbone]} on this device a run takes {measured[0][run_h]:,} h and all {runs} runs "
     "{measured[0][all_runs_h]:,} h; at the published speed {published[0][run_h]:,} h and {published[0][all_runs_h]:,} h.",
 }
