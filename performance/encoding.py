@@ -104,6 +104,8 @@ def measure(count: int, folder: Path | None) -> dict[str, Any]:
     study = open_study(root=find_root())
     params, folder = study.params, folder or study.photos / "images"
     paths = [path for path in find_files(folder)[0].values() if path.suffix == ".jpg"][:FILES]
+    if not paths:
+        raise SystemExit(f"{folder}: holds no photo (.jpg); name a folder that does, or make the study's with: make repro")
     encoder = Encoder(HashNetwork(params.network, BITS).eval(), params.run.threads)
     prepare_process()
     found = {}
