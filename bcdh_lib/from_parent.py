@@ -37,9 +37,9 @@ def started_from_parent(params: Params) -> Params:
     return params.model_copy(update={"network": params.network.model_copy(update={"start": "parent"})})
 
 
-def parent_cell(cell: Cell) -> Cell:
-    """The cell whose network another starts from."""
-    return Cell(FLOAT, None, cell.seed)
+def parent_cell(seed: int) -> Cell:
+    """The cell whose network those of a seed start from."""
+    return Cell(FLOAT, None, seed)
 
 
 def network_path(study: Study, cell: Cell) -> Path:
@@ -47,9 +47,9 @@ def network_path(study: Study, cell: Cell) -> Path:
     return study.root / f"work/study/networks/{cell.name}.safetensors"
 
 
-def load_parent(study: Study, cell: Cell) -> HashNetwork:
-    """The float parent that a cell starts from. Raises NetworkError where its network is not kept any more."""
-    parent = parent_cell(cell)
+def load_parent(study: Study, seed: int) -> HashNetwork:
+    """The float parent that the cells of a seed start from. Raises NetworkError where its network is not kept any more."""
+    parent = parent_cell(seed)
     path = network_path(study, parent)
     if not path.is_file():
         raise NetworkError(f"{path}: is not there; remove {parent.path(study)}, and it is trained anew")

@@ -228,7 +228,8 @@ def material_of(study: Study, benchmarks: list[Benchmark], training_set: Callabl
     descriptors = functools.cache(lambda: read_descriptors(study, benchmarks))
     whole = functools.cache(lambda: whole_pile(study, training_set()))
     other = functools.lru_cache(maxsize=1)(lambda supply, seed: supplied(study, training_set(), whole, supply, seed))
-    return Material(benchmarks, training_set, other, kept, plain_or_whitened, descriptors)
+    parent = functools.lru_cache(maxsize=1)(lambda seed: awaited_parent(study, seed))
+    return Material(benchmarks, training_set, other, parent, kept, plain_or_whitened, descriptors)
 
 
 def check_data(study: Study) -> None:
@@ -327,7 +328,7 @@ def run_unit(job: Job, material: Material) -> None:
     else:
         work = work_folder(job.study.root, source.name, job.source_made_with)
         training_set = material.supplied(job.supply, source.seed) if job.supply else material.training_set()
-        parent = awaited_parent(job.study, source) if job.parent else None
+        parent = material.parent(source.seed) if job.parent else None
         history = train_run(training_set, job.params, job.params.training.runs[0], work, parent)
         network = load_checkpoint(work / "best.safetensors")[0].to(device())
         outputs = outputs_of(network, training_set, material.kept())
@@ -352,11 +353,11 @@ def statistics_of(
     return bit_statistics(outputs, training_set.group[training_set.train]) | gradients
 
 
-def awaited_parent(study: Study, cell: Cell) -> HashNetwork:
-    """The float parent that a cell starts from, once its own cell is finished, whichever process trains it."""
-    while not parent_cell(cell).path(study).is_file():
+def awaited_parent(study: Study, seed: int) -> HashNetwork:
+    """The float parent that the cells of a seed start from, once its own cell is finished, whichever process trains it."""
+    while not parent_cell(seed).path(study).is_file():
         time.sleep(PAUSE)
-    return load_parent(study, cell).to(device())
+    return load_parent(study, seed).to(device())
 
 
 def keep_network(study: Study, cell: Cell, work: Path) -> None:

@@ -38,8 +38,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 def from_parent_told(tables: dict[str, pd.DataFrame]) -> str:
     """What starting from the float parent gives, a sentence a code length, from the tables of read_study."""
     parent, history = tables["from_parent"], tables["from_parent_history"]
-    seeds = tables["from_parent"]["seeds"].max()
-    lines = [f"mAP, mean over the benchmarks and {seeds} seeds."]
+    lines = [f"mAP, mean over the benchmarks and {parent['seeds'].max()} seeds."]
     for bits, rows in parent[parent["bits"].notna()].groupby("bits"):
         trained = rows[rows["method"].isin(history["method"])].set_index("method")["map"]
         shallow = rows[~rows["method"].isin(history["method"])].set_index("method")["map"]

@@ -98,7 +98,7 @@ def _rows_of(members: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
 
 def keep(network: HashNetwork, views: Views, workers: int, title: str) -> Tensor:
     """What is kept of views in memory, [n, 1 + augmented, ...]: activations of the frozen blocks; pixels where none is frozen."""
-    batches = iter(views.batches(max(1, BATCH // (1 + views.augmented)), workers, title))
+    batches = views.batches(max(1, BATCH // (1 + views.augmented)), workers, title)
     with torch.no_grad():
         made = (batch if network.trains_whole else network.activations(batch).cpu() for batch in batches)
         first = next(made)
@@ -159,9 +159,17 @@ def whitening_of(training_set: TrainingSet, vectors: np.ndarray, shrinkage: floa
 
 
 @functools.lru_cache(maxsize=1)
-def _whitening_of_start(training_set: TrainingSet, shrinkage: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """The whitening of the pretrained vectors: every run starts from it, and it takes longer than a batch."""
-    return whitening_of(training_set, training_set.vectors, shrinkage)
+def _start_vectors(
+    training_set: TrainingSet, shrinkage: float | None, parent: HashNetwork | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The vectors of the float parent, or else of the pretrained network, and the matrix and offset of their whitening: many
+    runs start from the same, and it takes longer than a batch.
+    """
+    vectors = training_set.vectors
+    if parent is not None:
+        with torch.inference_mode():
+            vectors = raw_outputs(parent, training_set).cpu().numpy()
+    return vectors, *whitening_of(training_set, vectors, shrinkage)
 
 
 def start_network(
@@ -182,25 +190,14 @@ def start_network(
         if parent is None:
             raise NetworkError("network.start: parent: there is no float parent to start from; train a run `float` first")
         network.late.load_state_dict(parent.late.state_dict())
-        with torch.inference_mode():
-            vectors = raw_outputs(parent, training_set).cpu().numpy()
-        itq = _itq_layer(training_set, vectors, whitening_of(training_set, vectors, settings.whitening), network.hash_layer, seed)
-    else:
-        whitening = _whitening_of_start(training_set, settings.whitening)
-        itq = _itq_layer(training_set, training_set.vectors, whitening, network.hash_layer, seed)
+    vectors, matrix, offset = _start_vectors(training_set, settings.whitening, parent if settings.start == "parent" else None)
+    whitened = vectors[training_set.train] @ matrix.T + offset
+    # One linear map after the other is one; the offset is the normalisation's to take out.
+    itq = torch.from_numpy(itq_projection(whitened, network.hash_layer.out_features, seed) @ matrix)
     random = network.hash_layer.weight.detach()
     if settings.start != "best" or _start_map(training_set, network, itq) >= _start_map(training_set, network, random):
         network.hash_layer.load_state_dict(network.hash_layer.state_dict() | {"weight": itq})
     return network
-
-
-def _itq_layer(
-    training_set: TrainingSet, vectors: np.ndarray, whitening: tuple[np.ndarray, np.ndarray], layer: torch.nn.Linear, seed: int
-) -> Tensor:
-    """The weight [L, d] of a hash layer that is ITQ of the training photos' vectors, whitened."""
-    matrix, offset = whitening
-    # One linear map after the other is one; the offset is the normalisation's to take out.
-    return torch.from_numpy(itq_projection(vectors[training_set.train] @ matrix.T + offset, layer.out_features, seed) @ matrix)
 
 
 def _start_map(training_set: TrainingSet, network: HashNetwork, weight: Tensor) -> float:

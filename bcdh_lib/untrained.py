@@ -63,6 +63,7 @@ class Material:
     benchmarks: list[Benchmark]
     training_set: Callable[[], TrainingSet]
     supplied: Callable[[Supply, int], TrainingSet]  # its pairs from elsewhere, by seed
+    parent: Callable[[int], HashNetwork]  # the float parent, by seed
     kept: Callable[[], list[Kept]]
     network_vectors: Callable[[str], Outputs]
     descriptors: Callable[[], OfPhotos[list[Descriptors]]]

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from bcdh_lib import training
 from bcdh_lib import training_set as training_set_module
 from bcdh_lib.batches import draw_round
+from bcdh_lib.from_parent import started_from_parent
 from bcdh_lib.itq import itq_projection
 from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, load_start
 from bcdh_lib.params import TrainingRun
@@ -134,14 +135,10 @@ def test_the_best_start_is_the_one_whose_codes_validate_better(training_set, par
     assert taken == {"itq", "random"}  # else this test showed nothing
 
 
-def from_parent(params):
-    return params.model_copy(update={"network": params.network.model_copy(update={"start": "parent"})})
-
-
 def test_a_start_from_the_float_parent_has_its_blocks_and_itq_of_its_whitened_vectors(training_set, params, tmp_path):
     train_run(training_set, params, TrainingRun(method="float", bits=None), tmp_path)
     parent, _ = load_checkpoint(tmp_path / "best.safetensors")
-    network, _ = make_run(training_set, from_parent(params), RUN, parent)
+    network, _ = make_run(training_set, started_from_parent(params), RUN, parent)
     learned = parent.late.state_dict()
     assert all(torch.equal(weight, learned[name]) for name, weight in network.late.state_dict().items())
     raw = torch.cat([outputs_of(parent, kept[:1]) for kept in training_set.activations]).detach().numpy()[:16]
@@ -149,17 +146,19 @@ def test_a_start_from_the_float_parent_has_its_blocks_and_itq_of_its_whitened_ve
     expected = itq_projection(raw @ matrix.T + offset, RUN.bits, params.run.seed) @ matrix
     np.testing.assert_allclose(network.hash_layer.weight.detach().numpy(), expected, atol=1e-5)
     own, share = params.training, params.training.parent_rate
-    rates = [group["lr"] for group in make_optimiser(from_parent(params), network).param_groups]
+    rates = [group["lr"] for group in make_optimiser(started_from_parent(params), network).param_groups]
     assert rates == [share * own.learning_rate, share * own.head_learning_rate]
-    assert make_optimiser(from_parent(params), parent).param_groups[0]["lr"] == own.learning_rate  # its own rate is not lowered
+    assert (
+        make_optimiser(started_from_parent(params), parent).param_groups[0]["lr"] == own.learning_rate
+    )  # its own rate is not lowered
     with pytest.raises(NetworkError, match="there is no float parent to start from"):
-        make_run(training_set, from_parent(params), RUN)
+        make_run(training_set, started_from_parent(params), RUN)
 
 
 def test_the_whole_study_from_the_float_parent(training_set, params, tmp_path, monkeypatch):
     """train_all trains the parent first, once; the others start from it; what they started from can be looked at."""
     runs = [RUN, TrainingRun(method="float", bits=None)]
-    settings = from_parent(params)
+    settings = started_from_parent(params)
     settings = settings.model_copy(update={"training": settings.training.model_copy(update={"runs": runs, "rounds": 1})})
     study = Study(tmp_path, settings)
     for path in (study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"):
