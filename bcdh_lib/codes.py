@@ -32,14 +32,18 @@ def unpack(codes: Codes) -> NDArray[np.int8]:
     return np.unpackbits(codes, axis=1, bitorder="little").astype(np.int8) * 2 - 1
 
 
-def hamming(queries: Codes, database: Codes) -> NDArray[np.uint16]:
-    """Hamming distances in bits, [queries, database]. Raises CodesError where the code lengths differ."""
+def hamming(queries: Codes, database: Codes) -> NDArray[np.uint8 | np.uint16]:
+    """Hamming distances in bits, [queries, database], in a byte each where they fit; widen them before any sum.
+
+    Raises CodesError where the code lengths differ.
+    """
     if queries.shape[1] != database.shape[1]:
         raise CodesError(f"codes of {8 * queries.shape[1]} and {8 * database.shape[1]} bits do not compare")
-    distances, stored = np.empty((len(queries), len(database)), dtype=np.uint16), np.ascontiguousarray(_words(database).T)
+    distances = np.empty((len(queries), len(database)), dtype=np.min_scalar_type(8 * queries.shape[1]))
+    stored = np.ascontiguousarray(_words(database).T)
     # Query by query the differing bits stay in the processor's cache; all at once they go through memory.
     for row, query in zip(distances, _words(queries), strict=True):
-        row[:] = np.bitwise_count(stored[0] ^ query[0])
+        np.bitwise_count(stored[0] ^ query[0], out=row)
         for word in range(1, len(query)):
             row += np.bitwise_count(stored[word] ^ query[word])
     return distances

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
@@ -58,11 +59,19 @@ def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDA
         cells = distances.reshape(-1)[places].astype(np.int64) + width * (places // max(chosen.shape[1], 1))
         return np.bincount(cells, minlength=len(distances) * width).reshape(-1, width)
 
-    # Row by row the database's many distances stay in the processor's cache, and narrow: three times as fast as all at once.
-    sizes = np.array([np.bincount(row, minlength=width) for row in distances], dtype=np.int64).reshape(-1, width)
+    sizes = tally(distances, width)
     if junk is None:
         return Ties(sizes=sizes, hits=count(positive))
     return Ties(sizes=sizes - count(junk), hits=count(positive & ~junk))
+
+
+def tally(distances: NDArray, width: int) -> Counts:
+    """How many photos lie at each distance 0..width-1 of each query, [q, width]; distances: integers [q, n], none greater."""
+    counts, narrow = np.empty((len(distances), width), dtype=np.int64), np.uint8 if width <= 256 else np.int64
+    # Row by row a database's many distances stay in the processor's cache, and torch, unlike numpy, counts bytes as they are.
+    for count, row in zip(counts, distances, strict=True):
+        count[:] = torch.bincount(torch.from_numpy(row.astype(narrow)), minlength=width)
+    return counts
 
 
 def _dense_ranks(distances: NDArray) -> Counts:

@@ -28,39 +28,50 @@ def similar_pairs(tracks: pd.DataFrame, registrations: pd.DataFrame, min_shared:
     """
     registrations = registrations.sort_values("photo_id")
     photos, model, scale = (registrations[name].to_numpy() for name in ("photo_id", "model_id", "scale"))
-    seen = _incidence(tracks, photos)
+    seen_by = _incidence(tracks, photos)
+    seen = seen_by.T.tocsr()
     n_points = np.diff(seen.indptr)
-    transposed = seen.T.tocsr()
-    blocks, changes = [], []
+
+    def scale_change(query: np.ndarray, positive: np.ndarray) -> np.ndarray:
+        one, other = scale[query], scale[positive]
+        return np.maximum(one, other) / np.minimum(one, other)
+
+    blocks = [(np.empty(0, dtype=np.int32),) * 3]
     for start in range(0, len(photos), BLOCK):
-        product = seen[start : start + BLOCK] @ transposed
-        product.sort_indices()
-        shared = product.tocoo(copy=False)
-        enough = shared.data > min_shared * n_points[shared.row + start]
-        query, positive, count = shared.row[enough] + start, shared.col[enough], shared.data[enough]
-        change = np.maximum(scale[query] / scale[positive], scale[positive] / scale[query])
-        kept = (change <= max_scale_change) & (query != positive)
-        blocks.append(np.stack([query, positive, count])[:, kept])
-        changes.append(change[kept])
-    query, positive, count = np.concatenate(blocks, axis=1) if blocks else np.empty((3, 0), dtype=np.int64)
+        shared = seen[start : start + BLOCK] @ seen_by
+        query, positive = shared.tocoo(copy=False).coords
+        _drop(shared, (shared.data <= min_shared * n_points[query + start]) | (query + start == positive))
+        query, positive = shared.tocoo(copy=False).coords
+        _drop(shared, ~(scale_change(query + start, positive) <= max_scale_change))
+        shared.sort_indices()
+        query, positive = shared.tocoo(copy=False).coords
+        blocks.append((query + start, positive, shared.data))
+    query, positive, count = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     columns = {
         "query_id": photos[query],
         "positive_id": photos[positive],
         "model_id": model[query],
         "shared_points": count,
         "shared_share": count / np.maximum(n_points[query], 1),
-        "scale_change": np.concatenate([np.empty(0), *changes]),
+        "scale_change": scale_change(query, positive),
     }
     return pd.DataFrame(columns, copy=False)
 
 
+def _drop(matrix: sparse.csr_array, entries: np.ndarray) -> None:
+    """Take these stored entries, bool [nnz], out of the matrix."""
+    matrix.data[entries] = 0
+    matrix.eliminate_zeros()
+
+
 def _incidence(tracks: pd.DataFrame, photos: np.ndarray) -> sparse.csr_array:
-    """Sparse 0/1 matrix [photos, points]: which registered photo sees which 3D point."""
+    """Sparse 0/1 matrix [points, photos]: which 3D point is seen by which registered photo."""
     place = pd.Index(photos).get_indexer(tracks["photo_id"])
-    columns, points = pd.factorize(tracks["point_id"])
-    inside = place >= 0
-    ones = np.ones(int(inside.sum()), dtype=np.int32)
-    matrix = sparse.csr_array((ones, (place[inside], columns[inside])), shape=(len(photos), len(points)))
+    rows, points = pd.factorize(tracks["point_id"])
+    inside, shape = place >= 0, (len(points), len(photos))
+    narrow = sparse.get_index_dtype(maxval=max(shape))
+    seen = rows[inside].astype(narrow), place[inside].astype(narrow)
+    matrix = sparse.csr_array((np.ones(len(seen[0]), dtype=np.int32), seen), shape=shape)
     matrix.data[:] = 1  # a photo may hold two observations of one point
     return matrix
 

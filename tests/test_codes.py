@@ -19,9 +19,16 @@ def test_hamming_equals_counting_bits_and_faiss(bits):
     distances = hamming(queries, database)
     slow = (unpack(queries)[:, None] != unpack(database)[None]).sum(2)
     assert (distances == slow).all()
+    assert distances.dtype == (np.uint8 if bits < 256 else np.uint16)
     found, rows = search(make_index(database), queries, 50)
     assert (found == np.take_along_axis(slow, rows, 1)).all()
     assert (rows == np.argsort(slow, axis=1, kind="stable")).all()
+
+
+@pytest.mark.parametrize("bits", [248, 256])
+def test_the_greatest_distance_fits(bits):
+    codes = np.array([[0] * (bits // 8), [255] * (bits // 8)], dtype=np.uint8)
+    assert hamming(codes, codes).tolist() == [[0, bits], [bits, 0]]
 
 
 def test_degenerate():

@@ -11,6 +11,7 @@ from bcdh_lib.metrics import (
     precision_at,
     precision_at_recall,
     recall_within,
+    tally,
     ties_of_distances,
 )
 
@@ -83,6 +84,16 @@ def test_junk_leaves_the_ranking_and_the_database_order_does_not_count(rule):
         kept = ~junk[query]
         alone = ties_of_distances(distances[query, kept][None], positive[query, kept][None])
         assert average_precision(alone, rule)[0] == pytest.approx(value[query])
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int64])
+@pytest.mark.parametrize("width", [1, 129, 256, 257])
+def test_tally_equals_counting_each_distance(kind, width):
+    distances = np.random.default_rng(width).integers(0, min(width, np.iinfo(kind).max + 1), (3, 500)).astype(kind)
+    slow = [[int((row == distance).sum()) for distance in range(width)] for row in distances]
+    assert tally(distances, width).tolist() == slow
+    assert tally(distances[:0], width).shape == (0, width)
+    assert tally(distances[:, :0], width).tolist() == [[0] * width] * 3
 
 
 def test_real_distances_tie_only_where_equal():

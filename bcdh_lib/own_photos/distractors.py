@@ -14,7 +14,7 @@ import numpy as np
 
 from bcdh_lib.benchmarks import Benchmark
 from bcdh_lib.codes import Codes, hamming
-from bcdh_lib.metrics import Counts, Ties
+from bcdh_lib.metrics import Counts, Ties, tally
 from bcdh_lib.own_photos.photo_index import PhotoIndex, Rows, open_index
 from bcdh_lib.retrieval import RetrievalError
 
@@ -54,12 +54,11 @@ def _sha256(path: Path) -> str:
 def counted(queries: Codes, blocks: Iterable[Codes]) -> Counts:
     """How many codes lie at each distance of each query, [q, bits + 1]. Raises CodesError where the code lengths differ."""
     width = 8 * queries.shape[1] + 1
-    counts, first = np.zeros((len(queries), width), np.int64), width * np.arange(len(queries))[:, None]
+    counts = np.zeros((len(queries), width), np.int64)
     step = max(1, DISTANCES // max(1, len(queries)))
     for block in blocks:
         for start in range(0, len(block), step):
-            cells = first + hamming(queries, block[start : start + step])
-            counts += np.bincount(cells.ravel(), minlength=counts.size).reshape(counts.shape)
+            counts += tally(hamming(queries, block[start : start + step]), width)
     return counts
 
 
