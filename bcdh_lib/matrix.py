@@ -78,6 +78,7 @@ from bcdh_lib.tuning import (
     TuningError,
     choose,
     configured,
+    read_chosen,
     read_trial,
     trials_of,
     tune,
@@ -132,6 +133,7 @@ class Plan(Section):
     bits: Annotated[list[Annotated[int, Field(gt=0, multiple_of=8)]], Field(min_length=1)]
     seeds: Annotated[list[NotNegative], Field(min_length=1)]
     words: Words
+    chosen: str | None = None
     tuning: Tuning
     from_parent: FromParent | None = None
     ablations: Ablations | None = None
@@ -244,7 +246,11 @@ def check_data(study: Study) -> None:
 def tuned(
     study: Study, plan: Plan, methods: Sequence[str], share: Share, training_set: Callable[[], TrainingSet]
 ) -> dict[str, Configuration]:
-    """The best configuration of each method, after the trials that lack are run; the first share keeps the tables of trials."""
+    """The best configuration of each method, after the trials that lack are run; the first share keeps the tables of trials.
+    Where the plan names another study's choice, that, and nothing is tuned.
+    """
+    if plan.chosen:
+        return read_chosen(study.root / plan.chosen, methods, study.params)
     tune(study, trials_of(plan.tuning, methods, study.params), share, training_set)
     rows = []
     for method in (FLOAT, *plan.methods):

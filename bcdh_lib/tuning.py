@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from bcdh_lib.codes import CodesError
 from bcdh_lib.losses import loss_of
-from bcdh_lib.params import NotNegative, Params, Positive, Section, Training, first_fault
+from bcdh_lib.params import NotNegative, Params, Positive, Section, Training, first_fault, in_a_line
 from bcdh_lib.provenance import ProvenanceError, check, log, made_with, work_folder
 from bcdh_lib.study import Study
 from bcdh_lib.tables import write_bytes, write_json
@@ -112,8 +112,18 @@ def draw_configurations(tuning: Tuning, method: str) -> list[Configuration]:
     return [{key: values.draw(generator) for key, values in ranges} for _ in range(tuning.configurations)]
 
 
-def configured(params: Params, method: str, bits: int | None, seed: int, configuration: Configuration) -> Params:
-    """Settings of a single run. What `configuration` names is a setting of training or else of the method's loss."""
+def configured(
+    params: Params,
+    method: str,
+    bits: int | None,
+    seed: int,
+    configuration: Configuration,
+    found_at: str = "study.yaml: tuning.ranges.",
+) -> Params:
+    """Settings of a single run. What `configuration` names is a setting of training or else of the method's loss.
+
+    Raises TuningError, `found_at` before the method's name, where they are not valid.
+    """
     settings = params.model_dump()
     settings["run"]["seed"] = seed
     settings["training"]["runs"] = [{"method": method, "bits": None if method == "float" else bits}]
@@ -122,7 +132,7 @@ def configured(params: Params, method: str, bits: int | None, seed: int, configu
     try:
         return Params.model_validate(settings)
     except ValidationError as error:
-        raise TuningError(f"study.yaml: tuning.ranges.{method}: {first_fault(error)}") from None
+        raise TuningError(f"{found_at}{method}: {first_fault(error)}") from None
 
 
 def trials_of(tuning: Tuning, methods: Sequence[str], params: Params) -> list[Trial]:
@@ -203,6 +213,23 @@ def choose(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
         number = means.idxmax()
         configuration = own.loc[own["number"] == number, "configuration"].iloc[0]
         chosen[str(method)] = {"number": int(number), "configuration": configuration, "validation_map": float(means[number])}
+    return chosen
+
+
+def read_chosen(path: Path, methods: Sequence[str], params: Params) -> dict[str, Configuration]:
+    """The configurations that another study has chosen for these methods, from its chosen.json.
+
+    Raises TuningError where the file cannot be read, lacks a method, or holds what its settings may not be.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        chosen = {method: dict(content[method]["configuration"]) for method in methods}
+    except KeyError as error:
+        raise TuningError(f"{path}: has no configuration of {error.args[0]}; set chosen in study.yaml to null to tune") from None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise TuningError(f"{path}: holds no configurations ({in_a_line(error)}); see chosen in study.yaml") from None
+    for method, configuration in chosen.items():
+        configured(params, method, 8, 0, configuration, f"{path}: ")
     return chosen
 
 

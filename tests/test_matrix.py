@@ -382,6 +382,28 @@ def test_only_some_methods(study):
         units_of(study, PLAN, ["dchh"])
 
 
+def test_another_study_s_choice_takes_the_place_of_tuning(study, finished, tmp_path):
+    """The same configurations give the same cells, and no trial is run; what the file lacks or holds wrongly is named."""
+    choice = tmp_path / "chosen.json"
+    shutil.copy(finished.reports / "study/chosen.json", choice)
+    tuned = results(finished)
+    shutil.rmtree(finished.reports / "study")
+    plan = PLAN.model_copy(update={"chosen": str(choice)})
+    run_study(study, plan)
+    found = results(study)
+    assert tuned.keys() - found.keys() == {name for name in tuned if name.startswith("trials")} | {"chosen.json"}
+    assert all(content == tuned[name] for name, content in found.items())
+    content = json.loads(choice.read_text())
+    for broken, said in (
+        ({**content, "dsh": {"configuration": {"quantization_weight": "much"}}}, "dsh: losses.dsh.quantization_weight: "),
+        ({"float": content["float"]}, "has no configuration of binary_constrained; set chosen in study.yaml to null to tune"),
+        ([], r"holds no configurations \("),
+    ):
+        choice.write_text(json.dumps(broken))
+        with pytest.raises(tuning.TuningError, match=f"chosen.json: {said}"):
+            run_study(study, plan)
+
+
 def test_only_what_needs_no_training(study, monkeypatch):
     """Nothing is tuned or trained; each kind of vector comes with the codes that are asked for, and is not coded else."""
     for module in (tuning, matrix):
