@@ -260,18 +260,19 @@ def save_first_gradients(training_set, params, folder):
     torch.distributed.destroy_process_group()
 
 
-def test_two_processes_give_the_gradients_of_one(training_set, params, tmp_path):
-    """Two gloo processes, half a batch each, against one with the whole batch."""
+@pytest.mark.parametrize("count", [2, 4])
+def test_processes_give_the_gradients_of_one(count, training_set, params, tmp_path):
+    """Gloo processes, a share of a batch each, against one with the whole batch."""
     script = tmp_path / "gradients.py"
     script.write_text(SCRIPT + "test_training.save_first_gradients(training_set, params, folder)")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script), str(tmp_path)]
-    subprocess.run(command, cwd=HERE, check=True)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+    subprocess.run([*torchrun, str(script), str(tmp_path)], cwd=HERE, check=True)
     one = first_gradients(training_set, params)
-    for rank in range(2):
-        two = load_file(tmp_path / f"{rank}.safetensors")
-        assert two.keys() == one.keys()
+    for rank in range(count):
+        of_rank = load_file(tmp_path / f"{rank}.safetensors")
+        assert of_rank.keys() == one.keys()
         for name in one:
-            torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-4 * one[name].abs().max().item(), msg=name)
+            torch.testing.assert_close(of_rank[name], one[name], rtol=1e-3, atol=1e-4 * one[name].abs().max().item(), msg=name)
 
 
 def test_a_loss_that_is_not_finite_is_named_and_keeps_what_was_good(training_set, params, tmp_path):

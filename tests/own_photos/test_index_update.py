@@ -231,36 +231,39 @@ sys.exit(main(["index", *arguments]))
 """
 
 
-def test_two_processes_one_of_them_killed_and_both_again_give_the_index_of_one(
-    checkpoint, params, tmp_path, draw_photo, monkeypatch, taken
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_one_of_them_killed_and_all_again_give_the_index_of_one(
+    count, checkpoint, params, tmp_path, draw_photo, monkeypatch, taken
 ):
-    """Under torchrun: each encodes every second photo, and none again; the index is that of one process, byte for byte."""
+    """Under torchrun: each encodes every count-th photo, and none again; the index is that of one process, byte for byte."""
     album, index = tmp_path / "album", tmp_path / "index"
     album.mkdir()
-    for number in range(24):
+    for number in range(12 * count):
         draw_photo(album / f"{number:02}.png", number)
     (album / "notes.jpg").write_text("no photo")
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(find_root() / name, tmp_path)
     (tmp_path / "params.yaml").write_text((tmp_path / "params.yaml").read_text().replace("threads: 2", "threads: 1"))
     (tmp_path / "rank.py").write_text(RANK)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "rank.py"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count), "rank.py"]
     arguments = ["album", "--model", checkpoint, "--index", "index"]
     environment = os.environ | {"PYTHONPATH": str(find_root())}
     killed = subprocess.run([*torchrun, "1", *arguments], cwd=tmp_path, env=environment, capture_output=True, check=False)
     assert killed.returncode != 0
     lines = [line for notes in index.glob("unfinished/*.jsonl") for line in notes.read_text().splitlines()]
     noted = {json.loads(line)["photo"]["path"] for line in lines if line.startswith('{"photo"')}
-    assert {"01.png", "03.png", "05.png", "07.png"} <= noted
-    assert not noted & {"09.png", "11.png", "13.png", "15.png"}
+    of_the_killed = [f"{number:02}.png" for number in range(1, 12 * count, count)]
+    assert set(of_the_killed[:4]) <= noted
+    assert not noted & set(of_the_killed[4:])
     for file in tmp_path.glob("taken-*"):
         file.unlink()
     again = subprocess.run(
         [*torchrun, "none", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )
-    assert again.stdout == "index: 24 photos (24 new, 0 encoded anew, 0 gone)\n"
+    assert again.stdout == f"index: {12 * count} photos ({12 * count} new, 0 encoded anew, 0 gone)\n"
     missing = [path for path in sorted(os.listdir(album)) if path not in noted]
-    assert [(tmp_path / f"taken-{rank}").read_text().split() for rank in range(2)] == [missing[::2], missing[1::2]]
+    taken_by = [(tmp_path / f"taken-{rank}").read_text().split() for rank in range(count)]
+    assert taken_by == [missing[rank::count] for rank in range(count)]
     monkeypatch.setattr("bcdh_lib.own_photos.encoder.BATCH", 4)
     update(tmp_path / "undisturbed", album, checkpoint, open_study(root=tmp_path))
     assert contents(index) == contents(tmp_path / "undisturbed")
