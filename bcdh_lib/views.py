@@ -42,7 +42,7 @@ class Views(Dataset[Tensor]):
 
     def __getitem__(self, index: int) -> Tensor:
         photo = self.photo(index)
-        plain = transforms.functional.resize(photo, [self.side, self.side], antialias=True)
+        plain = _square(photo, self.side)
         if not self.augmented:
             return plain[None]
         augment = _augmentation(self.side)
@@ -70,6 +70,15 @@ class Views(Dataset[Tensor]):
         """Batches [size * (1 + augmented), 3, side, side] in the photos' order, prepared by `workers` processes."""
         loader = DataLoader(self, batch_size=size, num_workers=workers, collate_fn=torch.cat)
         return tqdm(loader, desc=title, unit="batch")
+
+
+def plain_view(rgb: Image.Image, side: int) -> Tensor:
+    """A photo as Views shows it without augmentation, uint8 [1, 3, side, side]."""
+    return _square(transforms.functional.pil_to_tensor(rgb), side)[None]
+
+
+def _square(photo: Tensor, side: int) -> Tensor:
+    return transforms.functional.resize(photo, [side, side], antialias=True)
 
 
 def _augmentation(side: int) -> torch.nn.Module:

@@ -67,12 +67,11 @@ def own_mb() -> int:
     return next(round(int(line.split()[1]) / 1024) for line in lines if line.startswith("RssAnon"))
 
 
-def compare(encoder: Encoder, params: Params, paths: list[Path], count: int, copies: Path) -> dict[str, Any]:
+def compare(encoder: Encoder, params: Params, paths: list[Path], count: int) -> dict[str, Any]:
     """Photos per second of files and of tensors, `count` of them a run."""
     side = params.network.side
     jobs = [(path.name, path) for path in paths]
-    copies.mkdir()
-    reading = partial(see, limits=params.photos, side=side, copies=copies)
+    reading = partial(see, limits=params.photos, side=side)
     began = process_time()
     read = [reading(job) for job in jobs[:TIMED]]
     reading_s = (process_time() - began) / len(read)
@@ -111,8 +110,7 @@ def measure(count: int, folder: Path | None) -> dict[str, Any]:
     found = {}
     for name, side in SIDES.items():
         with tempfile.TemporaryDirectory(prefix="bcdh-") as place:
-            shown = enlarged(paths, side, Path(place, "large"))
-            found[name] = compare(encoder, params, shown, count, Path(place, "copies"))
+            found[name] = compare(encoder, params, enlarged(paths, side, Path(place, "large")), count)
     machine = {"cores": os.cpu_count(), "device": str(device()), "torch": torch.__version__.split("+")[0], "load": load}
     network = {"backbone": params.network.backbone, "side": params.network.side, "bits": BITS}
     made = {"threads": params.run.threads, "photos": len(paths), "photos_a_run": count, "runs": RUNS}

@@ -7,10 +7,8 @@ network.side would be sooner yet and is not offered: it gives other pixels, henc
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,9 +16,9 @@ from numpy.typing import NDArray
 
 from bcdh_lib.network import HashNetwork
 from bcdh_lib.params import Photos
-from bcdh_lib.photos.folder import Job, LeftOut, Photo, take
+from bcdh_lib.photos.folder import Job, LeftOut, Photo, decode_file
 from bcdh_lib.training_set import BATCH, device, encode_kept
-from bcdh_lib.views import Views
+from bcdh_lib.views import plain_view
 
 Outputs = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -42,20 +40,13 @@ class Encoded:
     outputs: Outputs
 
 
-def see(job: Job, limits: Photos, side: int, copies: Path) -> Seen | LeftOut:
-    """Read one file as the study does: the copy that its photos stage would keep, and of this the square of its network.
-
-    The copy is removed. A process has its own folder in `copies`, for equal files have copies of one name.
-    """
-    own = copies / str(os.getpid())
-    own.mkdir(exist_ok=True)
-    outcome = take(job, limits, own)
+def see(job: Job, limits: Photos, side: int) -> Seen | LeftOut:
+    """Read one file as the study does: the copy that its photos stage would keep, and of this the square of its network."""
+    outcome = decode_file(job, limits)
     if isinstance(outcome, LeftOut):
         return outcome
-    copy = own / outcome.sha256
-    view = Views([copy], side)[0].numpy()
-    copy.unlink()
-    return Seen(outcome, view)
+    photo, picture = outcome
+    return Seen(photo, plain_view(picture.as_kept(), side).numpy())
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-import shutil
-import tempfile
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -92,8 +91,6 @@ def _begin(
     else:
         raise PhotoIndexError(f"{folder}: holds no index yet; name the network that shall make it with --model")
     unfinished = folder / "unfinished"
-    for stale in unfinished.glob("*/"):  # of a process that was killed, which may write to its own copies for a moment yet
-        shutil.rmtree(stale, ignore_errors=True)
     unfinished.mkdir(exist_ok=True)
     ledger = held.enter_context(closing(Ledger(unfinished / "ledger", len(index.rows.centre))))
     ledger.begin(_find(photos), index.rows.blocks(), recentre, _notes(folder, index.facts))
@@ -114,6 +111,8 @@ def _check_folders(folder: Path, photos: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise PhotoIndexError(f"{folder}: is a file; name another place with --index")
     others = {path.name for path in folder.glob("*") if path.name.removesuffix(".part") not in OWN}
+    if (folder / "unfinished").is_dir():  # a first update, killed when its rows stood there and index.json did not yet name them
+        others = {name for name in others if not re.fullmatch("[0-9a-f]{16}", name)}
     if others and not (folder / "index.json").is_file():
         raise PhotoIndexError(f"{folder}: holds {min(others)} and no index; name another place with --index")
 
@@ -188,8 +187,7 @@ def _encode_share(folder: Path, facts: Facts, photos: Path) -> None:
         with open(unfinished / "missing", encoding="utf-8", newline="\n") as lines:
             yield from (line.removesuffix("\n") for line in islice(lines, process_rank(), None, process_count()))
 
-    copies = Path(tempfile.mkdtemp(prefix="copies-", dir=unfinished))
-    seen = partial(see, limits=facts.photos, side=encoder.network.settings.side, copies=copies)
+    seen = partial(see, limits=facts.photos, side=encoder.network.settings.side)
     jobs = ((path, base / path_from_table(path)) for path in share())
     with (
         open(unfinished / f"{_name_of_notes(facts)}-{process_rank()}.jsonl", "a", encoding="utf-8") as noted,

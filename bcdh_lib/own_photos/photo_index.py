@@ -19,7 +19,6 @@ import io
 import os
 import posixpath
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -186,12 +185,10 @@ class PhotoIndex:
 
     def _codes_of(self, queries: Sequence[Path]) -> Codes:
         prepare_process()
-        with tempfile.TemporaryDirectory(prefix="bcdh-") as copies:
-            outputs = [self._outputs_of(query, Path(copies)) for query in queries]
-        return pack_around(np.concatenate(outputs), self.rows.centre)
+        return pack_around(np.concatenate([self._outputs_of(query) for query in queries]), self.rows.centre)
 
-    def _outputs_of(self, query: Path, copies: Path) -> Outputs:
-        outcome = see((path_in_table(Path(query.name)), query), self.facts.photos, self.encoder.network.settings.side, copies)
+    def _outputs_of(self, query: Path) -> Outputs:
+        outcome = see((path_in_table(Path(query.name)), query), self.facts.photos, self.encoder.network.settings.side)
         if isinstance(outcome, LeftOut):
             raise PhotoIndexError(f"{query}: {outcome.reason} ({outcome.detail}); name a photo")
         return self.encoder.outputs(outcome.view)

@@ -14,6 +14,7 @@ import logging
 import math
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -51,6 +52,18 @@ class Picture:
     height: int
     exif: bytes  # the fields from which COLMAP guesses the focal length
     as_in_file: bool  # the file is itself a plain JPEG of these pixels
+
+    def save(self, copy: Path | BinaryIO) -> None:
+        """Write the copy that the study keeps where the file itself cannot be it."""
+        self.rgb.save(copy, "JPEG", quality=95, exif=self.exif, comment=b"")
+
+    def as_kept(self) -> Image.Image:
+        """The pixels of the copy that the study keeps."""
+        if self.as_in_file:
+            return self.rgb
+        copy = io.BytesIO()
+        self.save(copy)
+        return Image.open(copy).convert("RGB")
 
 
 def prepare_process() -> None:

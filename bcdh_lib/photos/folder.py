@@ -29,7 +29,7 @@ from pydantic import Field, TypeAdapter
 from tqdm import tqdm
 
 from bcdh_lib import params
-from bcdh_lib.photos.decoding import Unfit, decode, prepare_process, read_header
+from bcdh_lib.photos.decoding import Picture, Unfit, decode, prepare_process, read_header
 from bcdh_lib.study import Study
 from bcdh_lib.tables import TABLES, write_table
 from bcdh_lib.workers import process_pool
@@ -245,6 +245,21 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 def take(job: Job, limits: params.Photos, copies: Path) -> Photo | LeftOut:
     """Decode one file, and write its copy as `copies`/<SHA-256 of the file>."""
+    outcome = decode_file(job, limits)
+    if isinstance(outcome, LeftOut):
+        return outcome
+    photo, picture = outcome
+    part = copies / f"{photo.sha256}.{os.getpid()}.part"
+    if picture.as_in_file:
+        shutil.copyfile(job[1], part)
+    else:
+        picture.save(part)
+    os.replace(part, copies / photo.sha256)
+    return photo
+
+
+def decode_file(job: Job, limits: params.Photos) -> tuple[Photo, Picture] | LeftOut:
+    """What one file shows, and what is noted of it."""
     path, file = job
     try:
         with _opened(path, file) as content:
@@ -256,14 +271,8 @@ def take(job: Job, limits: params.Photos, copies: Path) -> Photo | LeftOut:
         return LeftOut(path, *unfit.args)
     except OSError as error:
         return LeftOut(path, "unreadable", str(error.strerror))
-    part = copies / f"{sha256}.{os.getpid()}.part"
-    if picture.as_in_file:
-        shutil.copyfile(file, part)
-    else:
-        picture.rgb.save(part, "JPEG", quality=95, exif=picture.exif, comment=b"")
-    os.replace(part, copies / sha256)
     pixels = hashlib.sha256(repr(picture.rgb.size).encode() + picture.rgb.tobytes()).hexdigest()
-    return Photo(path, state, picture.width, picture.height, sha256, pixels)
+    return Photo(path, state, picture.width, picture.height, sha256, pixels), picture
 
 
 def _opened(path: str, file: Path) -> BufferedReader:
