@@ -15,6 +15,7 @@ from bcdh_lib.tables import TableError, read_table
 READ = (
     *("summary", "mean", "against", "recentring", "curves", "bits", "ablations", "ablations_bits"),
     *("from_parent", "from_parent_summary", "from_parent_against", "from_parent_history"),
+    *("larger_pile", "larger_pile_summary", "larger_pile_against", "larger_pile_history"),
 )
 
 
@@ -40,16 +41,39 @@ def from_parent_told(tables: dict[str, pd.DataFrame]) -> str:
     parent, history = tables["from_parent"], tables["from_parent_history"]
     lines = [f"mAP, mean over the benchmarks and {parent['seeds'].max()} seeds."]
     for bits, rows in parent[parent["bits"].notna()].groupby("bits"):
-        trained = rows[rows["method"].isin(history["method"])].set_index("method")["map"]
-        shallow = rows[~rows["method"].isin(history["method"])].set_index("method")["map"]
         rounds = history[history["bits"] == bits].groupby("method")["validation_map"]
         gained = rounds.max() - rounds.first()
         lines.append(
-            f"{bits} bits: ours {trained[OURS]:.3f}, losses {trained.min():.3f} ({trained.idxmin()}) to {trained.max():.3f} "
-            f"({trained.idxmax()}), best shallow code {shallow.max():.3f} ({shallow.idxmax()}); by training, validation rose at "
+            f"{bits} bits: {_reached(rows, history)}; by training, validation rose at "
             f"most {gained.max():.3f} ({gained.idxmax()}), for ours {gained[OURS]:.3f}."
         )
     return "\n".join(lines)
+
+
+def larger_pile_told(tables: dict[str, pd.DataFrame]) -> str:
+    """What a larger pile to learn from gives, a sentence a code length, from the tables of read_study."""
+    larger, history, default = tables["larger_pile"], tables["larger_pile_history"], tables["mean"]
+    parent = larger.loc[larger["method"] == FLOAT, "map"].iloc[0]
+    lines = [f"mAP, mean over the benchmarks and {larger['seeds'].max()} seeds; the float parent {parent:.3f}."]
+    for bits, rows in larger[larger["bits"].notna()].groupby("bits"):
+        before = default[(default["method"] == OURS) & (default["bits"] == bits)]["map"].iloc[0]
+        best = history[(history["bits"] == bits) & (history["method"] == OURS)].set_index("round")["validation_map"].idxmax()
+        counts = [int(rows[verdict].sum()) for verdict in ("win", "tie", "loss")]
+        lines.append(
+            f"{bits} bits: {_reached(rows, history)}; ours of the default pile {before:.3f}. Against all: {counts[0]} wins, "
+            f"{counts[1]} ties, {counts[2]} losses. Ours validates best after round {best}."
+        )
+    return "\n".join(lines)
+
+
+def _reached(rows: pd.DataFrame, history: pd.DataFrame) -> str:
+    """The mAP of ours, of the losses and of the best shallow code, at one code length; trained are the methods of `history`."""
+    trained = rows[rows["method"].isin(history["method"])].set_index("method")["map"]
+    shallow = rows[~rows["method"].isin(history["method"])].set_index("method")["map"]
+    return (
+        f"ours {trained[OURS]:.3f}, losses {trained.min():.3f} ({trained.idxmin()}) to {trained.max():.3f} "
+        f"({trained.idxmax()}), best shallow code {shallow.max():.3f} ({shallow.idxmax()})"
+    )
 
 
 def told(study: Study) -> str:

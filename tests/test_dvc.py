@@ -9,6 +9,8 @@ import nbformat
 import pytest
 import yaml
 
+from bcdh_lib.study_tables import READ
+
 ROOT = Path(__file__).parent.parent
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 LEFT_OUT = {"params", "study", "figures"}
@@ -53,6 +55,11 @@ def test_every_stage_names_the_code_it_runs(stage):
     named = [ROOT / dependency for dependency in STAGES[stage]["deps"]]
     missing = [file for file in files if not any(file.is_relative_to(path) for path in named)]
     assert [str(file.relative_to(ROOT)) for file in sorted(missing)] == []
+
+
+def test_the_comparison_names_the_tables_it_draws():
+    named = set(STAGES["comparison"]["deps"])
+    assert {f"reports/study/{name}.csv" for name in READ} | {"reports/study/queries.parquet"} <= named
 
 
 def test_imports_are_followed_through_modules():
