@@ -166,7 +166,7 @@ def _with_interval(value: float, half: float) -> str:
 
 
 def read_mean(root: Path, name: str = "mean") -> pd.DataFrame | None:
-    """reports/study/mean.csv, or from_parent.csv; None where it is not there. Raises MetricsError where it is unreadable."""
+    """reports/study/mean.csv, or one of BESIDE; None where it is not there. Raises MetricsError where it is unreadable."""
     path = root / f"reports/study/{name}.csv"
     if not path.is_file():
         return None
@@ -179,8 +179,20 @@ def read_mean(root: Path, name: str = "mean") -> pd.DataFrame | None:
 MARKS = ("<!-- headline: written by python -m bcdh_lib.headline -->", "<!-- end of the headline -->")
 
 
-def markdown(mean: pd.DataFrame, parent: pd.DataFrame | None = None) -> str:
-    """The headline table in Markdown, and what started from the float parent below it: nothing in it is typed by hand."""
+BESIDE = {
+    "from_parent": "Started from the float parent in the place of the pretrained network",
+    "larger_pile": "Learned from a pile four times as large in three times as many steps",
+}
+"""Tables of the form of mean.csv, and how what they say begins."""
+
+
+def read_beside(root: Path) -> dict[str, pd.DataFrame]:
+    """The tables of BESIDE that are there."""
+    return {name: table for name in BESIDE if (table := read_mean(root, name)) is not None}
+
+
+def markdown(mean: pd.DataFrame, beside: dict[str, pd.DataFrame] | None = None) -> str:
+    """The headline table in Markdown, and below it what the tables of BESIDE say: nothing in it is typed by hand."""
     table = study_headline(mean)
     heads = [f"{bits} bits" if bits else "real vectors" for bits in table.lengths]
     lines = [["mAP", *heads], ["---"] * (1 + len(heads))]
@@ -188,7 +200,7 @@ def markdown(mean: pd.DataFrame, parent: pd.DataFrame | None = None) -> str:
         cells = [f"**{cell}**" if best else cell for cell, best in zip(row.cells, row.best, strict=True)]
         lines.append([f"**{row.label}**" if row.ours else row.label, *cells])
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{in_words(mean)}\n\n{rows}" + (f"\n\n{from_parent_in_words(parent)}" if parent is not None else "")
+    return "\n\n".join([in_words(mean), rows, *(beside_in_words(BESIDE[name], each) for name, each in (beside or {}).items())])
 
 
 def in_words(mean: pd.DataFrame) -> str:
@@ -217,9 +229,9 @@ def in_words(mean: pd.DataFrame) -> str:
     )
 
 
-def from_parent_in_words(parent: pd.DataFrame) -> str:
-    """What starting from the float parent gives, from from_parent.csv."""
-    coded = parent[parent["bits"].notna() & parent["method"].isin((*LOSSES, *SHALLOW))]
+def beside_in_words(opening: str, table: pd.DataFrame) -> str:
+    """What a table of BESIDE says, after its opening."""
+    coded = table[table["bits"].notna() & table["method"].isin((*LOSSES, *SHALLOW))]
     lengths = sorted(coded["bits"].unique())
 
     def maps(methods: tuple[str, ...]) -> str:
@@ -228,7 +240,7 @@ def from_parent_in_words(parent: pd.DataFrame) -> str:
 
     others = tuple(method for method in LOSSES if method != OURS)
     return (
-        f"Started from the float parent in the place of the pretrained network ({int(parent['seeds'].max())} seeds), ours has "
+        f"{opening} ({int(table['seeds'].max())} seeds), ours has "
         f"{maps((OURS,))} at {', '.join(str(int(bits)) for bits in lengths)} bits, the best other loss {maps(others)}, the best "
         f"shallow code of the parent {maps(tuple(SHALLOW))}; ours {_counted(coded, others)} against the losses, "
         f"{_counted(coded, tuple(SHALLOW))} against shallow codes."
@@ -241,7 +253,7 @@ def _counted(coded: pd.DataFrame, methods: tuple[str, ...]) -> str:
 
 
 def main() -> None:
-    """Put the comparison over seeds, reports/study/mean.csv, into README.md, between its two marks."""
+    """Put the comparison over seeds, reports/study/mean.csv and what stands beside it, into README.md, between its two marks."""
     root = find_root()
     readme = root / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(MARKS[0])
@@ -249,7 +261,7 @@ def main() -> None:
     mean = read_mean(root)
     if mean is None:
         raise SystemExit(f"{root / 'reports/study/mean.csv'}: is not there; make it with: make study")
-    table = markdown(mean, read_mean(root, "from_parent"))
+    table = markdown(mean, read_beside(root))
     readme.write_text(f"{before}{MARKS[0]}\n\n{table}\n\n{MARKS[1]}{after}", encoding="utf-8")
 
 

@@ -10,7 +10,18 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bcdh_lib.headline import MARKS, Cell, MetricsError, from_parent_in_words, headline, markdown, read_mean, read_metrics
+from bcdh_lib.headline import (
+    BESIDE,
+    MARKS,
+    Cell,
+    MetricsError,
+    beside_in_words,
+    headline,
+    markdown,
+    read_beside,
+    read_mean,
+    read_metrics,
+)
 from bcdh_lib.study import find_root
 
 
@@ -124,19 +135,19 @@ def test_no_comparison_over_seeds_or_one_of_another_form(tmp_path: Path) -> None
 
 
 def test_the_readme_tells_the_committed_figures(tmp_path: Path) -> None:
-    """What stands in README.md between its marks is what reports/study/mean.csv and from_parent.csv, as committed, give."""
+    """What stands in README.md between its marks is what the tables of reports/study, as committed, give."""
     root = find_root()
     (tmp_path / "reports/study").mkdir(parents=True)
-    for name in ("mean.csv", "from_parent.csv"):
+    for name in ("mean", *BESIDE):
         committed = subprocess.run(
-            ["git", "show", f"HEAD:reports/study/{name}"], cwd=root, capture_output=True, check=True
+            ["git", "show", f"HEAD:reports/study/{name}.csv"], cwd=root, capture_output=True, check=True
         ).stdout
-        (tmp_path / "reports/study" / name).write_bytes(committed)
+        (tmp_path / f"reports/study/{name}.csv").write_bytes(committed)
     told = (root / "README.md").read_text(encoding="utf-8").split(MARKS[0])[1].split(MARKS[1])[0]
-    assert told.strip() == markdown(read_mean(tmp_path), read_mean(tmp_path, "from_parent"))
+    assert told.strip() == markdown(read_mean(tmp_path), read_beside(tmp_path))
 
 
-def test_from_the_parent_in_words() -> None:
+def test_beside_in_words() -> None:
     """By hand: ours .5, the best of two other losses .4, the best shallow code .6; verdicts summed by kind."""
     table = pd.DataFrame(
         {
@@ -149,6 +160,7 @@ def test_from_the_parent_in_words() -> None:
             "loss": [None, 0, 0, 2, 0, None],
         }
     )
-    said = from_parent_in_words(table)
+    said = beside_in_words("Started elsewhere", table)
+    assert said.startswith("Started elsewhere (2 seeds)")
     assert "(2 seeds), ours has 0.500 at 8 bits, the best other loss 0.400, the best shallow code of the parent 0.600;" in said
     assert said.endswith("3 wins, 3 ties and 0 losses against the losses, has 3 wins, 1 ties and 2 losses against shallow codes.")
