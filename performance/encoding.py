@@ -10,7 +10,8 @@ distractors and of a camera: real photos of that size may decode slower.
 The stream of files never ends, so the start of the processes does not count. When a run begins, the photos under way are ready,
 as they are when it ends, unless the network waits for them. `ratio` is the time of the files over that of the tensors;
 `cores_to_keep_up` is how many cores reading needs so that the network does not wait, beside those that encode. A busy machine
-slows all: `load` is the number of processes that wanted the processor when the measurement began.
+slows all: `load` is the number of processes that wanted the processor when the measurement began. Where as many threads encode
+as there are cores, each reader takes a core from one of them, and the medians scatter by some hundredths between measurements.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from bcdh_lib.study import find_root, open_study
 from bcdh_lib.tables import write_json
 from bcdh_lib.training_set import BATCH, device
 
-BITS, RUNS, FILES, TIMED = 64, 5, 256, 32
+BITS, RUNS, FILES, TIMED = 64, 9, 256, 32
 SIDES = {"as_they_are": None, "1024_px": 1024, "4000_px": 4000}
 NOISE = 4  # of 255, standard deviation
 
