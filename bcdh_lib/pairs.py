@@ -39,13 +39,11 @@ def similar_pairs(tracks: pd.DataFrame, registrations: pd.DataFrame, min_shared:
     blocks = [(np.empty(0, dtype=np.int32),) * 3]
     for start in range(0, len(photos), BLOCK):
         shared = seen[start : start + BLOCK] @ seen_by
-        query, positive = shared.tocoo(copy=False).coords
-        _drop(shared, (shared.data <= min_shared * n_points[query + start]) | (query + start == positive))
-        query, positive = shared.tocoo(copy=False).coords
-        _drop(shared, ~(scale_change(query + start, positive) <= max_scale_change))
+        query, positive = _places(shared, start)
+        _drop(shared, (shared.data <= min_shared * n_points[query]) | (query == positive))
+        _drop(shared, ~(scale_change(*_places(shared, start)) <= max_scale_change))
         shared.sort_indices()
-        query, positive = shared.tocoo(copy=False).coords
-        blocks.append((query + start, positive, shared.data))
+        blocks.append((*_places(shared, start), shared.data))
     query, positive, count = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     columns = {
         "query_id": photos[query],
@@ -56,6 +54,12 @@ def similar_pairs(tracks: pd.DataFrame, registrations: pd.DataFrame, min_shared:
         "scale_change": scale_change(query, positive),
     }
     return pd.DataFrame(columns, copy=False)
+
+
+def _places(block: sparse.csr_array, start: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of each stored entry; the block's first row is row `start` of the whole."""
+    rows, columns = block.tocoo(copy=False).coords
+    return rows + start, columns
 
 
 def _drop(matrix: sparse.csr_array, entries: np.ndarray) -> None:
