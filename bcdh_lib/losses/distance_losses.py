@@ -1,7 +1,7 @@
 """What a distance between two binary codes costs: l_1 for similar pairs, non-decreasing; l_0 for dissimilar ones, non-increasing.
 
-Each takes distances in bits and similar, shapes that broadcast, and the margin m in bits. All are convex. Slopes are 1 beyond the
-margin, so that one weight of the quantization error means the same for each.
+Each takes distances in bits and similar, shapes that broadcast, and the margin m in bits. All are convex. The slopes are about 1
+where a pair is farthest from what its label asks for, so that one weight of the quantization error means the same for each.
 """
 
 from __future__ import annotations
@@ -32,9 +32,25 @@ def logistic(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
     return F.softplus((distance - margin).where(similar, margin - distance))
 
 
+STEEPNESS = 8.0
+"""c of the saturating loss: a similar pair at half the margin pulls with 2 % of the force of one far beyond it."""
+
+
+def saturating(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
+    """l_1 = (m/c) log(1 + e^(c (d - m) / m)) and l_0 = max(0, m - d)^2 / 2 m.
+
+    A similar pair that is near already is left in peace, where every other loss here but the logistic pulls it nearer at the cost
+    of bits that say the same. Dissimilar codes of L fair and independent bits lie sqrt(L) / 2 bits about L / 2; with m there, the
+    squares charge what is nearer as the likelihood of such codes does.
+    """
+    near = F.softplus(STEEPNESS / margin * (distance - margin)) * margin / STEEPNESS
+    return near.where(similar, (margin - distance).clamp(min=0).square() / (2 * margin))
+
+
 DISTANCE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     "linear": linear,
     "hinge": hinge,
     "squared": squared,
     "logistic": logistic,
+    "saturating": saturating,
 }
