@@ -1,4 +1,4 @@
-"""Networks that learned from one pile, on the benchmarks of another: what carries over, and what recentring mends.
+"""Networks that learned from one pile, on the benchmarks of another: what carries over, what recentring mends, what signs cost.
 
     cd STUDY_OF_OTHER_PHOTOS
     python -m bcdh_lib.generalisation FOLDER_OF_NETWORKS --out rendered_to_real.csv
@@ -35,10 +35,11 @@ FAULTS = (BenchmarkError, NetworkError, ParamsError, ViewError, FileNotFoundErro
 
 
 def score_networks(study: Study, folder: Path) -> pd.DataFrame:
-    """mAP of every network of a folder on every benchmark of the study: benchmark, method, bits, seed, map, recentred.
+    """mAP of every network of a folder on every benchmark of the study, a row each: `map`, `recentred` and `before_sign`.
 
-    recentred: of codes whose thresholds are the mean outputs over the database; NaN for real vectors. Raises NetworkError where
-    the folder holds none, or one has other frozen blocks than the study's network.
+    recentred: of codes whose thresholds are the mean outputs over the database. before_sign: of the real outputs whose signs are
+    the codes, as unit vectors. Both NaN for real vectors. Raises NetworkError where the folder holds none, or one has other
+    frozen blocks than the study's network.
     """
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
@@ -57,12 +58,19 @@ def score_networks(study: Study, folder: Path) -> pd.DataFrame:
 
 
 def scores_of(network: HashNetwork, kept: Kept) -> dict[str, float]:
-    """mAP of a network on a benchmark, of its codes (or vectors) as they are and recentred."""
+    """mAP of a network on a benchmark, of its codes (or vectors) as they are, recentred, and before the sign."""
     queries, database = (encode_kept(network, kept.parts[part]).numpy() for part in ("queries", "database"))
     if network.bits is None:
-        return {"map": _map(kept, (queries, database)), "recentred": float("nan")}
-    plain = pack(queries), pack(database)
-    return {"map": _map(kept, plain), "recentred": _map(kept, pack_recentred(queries, database))}
+        return {"map": _map(kept, (queries, database)), "recentred": float("nan"), "before_sign": float("nan")}
+    return {
+        "map": _map(kept, (pack(queries), pack(database))),
+        "recentred": _map(kept, pack_recentred(queries, database)),
+        "before_sign": _map(kept, (_unit(queries), _unit(database))),
+    }
+
+
+def _unit(outputs: np.ndarray) -> np.ndarray:
+    return outputs / np.linalg.norm(outputs, axis=1, keepdims=True)
 
 
 def _map(kept: Kept, coded: Coded) -> float:
@@ -70,16 +78,16 @@ def _map(kept: Kept, coded: Coded) -> float:
 
 
 def over_seeds(scores: pd.DataFrame) -> pd.DataFrame:
-    """Means over the seeds with 95 % intervals: benchmark, method, bits, seeds, map, low, high, recentred, and their difference's
-    mean and interval (gain, gain_low, gain_high).
+    """Means over the seeds with 95 % intervals: benchmark, method, bits, seeds, map, low, high, recentred, before_sign, and the
+    gain by recentring with its interval (gain, gain_low, gain_high).
     """
     scores = scores.assign(gain=scores["recentred"] - scores["map"])
     grouped = scores.groupby(["benchmark", "method", "bits"], dropna=False)
     gains = with_interval(grouped["gain"], "gain")[["gain", "low", "high"]].rename(
         columns={"low": "gain_low", "high": "gain_high"}
     )
-    recentred = grouped["recentred"].mean().reset_index(drop=True)
-    return pd.concat([with_interval(grouped["map"], "map"), recentred, gains], axis=1)
+    others = grouped[["recentred", "before_sign"]].mean().reset_index(drop=True)
+    return pd.concat([with_interval(grouped["map"], "map"), others, gains], axis=1)
 
 
 def main(arguments: list[str] | None = None) -> int:

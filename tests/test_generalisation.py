@@ -50,6 +50,10 @@ def test_a_network_is_scored_as_by_a_plain_ranking(other_study, checkpoint, tmp_
             ]
             found.append(np.mean([_ap(order, {query + 2, query + 4}) for order in draws]))
         assert row[name] == pytest.approx(np.mean(found), abs=0.01)
+    cosine = outputs @ outputs.T / np.outer(*[np.linalg.norm(outputs, axis=1)] * 2)
+    orders = {query: sorted(set(range(6)) - {query}, key=lambda n, query=query: -cosine[query, n]) for query in (0, 1)}
+    real = np.mean([_ap(order, {query + 2, query + 4}) for query, order in orders.items()])
+    assert row["before_sign"] == pytest.approx(real)
 
 
 def _ap(order, positives):
@@ -58,10 +62,12 @@ def _ap(order, positives):
 
 
 def test_means_over_seeds_by_hand():
-    rows = [("b", "dsh", 8, 1, 0.4, 0.5), ("b", "dsh", 8, 2, 0.6, 0.7), ("b", "float", None, 1, 0.9, np.nan)]
-    table = over_seeds(pd.DataFrame(rows, columns=["benchmark", "method", "bits", "seed", "map", "recentred"]))
+    rows = [("b", "dsh", 8, 1, 0.4, 0.5, 0.6), ("b", "dsh", 8, 2, 0.6, 0.7, 1.0), ("b", "float", None, 1, 0.9, np.nan, np.nan)]
+    columns = ["benchmark", "method", "bits", "seed", "map", "recentred", "before_sign"]
+    table = over_seeds(pd.DataFrame(rows, columns=columns))
     dsh = table[table["method"] == "dsh"].iloc[0]
-    assert dsh[["seeds", "map", "recentred", "gain"]].tolist() == pytest.approx([2, 0.5, 0.6, 0.1])
+    means = dsh[["seeds", "map", "recentred", "before_sign", "gain"]]
+    assert means.tolist() == pytest.approx([2, 0.5, 0.6, 0.8, 0.1])
     assert dsh["high"] - dsh["map"] == pytest.approx(12.7062 * 0.1, rel=1e-4)
     assert dsh["gain_high"] == pytest.approx(0.1)
     assert np.isnan(table.loc[table["method"] == "float", "gain"].iloc[0])
