@@ -1,17 +1,20 @@
 """The committed tables of the comparison: whole, of one making, and named with the mend where one is not there."""
 
+import json
 import shutil
 
 import pandas as pd
 import pytest
 
 from bcdh_lib.cells import RECENTRED
+from bcdh_lib.matrix import load_plan
 from bcdh_lib.params import load_params
 from bcdh_lib.retrieval import OURS
 from bcdh_lib.study import Study, find_root
 from bcdh_lib.study_summary import against, mean_over_benchmarks, summarise_cells
 from bcdh_lib.study_tables import READ, from_parent_told, larger_pile_told, read_study, told
 from bcdh_lib.tables import TableError, read_parquet
+from bcdh_lib.tuning import choose, draw_configurations
 
 
 @pytest.fixture
@@ -91,6 +94,21 @@ def test_the_tables_of_the_larger_pile_are_of_its_queries(committed):
         ("larger_pile", mean_over_benchmarks(queries, compared)),
     ):
         assert anew.to_csv(index=False, float_format="%.6f") == (folder / f"{name}.csv").read_text()
+
+
+def test_the_trials_of_the_larger_pile_are_those_of_its_plan(committed):
+    """Every configuration of docs/larger_pile.yaml was tried, none beside them, and the best of each method chosen."""
+    folder, plan = committed.reports / "study", load_plan(find_root() / "docs/larger_pile.yaml")
+    trials = pd.read_csv(folder / "larger_pile_trials.csv", converters={"configuration": json.loads})
+    assert set(trials["method"]) == {"float", *plan.methods}
+    for method, rows in trials.groupby("method"):
+        drawn = draw_configurations(plan.tuning, method)
+        assert rows["configuration"].tolist() == [each for each in drawn for _ in plan.tuning.seeds]
+        assert rows["seed"].tolist() == plan.tuning.seeds * plan.tuning.configurations
+    chosen = json.loads((folder / "larger_pile_chosen.json").read_text())
+    assert {method: best["number"] for method, best in choose(trials.to_dict("records")).items()} == {
+        method: best["number"] for method, best in chosen.items()
+    }
 
 
 def test_a_table_that_is_not_there(committed):
