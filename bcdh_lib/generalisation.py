@@ -25,6 +25,7 @@ from bcdh_lib.outputs import Kept, keep_benchmarks
 from bcdh_lib.own_photos.recentring import pack_recentred
 from bcdh_lib.params import ParamsError
 from bcdh_lib.retrieval import Coded, read_benchmarks, ties_between
+from bcdh_lib.scales import unit
 from bcdh_lib.study import Study, open_study
 from bcdh_lib.study_summary import with_interval
 from bcdh_lib.tables import write_bytes
@@ -65,12 +66,8 @@ def scores_of(network: HashNetwork, kept: Kept) -> dict[str, float]:
     return {
         "map": _map(kept, (pack(queries), pack(database))),
         "recentred": _map(kept, pack_recentred(queries, database)),
-        "before_sign": _map(kept, (_unit(queries), _unit(database))),
+        "before_sign": _map(kept, (unit(queries), unit(database))),
     }
-
-
-def _unit(outputs: np.ndarray) -> np.ndarray:
-    return outputs / np.linalg.norm(outputs, axis=1, keepdims=True)
 
 
 def _map(kept: Kept, coded: Coded) -> float:
