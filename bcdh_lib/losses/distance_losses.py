@@ -1,33 +1,37 @@
 """What a distance between two binary codes costs: l_1 for similar pairs, non-decreasing; l_0 for dissimilar ones, non-increasing.
 
-Each takes distances in bits and similar, shapes that broadcast, and the margin m in bits. All are convex. The slopes are about 1
-where a pair is farthest from what its label asks for, so that one weight of the quantization error means the same for each.
+Each takes distances in bits and similar, shapes that broadcast, the margin m in bits and the code length L. All are convex. The
+slopes are about 1 where a pair is farthest from what its label asks for, so that one weight of the quantization error means the
+same for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import sqrt
+from statistics import NormalDist
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
-def linear(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
+def linear(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
     """l_1 = d and l_0 = m - d: no distance is enough, and l_0 may be negative."""
     return distance.where(similar, margin - distance)
 
 
-def hinge(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
+def hinge(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
     """l_1 = d and l_0 = max(0, m - d)."""
     return distance.where(similar, (margin - distance).clamp(min=0))
 
 
-def squared(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
+def squared(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
     """l_1 = d^2 / m and l_0 = max(0, m - d)^2 / m: as the hinge at d = m and at d = 0."""
     return distance.where(similar, (margin - distance).clamp(min=0)).square() / margin
 
 
-def logistic(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
+def logistic(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
     """l_1 = log(1 + e^(d - m)) and l_0 = log(1 + e^(m - d)): the likelihood of the label at odds of e^(m - d)."""
     return F.softplus((distance - margin).where(similar, margin - distance))
 
@@ -36,7 +40,7 @@ STEEPNESS = 8.0
 """c of the saturating loss: a similar pair at half the margin pulls with 2 % of the force of one far beyond it."""
 
 
-def saturating(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
+def saturating(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
     """l_1 = (m/c) log(1 + e^(c (d - m) / m)) and l_0 = max(0, m - d)^2 / 2 m.
 
     A similar pair that is near already is left in peace, where every other loss here but the logistic pulls it nearer at the cost
@@ -47,10 +51,31 @@ def saturating(distance: Tensor, similar: Tensor, margin: float) -> Tensor:
     return near.where(similar, (margin - distance).clamp(min=0).square() / (2 * margin))
 
 
-DISTANCE_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+RARE = 3.0
+"""Standard deviations below the mean distance of independent codes at which `chance` lets a similar pair be: one such code in 741
+is nearer."""
+HAZARD = NormalDist().pdf(RARE) / NormalDist().cdf(-RARE)
+"""Slope of log Phi there."""
+
+
+def chance(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
+    """l_0 = -log P(d), with P(d) the chance that codes of L fair and independent bits lie within d bits of each other, and
+    l_1 = log(1 + N P(d)) with N = 741 such codes, its log P(d) taken by the tangent at N P(d) = 1.
+
+    A similar pair is charged the logarithm of the rank that it would have among N codes of other places: hardly anything once it
+    is nearer than the nearest of them. As a share of L that is much nearer with few bits than with many. A dissimilar pair is
+    charged for how seldom independent codes are as near. P(d) is the binomial's normal approximation, Phi(z) with
+    z = (2 d + 1 - L) / sqrt(L); the tangent lies above log P and makes l_1 convex. There is no margin.
+    """
+    z = (2 * distance + 1 - bits) / sqrt(bits)
+    return F.softplus(HAZARD * (z + RARE)).where(similar, -torch.special.log_ndtr(z))
+
+
+DISTANCE_LOSSES: dict[str, Callable[[Tensor, Tensor, float, int], Tensor]] = {
     "linear": linear,
     "hinge": hinge,
     "squared": squared,
     "logistic": logistic,
     "saturating": saturating,
+    "chance": chance,
 }

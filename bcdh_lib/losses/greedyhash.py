@@ -24,6 +24,6 @@ class GreedyHash(PairwiseLoss):
         quantization_weight: Annotated[float, Field(ge=0)]  # alpha
 
     def forward(self, outputs: Tensor, pairs: Tensor, similar: Tensor) -> Tensor:
-        distance = hinge(sign_distance(outputs, pairs), similar, self.settings.margin * self.bits)
+        distance = hinge(sign_distance(outputs, pairs), similar, self.settings.margin * self.bits, self.bits)
         penalty = (outputs.abs() - 1).abs().pow(3).sum(1)[pairs].sum(1)
         return 2 * distance + self.settings.quantization_weight * penalty

@@ -10,7 +10,7 @@ from bcdh_lib.losses.distance_losses import DISTANCE_LOSSES, hinge
 
 from .energies import all_codes, energy, every_energy
 
-COSTS = {name: lambda d, s, cost=cost: cost(d, s, 2.5) for name, cost in DISTANCE_LOSSES.items()}
+COSTS = {name: lambda d, s, cost=cost: cost(d, s, 2.5, 5) for name, cost in DISTANCE_LOSSES.items()}
 COSTS["steps"] = lambda d, s: (d > 1).to(d.dtype).where(s, (d < 3).to(d.dtype))  # monotone, not convex
 
 
@@ -36,7 +36,7 @@ def test_equals_brute_force(name, weight, bits):
 
 def test_degenerate():
     def cost(distance, similar):
-        return hinge(distance, similar, 4.0)
+        return hinge(distance, similar, 4.0, 8)
 
     a, b = code_step(torch.zeros(1, 8), torch.zeros(1, 8), torch.tensor([True]), cost, 0.4)
     assert (a == 1).all()

@@ -19,7 +19,7 @@ SPEC.loader.exec_module(performance)
 def test_descent_is_never_better_than_the_exact_step(name, descend):
     torch.manual_seed(0)
     u, v = torch.randn(2, 200, 16)
-    rest = (torch.arange(200) % 2 == 0, lambda d, s: DISTANCE_LOSSES[name](d, s, 9.1), 0.44)
+    rest = (torch.arange(200) % 2 == 0, lambda d, s: DISTANCE_LOSSES[name](d, s, 9.1, 16), 0.44)
     signs, exact, found = (
         performance.energies(u, v, *codes, *rest)
         for codes in ((u.sign(), v.sign()), code_step(u, v, *rest), descend(u, v, *rest))
@@ -33,6 +33,6 @@ def test_descent_is_never_better_than_the_exact_step(name, descend):
 def test_both_descents_take_the_same_flips():
     torch.manual_seed(1)
     u, v = torch.randn(2, 100, 8)
-    rest = (torch.arange(100) % 2 == 0, lambda d, s: DISTANCE_LOSSES["hinge"](d, s, 4.6), 0.44)
+    rest = (torch.arange(100) % 2 == 0, lambda d, s: DISTANCE_LOSSES["hinge"](d, s, 4.6, 8), 0.44)
     for one, other in zip(performance.descend(u, v, *rest), performance.descend_plainly(u, v, *rest), strict=True):
         assert torch.equal(one, other)

@@ -14,8 +14,8 @@ from .energies import energy, every_energy
 FORMS = {"smooth": smooth_distance, "expected": expected_distance}
 
 
-def costs(name, margin):
-    return lambda d, s: DISTANCE_LOSSES[name](d, s, margin)
+def costs(name, margin, bits=16):
+    return lambda d, s: DISTANCE_LOSSES[name](d, s, margin, bits)
 
 
 def draw(count, bits, scale=1.5, seed=0, dtype=torch.float64):
@@ -45,7 +45,7 @@ def test_one_bit_by_hand():
 def test_smooth_equals_brute_force(name, temperature, bits):
     """-tau log of the sum over all 4^L pairs of codes; its gradient lambda (u - E[a]) with E[a] over the same."""
     u, v, similar = draw(12, bits, seed=bits)
-    cost, weight = costs(name, 0.6 * bits), 0.7
+    cost, weight = costs(name, 0.6 * bits, bits), 0.7
     u, v = u.requires_grad_(), v.requires_grad_()
     slow = -temperature * torch.logsumexp(-every_energy(u, v, similar, cost, weight) / temperature, dim=1)
     fast = smooth_energy(u, v, similar, cost, weight, temperature)
@@ -59,7 +59,7 @@ def test_smooth_equals_brute_force(name, temperature, bits):
 def test_expected_equals_brute_force(name, temperature):
     """Codes are drawn with chances as exp(-quantization error / tau), and the loss of their distance is averaged."""
     u, v, similar = draw(12, 4, scale=0.7)
-    cost = costs(name, 2.5)
+    cost = costs(name, 2.5, 4)
     chance = torch.softmax(-every_energy(u, v, similar, lambda d, s: 0 * d, 0.6) / temperature, dim=1)
     slow = (chance * every_energy(u, v, similar, cost, 0.0)).sum(1)
     torch.testing.assert_close(expected_distance(u, v, similar, cost, 0.6, temperature), slow)
@@ -70,7 +70,7 @@ def test_expected_equals_brute_force(name, temperature):
 def test_gradient_equals_finite_differences(form, name):
     u, v, similar = draw(4, 7)
     for temperature in (0.3, 2.0):
-        case = (similar, costs(name, 4.0), 0.5, temperature)
+        case = (similar, costs(name, 4.0, 7), 0.5, temperature)
         assert torch.autograd.gradcheck(
             lambda u, v, case=case: FORMS[form](u, v, *case), (u.requires_grad_(), v.requires_grad_())
         )
@@ -81,7 +81,7 @@ def test_gradient_equals_finite_differences(form, name):
 def test_cold_it_is_the_exact_step(name, dtype):
     """tau -> 0: E_tau lies below E by at most tau log 4^L, and the gradient is lambda (u - a*) but at ties."""
     u, v, similar = draw(60, 32, dtype=dtype)
-    cost, weight, temperature = costs(name, 14.6), 0.44, 1e-3
+    cost, weight, temperature = costs(name, 14.6, 32), 0.44, 1e-3
     a, b = code_step(u, v, similar, cost, weight)
     exact = energy(u, v, a, b, similar, cost, weight)
     u.requires_grad_()
@@ -104,7 +104,7 @@ def test_float32_is_stable_at_256_bits(name, form, scale, temperature):
     found = []
     for dtype in (torch.float32, torch.float64):
         x, y = u.to(dtype, copy=True).requires_grad_(), v.to(dtype, copy=True).requires_grad_()
-        value = FORMS[form](x, y, torch.arange(16) % 2 == 0, costs(name, 120.0), 0.44, temperature)
+        value = FORMS[form](x, y, torch.arange(16) % 2 == 0, costs(name, 120.0, 256), 0.44, temperature)
         found.append((value.detach().double(), *(part.double() for part in torch.autograd.grad(value.sum(), (x, y)))))
     for one, other in zip(*found, strict=True):
         assert other.isfinite().all()
