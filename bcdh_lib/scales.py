@@ -84,6 +84,6 @@ def mean_over_scales(outputs: Sequence[NDArray[np.float32]], bits: int | None) -
 
 
 def unit(vectors: NDArray) -> NDArray[np.float32]:
-    """Vectors [n, d] scaled to unit length; one of no length stays as it is."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    """Vectors [..., d] scaled to unit length; one of no length stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)

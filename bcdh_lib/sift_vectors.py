@@ -16,6 +16,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from bcdh_lib.reconstruction.colmap import colmap
+from bcdh_lib.scales import unit
 from bcdh_lib.views import Box, Views
 
 Floats = NDArray[np.float32]
@@ -75,11 +76,11 @@ def vlad(descriptors: Descriptors, centres: Floats) -> Floats:
     (Arandjelovic and Zisserman, CVPR 2013, "intra-normalisation"), signed square roots are taken (Jegou et al., PAMI 2012).
     """
     words = assign(descriptors, centres)
-    residuals = np.zeros(centres.shape, dtype=np.float64)
-    np.add.at(residuals, words, descriptors - centres[words])
-    residuals = _to_unit_length(residuals)
+    sums = np.zeros(centres.shape, dtype=np.float64)
+    np.add.at(sums, words, descriptors - centres[words])
+    residuals = unit(sums)
     rooted = np.sign(residuals) * np.sqrt(np.abs(residuals))
-    return _to_unit_length(rooted.ravel()).astype(np.float32)
+    return unit(rooted.ravel())
 
 
 def inverse_document_frequency(training: Sequence[Descriptors], centres: Floats) -> NDArray[np.float64]:
@@ -90,15 +91,9 @@ def inverse_document_frequency(training: Sequence[Descriptors], centres: Floats)
 
 def bag_of_words(descriptors: Sequence[Descriptors], centres: Floats, idf: NDArray[np.float64]) -> Floats:
     """tf-idf unit vectors [photos, words] (Sivic and Zisserman, ICCV 2003); zeros for photos without a word that weighs."""
-    return _to_unit_length(_count_words(descriptors, centres) * idf).astype(np.float32)
+    return unit(_count_words(descriptors, centres) * idf)
 
 
 def _count_words(descriptors: Sequence[Descriptors], centres: Floats) -> NDArray[np.int64]:
     counts = [np.bincount(assign(each, centres), minlength=len(centres)) for each in descriptors]
     return np.array(counts, dtype=np.int64).reshape(-1, len(centres))
-
-
-def _to_unit_length(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Along the last axis; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1)

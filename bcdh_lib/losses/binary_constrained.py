@@ -34,7 +34,7 @@ class BinaryConstrained(PairwiseLoss):
     class Settings(Section):
         quantization_weight: Annotated[float, Field(gt=0)]  # lambda
         margin: Annotated[float, Field(gt=0, le=1)]  # m, as a share of the code length
-        distance_loss: Literal["linear", "hinge", "squared", "logistic", "saturating", "chance"] = "hinge"
+        distance_loss: Literal["linear", "hinge", "squared", "logistic", "chance"] = "hinge"
         form: Literal["exact", "smooth", "expected", "shared", "straight_through"] = "exact"
         quantization_share: Annotated[float, Field(ge=0)] = 1.0
         inverse_temperature: Annotated[float, Field(gt=0)] = 1.0  # 1 / tau in the last round

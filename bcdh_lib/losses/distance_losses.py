@@ -36,21 +36,6 @@ def logistic(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Ten
     return F.softplus((distance - margin).where(similar, margin - distance))
 
 
-STEEPNESS = 8.0
-"""c of the saturating loss: a similar pair at half the margin pulls with 2 % of the force of one far beyond it."""
-
-
-def saturating(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
-    """l_1 = (m/c) log(1 + e^(c (d - m) / m)) and l_0 = max(0, m - d)^2 / 2 m.
-
-    A similar pair that is near already is left in peace, where every other loss here but the logistic pulls it nearer at the cost
-    of bits that say the same. Dissimilar codes of L fair and independent bits lie sqrt(L) / 2 bits about L / 2; with m there, the
-    squares charge what is nearer as the likelihood of such codes does.
-    """
-    near = F.softplus(STEEPNESS / margin * (distance - margin)) * margin / STEEPNESS
-    return near.where(similar, (margin - distance).clamp(min=0).square() / (2 * margin))
-
-
 RARE = 3.0
 """Standard deviations below the mean distance of independent codes at which `chance` lets a similar pair be: one such code in 741
 is nearer."""
@@ -76,6 +61,5 @@ DISTANCE_LOSSES: dict[str, Callable[[Tensor, Tensor, float, int], Tensor]] = {
     "hinge": hinge,
     "squared": squared,
     "logistic": logistic,
-    "saturating": saturating,
     "chance": chance,
 }

@@ -16,7 +16,6 @@ BY_HAND = {  # distance 1 and 5 at a margin of 4 bits and L = 9: similar, then d
     "hinge": ([1, 5], [3, 0]),
     "squared": ([1 / 4, 25 / 4], [9 / 4, 0]),
     "logistic": ([log(1 + e**-3), log(1 + e)], [log(1 + e**3), log(1 + e**-1)]),
-    "saturating": ([log(1 + e**-6) / 2, log(1 + e**2) / 2], [9 / 8, 0]),
     "chance": ([log(1 + e ** (SLOPE * (z + 3))) for z in (NEAR, FAR)], [-log(NORMAL.cdf(z)) for z in (NEAR, FAR)]),
 }
 
