@@ -181,7 +181,7 @@ MARKS = ("<!-- headline: written by python -m bcdh_lib.headline -->", "<!-- end 
 
 BESIDE = {
     "from_parent": "Started from the float parent in the place of the pretrained network",
-    "larger_pile": "Learned from a pile four times as large in three times as many steps, tuned there",
+    "larger_pile": "Learned from a pile four times as large in three times as many steps, tuned on such a pile",
 }
 """Tables of the form of mean.csv, and how what they say begins."""
 
