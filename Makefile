@@ -24,10 +24,10 @@ repro: .venv/set-up ## run all of the study that is not up to date, and write re
 	@.venv/bin/dvc repro
 
 study: .venv/set-up ## after repro: run the comparison of study.yaml that is not finished, all methods, lengths and seeds, hours
-	@.venv/bin/python -m bcdh_lib.matrix --side-by-side
+	@.venv/bin/python -m bcdh_lib.comparison.matrix --side-by-side
 
 benchmarks: .venv/set-up ## download a published benchmark: make benchmarks NAME=oxford5k (paris6k, holidays, roxford5k, rparis6k)
-	@.venv/bin/python -m bcdh_lib.downloads.benchmarks "$(NAME)"
+	@.venv/bin/python -m bcdh_lib.retrieval.downloads.benchmarks "$(NAME)"
 
 test: .venv/set-up ## check style, types and tests
 	.venv/bin/ruff check .

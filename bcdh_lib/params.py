@@ -7,31 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[int, Field(ge=0)]
-NotNegativeReal = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-
-
-BRACKETS = 2000
-"""Most that a file of settings may open: PyYAML takes the square of the time where they are nested, hours for a megabyte."""
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.settings import NotNegative, NotNegativeReal, Positive, Section, Share, dotted, first_fault, read_yaml
+from bcdh_lib.core.text import one_line
 
 _brief = reprlib.Repr()
 """Writes a wrong setting in a line, however much it holds."""
 _brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
-
-
-class ParamsError(ValueError):
-    """A setting that the study cannot run with; the message names the file, the key and what is allowed."""
-
-
-class Section(BaseModel):
-    """A group of settings: no unknown key, no silent conversion, no change after loading."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Run(Section):
@@ -160,7 +144,7 @@ class Expansion(Section):
 class Options(Section):
     """Options of retrieval. Off where a study from before them does not name them: with these defaults nothing changes."""
 
-    scales: Annotated[list[Annotated[float, Field(gt=0, le=8)]], Field(min_length=1)] = [1.0]
+    scales: Annotated[list[Annotated[float, Field(gt=0, le=8)]], Field(min_length=1)] = Field(default=[1.0])
     query_expansion: Expansion | None = None
     database_augmentation: Expansion | None = None
 
@@ -185,11 +169,11 @@ class Params(Section):
     @model_validator(mode="after")
     def methods_known(self) -> Params:
         """Every method that is trained has its loss, and that loss's settings are valid."""
-        from bcdh_lib.losses import LOSSES  # a loss's settings stand beside its formula; the import waits for torch
+        from bcdh_lib.training.losses import LOSSES  # a loss's settings stand beside its formula; the import waits for torch
 
         for method, settings in self.losses.items():
             if method not in LOSSES:
-                raise ValueError(f"losses.{in_a_line(method)}: unknown; known: {', '.join(LOSSES)}")
+                raise ValueError(f"losses.{one_line(method)}: unknown; known: {', '.join(LOSSES)}")
             try:
                 LOSSES[method].Settings.model_validate(settings)
             except ValidationError as error:
@@ -198,7 +182,7 @@ class Params(Section):
         for run in self.training.runs:
             if run.method != "float" and run.method not in self.losses:
                 raise ValueError(
-                    f"training.runs: {in_a_line(run.method)} has no settings under losses; known: float, {', '.join(self.losses)}"
+                    f"training.runs: {one_line(run.method)} has no settings under losses; known: float, {', '.join(self.losses)}"
                 )
         return self
 
@@ -206,67 +190,31 @@ class Params(Section):
 def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
     """Settings of the file at `path`, with `changes` (the same nesting, any subset of keys) laid over them.
 
-    Raises ParamsError, one line a fault, where the file cannot be read, or a key is unknown, missing or ill-typed.
+    Raises StudyError, one line a fault, where the file cannot be read, or a key is unknown, missing or ill-typed.
     """
     try:
         settings = read_yaml(Path(path))
     except OSError as error:
-        raise ParamsError(f"{path}: cannot be read ({error.strerror}); restore it with: git checkout params.yaml") from None
+        raise StudyError(f"{path}: cannot be read ({error.strerror}); restore it with: git checkout params.yaml") from None
     except ValueError as error:
-        raise ParamsError(f"{path}: is not YAML ({error})") from None
+        raise StudyError(f"{path}: is not YAML ({error})") from None
     if not isinstance(settings, dict):
-        raise ParamsError(f"{path}: holds no settings; restore it with: git checkout params.yaml")
+        raise StudyError(f"{path}: holds no settings; restore it with: git checkout params.yaml")
     try:
         return Params.model_validate(_laid_over(settings, changes or {}))
     except ValidationError as error:
-        raise ParamsError("\n".join(_fault(path, fault) for fault in error.errors())) from None
-
-
-def read_yaml(path: Path) -> Any:
-    """What a YAML file holds. Raises OSError, or ValueError, one line, where it is none."""
-    content = path.read_bytes()
-    try:
-        text = content.decode("utf-8")
-        if text.count("[") + text.count("{") > BRACKETS:
-            raise ValueError(f"it opens more than {BRACKETS:,} brackets")
-        return yaml.safe_load(text)
-    except Exception as error:  # beside YAMLError: a date that is none, a number of thousands of digits, lists in lists
-        raise ValueError(in_a_line(error)) from None
-
-
-def first_fault(error: ValidationError) -> str:
-    """The first fault of settings: the key it is at, if it is at one, and what is wrong."""
-    fault = error.errors()[0]
-    key = _key(fault["loc"])
-    return f"{key}{': ' if key else ''}{in_a_line(fault['msg'].removeprefix('Value error, '), 500)}"
-
-
-def _key(place: tuple[int | str, ...]) -> str:
-    """Where a fault is, dotted."""
-    return ".".join(in_a_line(part) for part in place)
-
-
-def in_a_line(said: object, most: int = 200) -> str:
-    """What a file or a library says as a part of a line: no line ends, nothing that does not print, cut after `most`."""
-    text = " ".join(str(said)[: 2 * most].split())[:most]
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
-
-
-def _laid_over(settings: Any, changes: Any) -> Any:
-    if not (isinstance(settings, Mapping) and isinstance(changes, Mapping)):
-        return changes
-    return {**settings, **{key: _laid_over(settings.get(key), value) for key, value in changes.items()}}
+        raise StudyError("\n".join(_fault(path, fault) for fault in error.errors())) from None
 
 
 def _fault(path: Path, fault: Any) -> str:
-    key = _key(fault["loc"]) or "(the whole file)"
+    key = dotted(fault["loc"]) or "(the whole file)"
     if fault["type"] == "extra_forbidden":
         section = _section(fault["loc"][:-1])
         known = f"; known here: {', '.join(section.model_fields)}" if section else ""
         return f"{path}: {key}: unknown key{known}"
     if fault["type"] == "missing":
         return f"{path}: {key}: is missing"
-    said = in_a_line(fault["msg"].removeprefix("Value error, "), 500)
+    said = one_line(fault["msg"].removeprefix("Value error, "), 500)
     return f"{path}: {said}" if fault["type"] == "value_error" else f"{path}: {key}: {said}, got {_brief.repr(fault['input'])}"
 
 
@@ -275,3 +223,9 @@ def _section(place: tuple[int | str, ...]) -> type[Section] | None:
     for part in place:
         section = TrainingRun if isinstance(part, int) else section.model_fields[part].annotation
     return section if isinstance(section, type) and issubclass(section, Section) else None
+
+
+def _laid_over(settings: Any, changes: Any) -> Any:
+    if not (isinstance(settings, Mapping) and isinstance(changes, Mapping)):
+        return changes
+    return {**settings, **{key: _laid_over(settings.get(key), value) for key, value in changes.items()}}

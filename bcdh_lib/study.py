@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bcdh_lib.core.code import code_digest
+from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import Params, load_params
 
 LIBRARY = Path(__file__).parent
@@ -39,7 +41,7 @@ class Study:
 
     @property
     def truth(self) -> Path:
-        """True landmark of each rendered pool photo. Only bcdh_lib.diagnostics may read it."""
+        """True landmark of each rendered pool photo. Only bcdh_lib.pairs.diagnostics may read it."""
         return self.root / "data/truth/landmarks.parquet"
 
     @property
@@ -75,16 +77,15 @@ class Study:
         """The decoded, upright copy of a photo."""
         return self.photos / "images" / f"{photo_id:07d}.jpg"
 
-    def unfinished(self, step: str, settings: Any, inputs: Iterable[Path]) -> Path:
+    def unfinished(self, step: str, settings: Any, inputs: Iterable[Path], code: str | None = None) -> Path:
         """The folder that keeps a step's unfinished work, so that a killed run goes on where it stopped.
 
-        It belongs to these settings, the contents of these input files (or folders of .py files) and nothing else:
-        where any differs, what an earlier run left of the step is thrown away. `forget` ends it.
+        It belongs to these settings, the contents of these input files, and the code of the module `code` and nothing else:
+        if any differs, what an earlier run left of the step is thrown away. `forget` ends it.
         """
-        digest = hashlib.sha256(repr((step, settings, self.params.run)).encode())
+        digest = hashlib.sha256(repr((step, settings, self.params.run, code and code_digest(code))).encode())
         for path in inputs:
-            for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-                digest.update(hashlib.sha256(file.read_bytes()).digest())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
         folder = self.root / "work" / step / digest.hexdigest()[:16]
         for stale in folder.parent.glob("*"):
             if stale != folder:
@@ -101,13 +102,13 @@ def find_root(start: Path | None = None) -> Path:
     """The nearest folder at or above `start` (default: the working directory) that holds params.yaml and dvc.yaml.
 
     papermill runs a notebook from where it was called, JupyterLab from the notebook's folder: both end up here.
-    Raises FileNotFoundError where there is none.
+    Raises StudyError where there is none.
     """
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
             return folder
-    raise FileNotFoundError(f"{start}: no params.yaml and dvc.yaml here or above; work inside a clone of the study")
+    raise StudyError(f"{start}: no params.yaml and dvc.yaml here or above; work inside a clone of the study")
 
 
 def open_study(changes: Mapping[str, Any] | None = None, root: Path | None = None) -> Study:

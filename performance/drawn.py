@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bcdh_lib.batches import Batch
 from bcdh_lib.params import Params
+from bcdh_lib.training.batches import Batch
 
 
 def draw_batch(params: Params) -> Batch:

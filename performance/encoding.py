@@ -32,14 +32,14 @@ import torch
 from medians import medians
 from PIL import Image
 
-from bcdh_lib.network import HashNetwork
-from bcdh_lib.own_photos.encoder import Encoded, Encoder, Seen, see
+from bcdh_lib.core.files import write_json
 from bcdh_lib.params import Params
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.photos.folder import LeftOut, find_files, in_processes
+from bcdh_lib.search.encoder import Encoded, Encoder, Seen, see
 from bcdh_lib.study import find_root, open_study
-from bcdh_lib.tables import write_json
-from bcdh_lib.training_set import BATCH, device
+from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.training_set import BATCH, device
 
 BITS, RUNS, FILES, TIMED = 64, 9, 256, 32
 SIDES = {"as_they_are": None, "1024_px": 1024, "4000_px": 4000}

@@ -21,15 +21,15 @@ from medians import medians
 from torch import Tensor
 from tqdm import tqdm
 
-from bcdh_lib.losses import PairwiseLoss, make_loss
-from bcdh_lib.losses.binary_constrained import BinaryConstrained
-from bcdh_lib.losses.code_step import DistanceLoss, code_step
-from bcdh_lib.losses.pairwise import ends, quantization_error, sgn
-from bcdh_lib.network import HashNetwork
+from bcdh_lib.core.files import write_json
 from bcdh_lib.params import Params
 from bcdh_lib.study import open_study
-from bcdh_lib.tables import write_json
-from bcdh_lib.training import Projector, make_optimiser, train_round
+from bcdh_lib.training.losses import PairwiseLoss, make_loss
+from bcdh_lib.training.losses.binary_constrained import BinaryConstrained
+from bcdh_lib.training.losses.code_step import DistanceLoss, code_step
+from bcdh_lib.training.losses.pairwise import ends, quantization_error, sgn
+from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.train import Projector, make_optimiser, train_round
 
 PAIRS, LENGTHS, FORMS = 4096, (16, 32, 64, 128, 256), ("exact", "smooth", "expected")
 

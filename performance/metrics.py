@@ -34,11 +34,11 @@ import torch
 from medians import medians
 from search import memory
 
-from bcdh_lib.codes import Codes, hamming, pack, unpack
-from bcdh_lib.metrics import Order, average_precision, ties_of_distances
+from bcdh_lib.core.codes import Codes, hamming, pack, unpack
+from bcdh_lib.core.files import write_json
+from bcdh_lib.core.metrics import Order, average_precision, ties_of_distances
+from bcdh_lib.core.torchvision_import import import_torchvision
 from bcdh_lib.study import find_root, fix_threads
-from bcdh_lib.tables import write_json
-from bcdh_lib.torchvision_import import import_torchvision
 
 QUERIES, CODES, BITS, CLASSES, FLIPPED = 10_000, 50_000, 64, 100, 0.3
 FEW, BLOCK, RUNS = 64, 128, 3

@@ -35,9 +35,10 @@ import numpy as np
 import pandas as pd
 from medians import medians
 
-from bcdh_lib.pairs import similar_pairs
+from bcdh_lib.core.files import write_json
+from bcdh_lib.core.tables import read_table, write_table
+from bcdh_lib.pairs.covisibility import similar_pairs
 from bcdh_lib.study import find_root
-from bcdh_lib.tables import read_table, write_json, write_table
 
 MODEL, REACH, POINTS = 1000, 8, 20
 """Photos a model, photos to either side of the nearest that may see a point, points a photo."""

@@ -27,10 +27,10 @@ import faiss
 import numpy as np
 from medians import medians
 
-from bcdh_lib.codes import Codes, make_index, search
-from bcdh_lib.own_photos.large_search import approximate, build, exact, index_file, lists_of, parts_of, read_index, write_index
+from bcdh_lib.core.codes import Codes, make_index, search
+from bcdh_lib.core.files import write_json
+from bcdh_lib.search.large_search import approximate, build, exact, index_file, lists_of, parts_of, read_index, write_index
 from bcdh_lib.study import find_root
-from bcdh_lib.tables import write_json
 
 BITS, FLIPS, CLUSTER, QUERIES, K, THREADS, RUNS = 128, 8, 100, 64, 100, 2, 5
 NPROBES = {"ivf": (1, 8, 32, 128, 512), "multihash": (0, 1, 2)}

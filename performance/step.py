@@ -31,14 +31,14 @@ from drawn import draw_batch
 from medians import medians
 from torch import nn
 
-from bcdh_lib.batches import draw_round
-from bcdh_lib.losses import loss_of, make_loss
-from bcdh_lib.network import HashNetwork
+from bcdh_lib.core.files import write_json
 from bcdh_lib.params import Params, load_params
 from bcdh_lib.study import find_root, fix_threads
-from bcdh_lib.tables import write_json
-from bcdh_lib.training import Projector, make_optimiser, train_round
-from bcdh_lib.training_set import BATCH, VALIDATED, TrainingSet, device, encode_kept, prepare, validation_map
+from bcdh_lib.training.batches import draw_round
+from bcdh_lib.training.losses import loss_of, make_loss
+from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.train import Projector, make_optimiser, train_round
+from bcdh_lib.training.training_set import BATCH, VALIDATED, TrainingSet, device, encode_kept, prepare, validation_map
 
 PHOTOS, VALIDATION, PAIRS, GROUPS = 98_045, 6_403, 181_697, 700
 """retrieval-SfM-120k: photos, those of them for validation, similar pairs to train on; 3D models, about."""

@@ -14,8 +14,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bcdh_lib.core.files import write_bytes
 from bcdh_lib.study import find_root
-from bcdh_lib.tables import write_bytes
 
 HEAD = """# Measurements
 

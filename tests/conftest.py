@@ -14,14 +14,15 @@ import yaml
 from nbformat.v4 import new_markdown_cell, new_notebook
 from PIL import Image
 
-from bcdh_lib.network import HashNetwork, save_checkpoint
-from bcdh_lib.own_photos import index_update
+from bcdh_lib.core.files import write_array
+from bcdh_lib.core.parallel import ONE_THREAD
+from bcdh_lib.core.tables import write_table
 from bcdh_lib.photos.decoding import prepare_process
-from bcdh_lib.retrieval import score, systems
+from bcdh_lib.retrieval.score import score, systems
+from bcdh_lib.search import index_update
 from bcdh_lib.study import Study, find_root, open_study
-from bcdh_lib.tables import write_array, write_table
-from bcdh_lib.training_set import TrainingSet, prepare
-from bcdh_lib.workers import ONE_THREAD
+from bcdh_lib.training.network import HashNetwork, save_checkpoint
+from bcdh_lib.training.training_set import TrainingSet, prepare
 
 
 def pytest_addoption(parser):

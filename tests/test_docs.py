@@ -11,12 +11,13 @@ import torch
 import yaml
 from PIL import Image
 
-from bcdh_lib import benchmarks
-from bcdh_lib.benchmarks import BenchmarkError, read_benchmark
-from bcdh_lib.losses import LOSSES
-from bcdh_lib.retrieval import read_benchmarks
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.retrieval import benchmarks
+from bcdh_lib.retrieval.benchmarks import read_benchmark
+from bcdh_lib.retrieval.score import read_benchmarks
 from bcdh_lib.study import find_root, open_study
-from bcdh_lib.training import train_run
+from bcdh_lib.training.losses import LOSSES
+from bcdh_lib.training.train import train_run
 
 
 def blocks(language: str) -> list[str]:
@@ -65,7 +66,7 @@ def test_the_benchmark_is_read(load, tmp_path, monkeypatch):
     (benchmark,) = read_benchmarks(study)
     assert benchmark.positive().tolist() == [[True] * 4 + [False] * 4] * 4 + [[False] * 4 + [True] * 4] * 4
     (folder / "ukbench00007.jpg").unlink()
-    with pytest.raises(BenchmarkError, match="holds 7 photos, not groups of four"):
+    with pytest.raises(StudyError, match="holds 7 photos, not groups of four"):
         read_benchmark(study, "ukbench")
 
 

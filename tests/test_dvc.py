@@ -9,9 +9,9 @@ import nbformat
 import pytest
 import yaml
 
-from bcdh_lib.study_tables import READ
+from bcdh_lib.comparison.study_tables import READ
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 LEFT_OUT = {"params", "study", "figures"}
 """What every stage imports and no result hangs on: settings are followed by their values; paths; a list of names."""
@@ -49,7 +49,7 @@ def run_by(source: str) -> set[Path]:
 def test_every_stage_names_the_code_it_runs(stage):
     _, _, module, *arguments = STAGES[stage]["cmd"].split()
     files = run_by(f"import {module}")
-    if module == "bcdh_lib.execute":
+    if module == "bcdh_lib.report.execute":
         notebook = nbformat.read(ROOT / f"notebooks/{arguments[0]}.ipynb", as_version=nbformat.NO_CONVERT)
         files |= run_by("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"))
     named = [ROOT / dependency for dependency in STAGES[stage]["deps"]]
@@ -63,6 +63,6 @@ def test_the_comparison_names_the_tables_it_draws():
 
 
 def test_imports_are_followed_through_modules():
-    assert ROOT / "bcdh_lib/itq.py" in run_by("from bcdh_lib.training import train_all")
+    assert ROOT / "bcdh_lib/training/itq.py" in run_by("from bcdh_lib.training.train import train_all")
     assert ROOT / "bcdh_lib/photos/folder.py" in run_by("import bcdh_lib.photos")
     assert run_by("import torch") == set()

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from bcdh_lib.params import Options, ParamsError, load_params
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.params import Options, load_params
 from bcdh_lib.study import find_root
 
 PATH = find_root() / "params.yaml"
@@ -58,7 +59,7 @@ def test_options_of_retrieval_are_off_where_a_study_from_before_them_does_not_na
     ],
 )
 def test_a_fault_is_named(changes, message):
-    with pytest.raises(ParamsError, match=message) as raised:
+    with pytest.raises(StudyError, match=message) as raised:
         load_params(PATH, changes)
     assert str(PATH) in str(raised.value)
 
@@ -66,9 +67,9 @@ def test_a_fault_is_named(changes, message):
 @pytest.mark.parametrize("content", [b"", b"- a", b"a: [", b"\xff\xfe\x00", b"run: {seed: 1}", b"run: 2020-99-99", b"[" * 10**5])
 def test_a_broken_file_is_named(content, tmp_path):
     (tmp_path / "params.yaml").write_bytes(content)
-    with pytest.raises(ParamsError, match=r"params\.yaml: "):
+    with pytest.raises(StudyError, match=r"params\.yaml: "):
         load_params(tmp_path / "params.yaml")
-    with pytest.raises(ParamsError, match="cannot be read"):
+    with pytest.raises(StudyError, match="cannot be read"):
         load_params(tmp_path / "none.yaml")
 
 
@@ -77,7 +78,7 @@ def test_a_fault_is_a_line_whatever_the_file_holds(tmp_path):
     laughs = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 11))]
     text = PATH.read_text().replace("seed: 7 ", "seed: *a10 ", 1)
     (tmp_path / "params.yaml").write_text("\n".join([*laughs, text, '"odd\\nkey": 1']))
-    with pytest.raises(ParamsError, match=r"run\.seed: Input should be a valid integer, got \[\[") as caught:
+    with pytest.raises(StudyError, match=r"run\.seed: Input should be a valid integer, got \[\[") as caught:
         load_params(tmp_path / "params.yaml")
     lines = str(caught.value).splitlines()
     assert all(line.startswith(str(tmp_path)) for line in lines)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from bcdh_lib.codes import pack
+from bcdh_lib.core.codes import pack
 from bcdh_lib.params import Params
 from bcdh_lib.study import find_root
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bcdh_lib.headline import read_metrics
+from bcdh_lib.report.headline import read_metrics
 from bcdh_lib.study import find_root
 
 TINY = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bcdh_lib.photos.folder import PhotosError, locate, take_in
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.photos.folder import locate, take_in
 from bcdh_lib.photos.rendered import render
 from bcdh_lib.study import Study
 
-__all__ = ["SOURCES", "PhotosError", "gather"]
+__all__ = ["SOURCES", "StudyError", "gather"]
 
 
 # What photos.source may name: each takes the study and gives the folder that holds the photos.
@@ -20,7 +21,7 @@ def gather(study: Study) -> None:
     """The photos stage: the photos of photos.source, upright and decoded once, with photos.parquet and left_out.parquet.
 
     First comes what is rendered, the pool or the benchmarks or neither; a rendered pool is taken in by the very code that takes
-    in a stranger's folder. Raises PhotosError.
+    in a stranger's folder. Raises StudyError.
     """
     render(study)
     take_in(study, SOURCES[study.params.photos.source](study))

@@ -29,17 +29,13 @@ from pydantic import Field, TypeAdapter
 from tqdm import tqdm
 
 from bcdh_lib import params
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.parallel import process_pool
+from bcdh_lib.core.tables import TABLES, write_table
 from bcdh_lib.photos.decoding import Picture, Unfit, decode, prepare_process, read_header
 from bcdh_lib.study import Study
-from bcdh_lib.tables import TABLES, write_table
-from bcdh_lib.workers import process_pool
 
-CODE = [Path(__file__), Path(__file__).with_name("decoding.py")]
 AHEAD = 64  # files that are under way at once, beside one a worker: more than are waited for while a network encodes a batch
-
-
-class PhotosError(ValueError):
-    """Photos that the study cannot start from; the message names the setting, the folder and the mend."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +70,16 @@ Taken = TypeVar("Taken")  # what becomes of a file that is not left out
 def locate(study: Study) -> Path:
     """The folder that photos.folder names, relative to the study's root where it is not absolute.
 
-    Raises PhotosError where it is no folder, or lies inside the study's own data.
+    Raises StudyError where it is no folder, or lies inside the study's own data.
     """
     folder = study.root / Path(study.params.photos.folder or "").expanduser()
     if not folder.exists():
-        raise PhotosError(f"photos.folder: {folder} is not there; set photos.folder in params.yaml to your photos' folder")
+        raise StudyError(f"photos.folder: {folder} is not there; set photos.folder in params.yaml to your photos' folder")
     if not folder.is_dir():
-        raise PhotosError(f"photos.folder: {folder} is a file; set photos.folder in params.yaml to the folder around it")
+        raise StudyError(f"photos.folder: {folder} is a file; set photos.folder in params.yaml to the folder around it")
     for own in ("data", "work"):
         if folder.resolve().is_relative_to((study.root / own).resolve()):
-            raise PhotosError(
+            raise StudyError(
                 f"photos.folder: {folder} lies in the study's own {own}/, which it overwrites; move your photos elsewhere"
             )
     return folder
@@ -93,10 +89,10 @@ def take_in(study: Study, folder: Path) -> None:
     """The photos stage: every file of `folder`, at any depth, becomes a photo or is left out; both are written to study.photos.
 
     Photos are numbered in the order of their paths; of equal files, and of files with equal pixels, the first is kept. A killed
-    run goes on from its finished photos. Raises PhotosError where no file is a usable photo.
+    run goes on from its finished photos. Raises StudyError where no file is a usable photo.
     """
     files, left_out = find_files(folder)
-    here = study.unfinished("photos", (study.params.photos, os.path.abspath(folder)), CODE)
+    here = study.unfinished("photos", (study.params.photos, os.path.abspath(folder)), [], __name__)
     outcomes = _outcomes(files, study, here)
     photos = [one for one in outcomes if isinstance(one, Photo)]
     left_out += [one for one in outcomes if isinstance(one, LeftOut)]
@@ -104,7 +100,7 @@ def take_in(study: Study, folder: Path) -> None:
     left_out += duplicates
     if not photos:
         counts = ", ".join(f"{count} {reason}" for reason, count in Counter(one.reason for one in left_out).most_common())
-        raise PhotosError(
+        raise StudyError(
             f"photos.folder: {folder} holds no usable photo ({counts or 'it is empty'}); "
             "set photos.folder in params.yaml to a folder with photos in it"
         )

@@ -12,14 +12,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from bcdh_lib.params import ParamsError
-from bcdh_lib.photos.folder import PhotosError, find_files, locate
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import write_bytes
+from bcdh_lib.photos.folder import find_files, locate
 from bcdh_lib.study import Study, open_study
-from bcdh_lib.tables import write_bytes
 
 
 def list_pile(study: Study) -> bytes:
-    """A line a file of photos.folder, sorted; empty for the rendered pile. Raises PhotosError where there is no such folder."""
+    """A line a file of photos.folder, sorted; empty for the rendered pile. Raises StudyError where there is no such folder."""
     if study.params.photos.source != "folder":
         return b""
     folder = locate(study)
@@ -47,7 +47,7 @@ def main() -> int:
         study = open_study()
         write_bytes(study.root / "data/listing.txt", list_pile(study))
         write_bytes(study.root / "data/published.txt", list_published(study))
-    except (PhotosError, ParamsError) as error:
+    except StudyError as error:
         print(error, file=sys.stderr)
         return 1
     return 0

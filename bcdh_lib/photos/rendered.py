@@ -20,13 +20,14 @@ import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from bcdh_lib.open3d_import import import_open3d
-from bcdh_lib.scenery.camera import photograph
-from bcdh_lib.scenery.facades import Rng
-from bcdh_lib.scenery.places import build_place
-from bcdh_lib.study import LIBRARY, Study
-from bcdh_lib.tables import write_json, write_table
-from bcdh_lib.workers import side_by_side
+from bcdh_lib.core.files import write_json
+from bcdh_lib.core.open3d_import import import_open3d
+from bcdh_lib.core.parallel import side_by_side
+from bcdh_lib.core.tables import write_table
+from bcdh_lib.photos.scene.camera import photograph
+from bcdh_lib.photos.scene.facades import Rng
+from bcdh_lib.photos.scene.places import build_place
+from bcdh_lib.study import Study
 
 QUERIES = 5  # a landmark, in the benchmarks of Oxford's form
 GOOD, OK = 0.6, 0.25  # share of the landmark that a photo called good, or ok, shows at least
@@ -34,7 +35,6 @@ QUERY = 0.35  # and a photo that may become a query
 LOT = 5  # photos a place among the distractors
 SHARP = 320  # px of width that surfaces of sharpness 1 are painted for
 PREFIXES = {"rendered_oxford": "oxc1_", "rendered_paris": ""}  # of a query's image in its file
-CODE = [LIBRARY / "scenery", LIBRARY / "photos"]  # that decides the bytes
 FIRST_GROUP = 1000  # of the benchmark of Holidays' form, whose names are group * 100 + place in the group
 
 
@@ -82,7 +82,7 @@ def render(study: Study) -> None:
     A killed run goes on from its finished outings. Raises Open3dError where the ray caster's system libraries lack.
     """
     params = study.params
-    here = study.unfinished("rendered", (params.rendered, params.photos.source, params.retrieval.benchmarks), CODE)
+    here = study.unfinished("rendered", (params.rendered, params.photos.source, params.retrieval.benchmarks), [], __name__)
     workshop = Study(here, params)  # everything is made in there, and moved once it is whole
     pool = plan_pool(workshop) if params.photos.source == "rendered" else []
     plans, asked = _plans(workshop), params.retrieval.benchmarks

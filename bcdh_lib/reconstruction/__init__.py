@@ -10,20 +10,20 @@ import numpy as np
 import pandas as pd
 import pycolmap
 
-from bcdh_lib.candidate_checkpoint import CheckpointError, checkpoint_files
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import read_array, write_array, write_json
+from bcdh_lib.core.tables import read_table, write_table
+from bcdh_lib.reconstruction.candidate_checkpoint import checkpoint_files
 from bcdh_lib.reconstruction.candidates import propose_candidates, search_matches
-from bcdh_lib.reconstruction.colmap import ReconstructionError
 from bcdh_lib.reconstruction.features import extract_features
 from bcdh_lib.reconstruction.guards import group_models
 from bcdh_lib.reconstruction.matches import verify_matches
 from bcdh_lib.reconstruction.models import build_models
 from bcdh_lib.reconstruction.registrations import REASONS, Part, divide, explain_unregistered, write_models
-from bcdh_lib.study import LIBRARY, Study
-from bcdh_lib.tables import read_array, read_table, write_array, write_json, write_table
+from bcdh_lib.study import Study
 
 __all__ = [
-    "CheckpointError",
-    "ReconstructionError",
+    "StudyError",
     "build_models",
     "divide",
     "extract_features",
@@ -36,8 +36,6 @@ __all__ = [
     "write_models",
 ]
 
-ENCODING = ("network.py", "views.py", "codes.py")  # the code beside the reconstruction's own that codes as candidates hang on
-
 
 def reconstruct(study: Study) -> None:
     """Reconstruct 3D models from the study's photos; writes the folder study.reconstruction, whole or not at all.
@@ -45,7 +43,7 @@ def reconstruct(study: Study) -> None:
     models/N/ (COLMAP's binary format, the largest model is 0), candidates, registrations, tracks and unregistered .parquet,
     summary.json. A pile that gives no model ends well, with empty tables: who needs models says so.
     A killed run, started again, goes on from the features, matches and models it had finished; they are kept until the
-    notebook is written (bcdh_lib.execute), so that a figure that fails costs nothing but itself.
+    notebook is written (bcdh_lib.report.execute), so that a figure that fails costs nothing but itself.
     """
     photo_ids = read_table(study.photos, "photos").photo_id.tolist()
     work = work_folder(study)
@@ -63,10 +61,9 @@ def reconstruct(study: Study) -> None:
 
 
 def work_folder(study: Study) -> Path:
-    """Where the unfinished work of these photos and settings is kept. Raises CheckpointError."""
+    """Where the unfinished work of these photos and settings is kept. Raises StudyError."""
     settings = (study.params.photos, study.params.reconstruction, pycolmap.COLMAP_version)
-    code = [Path(__file__).parent, LIBRARY / "photos", *(LIBRARY / name for name in ENCODING)]
-    return study.unfinished("reconstruction", settings, [study.photos / "photos.parquet", *code, *checkpoint_files(study)])
+    return study.unfinished("reconstruction", settings, [study.photos / "photos.parquet", *checkpoint_files(study)], __name__)
 
 
 def write_results(study: Study, features: pd.Series, matches: pd.DataFrame, parts: list[Part], folder: Path) -> None:
@@ -104,4 +101,4 @@ def _proposed(study: Study, database: Path, photo_ids: list[int], kept: Path) ->
     try:
         return read_array(kept)
     except ValueError as error:
-        raise ReconstructionError(f"{kept}: cannot be read ({error}); remove it, and the proposals are found anew") from None
+        raise StudyError(f"{kept}: cannot be read ({error}); remove it, and the proposals are found anew") from None

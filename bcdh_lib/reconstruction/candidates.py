@@ -27,7 +27,7 @@ def propose_candidates(study: Study, database: Path, photo_ids: Sequence[int]) -
 
     words: bags of SIFT words; codes: a trained checkpoint's; both: the union; exhaustive: all pairs, to measure the others by.
     Returns int64 [proposals, 3]: a photo's id, another's, and the other's place among the nearest, 0 for the nearest.
-    Raises CheckpointError where codes are asked for and reconstruction.checkpoint gives none.
+    Raises StudyError where codes are asked for and reconstruction.checkpoint gives none.
     """
     settings = study.params.reconstruction
     reach = max(settings.neighbours, settings.far_neighbours)

@@ -11,26 +11,23 @@ from typing import Any, TypeVar
 import numpy as np
 import pycolmap
 
-from bcdh_lib.params import in_a_line
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.text import one_line
 
 Ids = TypeVar("Ids", int, np.ndarray)
 
 LARGEST_ID = 2**31 - 1  # COLMAP's own: pair_id = LARGEST_ID * smaller image_id + larger image_id
 
 
-class ReconstructionError(RuntimeError):
-    """COLMAP could not do what was asked, or there is nothing to work with; one line that says what and how to mend it."""
-
-
 @contextmanager
 def colmap(doing: str) -> Iterator[None]:
-    """COLMAP at work: its log is kept off the screen, and its failure becomes a ReconstructionError."""
+    """COLMAP at work: its log is kept off the screen, and its failure becomes a StudyError."""
     level = pycolmap.logging.minloglevel
     pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value
     try:
         yield
     except (ValueError, RuntimeError, LookupError, sqlite3.Error) as error:
-        raise ReconstructionError(f"COLMAP failed in {doing}: {in_a_line(error, 1000)}") from error
+        raise StudyError(f"COLMAP failed in {doing}: {one_line(error, 1000)}") from error
     finally:
         pycolmap.logging.minloglevel = level
 
@@ -68,7 +65,7 @@ def query(database: Path, sql: str) -> list[Any]:
 def share(database: Path) -> None:
     """Let several machines read the database: COLMAP leaves it in SQLite's WAL mode, which those of one machine alone may.
 
-    COLMAP itself takes it back to that mode when it opens it next. Raises ReconstructionError where another has it open.
+    COLMAP itself takes it back to that mode when it opens it next. Raises StudyError where another has it open.
     """
     with colmap("sharing its database, which another process has open"):
         query(database, "PRAGMA journal_mode = DELETE")

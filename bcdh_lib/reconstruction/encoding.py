@@ -8,18 +8,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from bcdh_lib.candidate_checkpoint import CheckpointError, checkpoint_files
-from bcdh_lib.codes import make_index, pack, search
-from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint
+from bcdh_lib.core.codes import make_index, pack, search
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.reconstruction.candidate_checkpoint import checkpoint_files
 from bcdh_lib.study import Study
-from bcdh_lib.views import Views
+from bcdh_lib.training.network import HashNetwork, load_checkpoint
+from bcdh_lib.training.views import Views
 
 BATCH = 32  # photos encoded at a time
 BLOCK = 256  # photos whose similarities to all others are in memory at once
 
 
 def nearest_by_checkpoint(study: Study, photo_ids: Sequence[int], neighbours: int) -> np.ndarray:
-    """`nearest` of the photos' codes, or of a float checkpoint's vectors. Raises CheckpointError."""
+    """`nearest` of the photos' codes, or of a float checkpoint's vectors. Raises StudyError."""
     network = load_network(checkpoint_files(study)[0])
     if len(photo_ids) < 2:
         return np.zeros((0, 3), np.int64)
@@ -28,12 +29,12 @@ def nearest_by_checkpoint(study: Study, photo_ids: Sequence[int], neighbours: in
 
 
 def load_network(checkpoint: Path) -> HashNetwork:
-    """The checkpoint's network, ready to encode. Raises CheckpointError where the file is no checkpoint."""
+    """The checkpoint's network, ready to encode. Raises StudyError where the file is no checkpoint."""
     try:
         return load_checkpoint(checkpoint)[0]
-    except NetworkError as error:
+    except StudyError as error:
         reason = str(error).removeprefix(f"{checkpoint}: ").partition("; train it anew")[0]
-        raise CheckpointError(
+        raise StudyError(
             f"reconstruction.checkpoint: {checkpoint}: {reason}; name a checkpoint that a study's training wrote"
         ) from None
 

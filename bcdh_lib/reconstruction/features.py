@@ -12,10 +12,10 @@ import pandas as pd
 import pycolmap
 from tqdm import tqdm
 
+from bcdh_lib.core.parallel import side_by_side
 from bcdh_lib.reconstruction.colmap import colmap, image_id, image_name, photo_id, query
 from bcdh_lib.reconstruction.excerpts import FEATURES, copy_excerpt, take
 from bcdh_lib.study import Study
-from bcdh_lib.workers import side_by_side
 
 BLOCK = 64  # photos a job, which are written in one transaction: what a killed run may lose, times run.threads
 

@@ -13,10 +13,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from tqdm import tqdm
 
+from bcdh_lib.core.parallel import side_by_side
 from bcdh_lib.reconstruction.colmap import colmap, image_name, pair_ids, query
 from bcdh_lib.reconstruction.excerpts import MATCHES, copy_excerpt, take
 from bcdh_lib.study import Study
-from bcdh_lib.workers import side_by_side
 
 BLOCK = 512  # pairs a job, which are written in one transaction: what a killed run may lose, times run.threads
 

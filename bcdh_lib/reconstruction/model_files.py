@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pycolmap
 
-from bcdh_lib.params import in_a_line
-from bcdh_lib.reconstruction.colmap import ReconstructionError, colmap
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.text import one_line
+from bcdh_lib.reconstruction.colmap import colmap
 
 
 class _Walk:
@@ -84,7 +85,7 @@ RECORDS: dict[str, Callable[[_Walk], None]] = {
 
 
 def open_model(folder: Path) -> pycolmap.Reconstruction:
-    """The model in `folder`, of finite numbers, its photos seeing none but its points. Raises ReconstructionError."""
+    """The model in `folder`, of finite numbers, its photos seeing none but its points. Raises StudyError."""
     for name, record in RECORDS.items():
         if (folder / name).is_file() or name in ("cameras.bin", "images.bin", "points3D.bin"):
             _check(folder / name, record)
@@ -95,7 +96,7 @@ def open_model(folder: Path) -> pycolmap.Reconstruction:
 
 
 def _check(path: Path, record: Callable[[_Walk], None]) -> None:
-    """Raise ReconstructionError where a file does not end where its counts say."""
+    """Raise StudyError where a file does not end where its counts say."""
     try:
         walk = _Walk(path.read_bytes())
         (count,) = walk.read("Q")
@@ -104,8 +105,8 @@ def _check(path: Path, record: Callable[[_Walk], None]) -> None:
         if walk.at != len(walk.content):
             raise ValueError(f"{len(walk.content) - walk.at:,} bytes follow its {count:,} records")
     except (OSError, ValueError, struct.error) as error:
-        raise ReconstructionError(
-            f"{path}: is no part of a model ({in_a_line(error)}); make it anew with: dvc repro reconstruction"
+        raise StudyError(
+            f"{path}: is no part of a model ({one_line(error)}); make it anew with: dvc repro reconstruction"
         ) from None
 
 

@@ -12,12 +12,11 @@ import pandas as pd
 import pycolmap
 from tqdm import tqdm
 
-from bcdh_lib.cluster import on_cluster
+from bcdh_lib.core.parallel import on_cluster, side_by_side
 from bcdh_lib.reconstruction.colmap import colmap, share
 from bcdh_lib.reconstruction.excerpts import copy_excerpt
 from bcdh_lib.reconstruction.matches import components
 from bcdh_lib.study import Study
-from bcdh_lib.workers import side_by_side
 
 
 class Component(NamedTuple):

@@ -27,42 +27,39 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from bcdh_lib.article import ArticleError, read_article
-from bcdh_lib.benchmarks import BenchmarkError, Query, require_photos
-from bcdh_lib.benchmarks.benchmark import Benchmark
-from bcdh_lib.benchmarks.holidays import read_holidays
-from bcdh_lib.benchmarks.oxford_paris import read_oxford_paris
-from bcdh_lib.benchmarks.revisited import PROTOCOLS, read_revisited
-from bcdh_lib.cells import Cell, CellError, is_finished, read_cells, write_cell
-from bcdh_lib.comparison import write_metrics
-from bcdh_lib.downloads import DownloadError
-from bcdh_lib.downloads.archives import unpack
-from bcdh_lib.downloads.benchmarks import _check_pickle, _recorded
-from bcdh_lib.downloads.transfer import Part
-from bcdh_lib.execute import ExecutionError
-from bcdh_lib.execute import _check as check_notebook
-from bcdh_lib.headline import MetricsError, headline, read_metrics
-from bcdh_lib.matrix import MatrixError, load_plan
-from bcdh_lib.network import HashNetwork, NetworkError, load_checkpoint, load_start, save_checkpoint, save_start
-from bcdh_lib.own_photos import large_search
-from bcdh_lib.own_photos.contact_sheet import thumbnail
-from bcdh_lib.own_photos.encoder import Encoded
-from bcdh_lib.own_photos.ledger import Ledger, note
-from bcdh_lib.own_photos.own_study import OwnStudyError, settings_for, with_settings
-from bcdh_lib.own_photos.photo_index import ROW, Block, Facts, PhotoIndexError, open_index, publish
-from bcdh_lib.pairs import PairsError
-from bcdh_lib.params import Network, ParamsError, Photos, load_params
+from bcdh_lib.comparison.cells import Cell, is_finished, read_cells, write_cell
+from bcdh_lib.comparison.matrix import load_plan
+from bcdh_lib.comparison.scores import write_metrics
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import write_array, write_json
+from bcdh_lib.core.plain_pickle import PickleError
+from bcdh_lib.core.tables import TABLES, read_figures, read_table, write_table
+from bcdh_lib.pairs.retrieval_sfm import photo_path, read_published_pairs
+from bcdh_lib.params import Network, Photos, load_params
 from bcdh_lib.photos import folder as photo_folder
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.photos.folder import LeftOut, Photo, find_files, path_from_table, path_in_table, take
-from bcdh_lib.plain_pickle import PickleError
-from bcdh_lib.provenance import ProvenanceError
-from bcdh_lib.reconstruction import ReconstructionError
-from bcdh_lib.retrieval import RetrievalError, System, load_codes
-from bcdh_lib.retrieval_sfm import photo_path, read_published_pairs
+from bcdh_lib.report.article import read_article
+from bcdh_lib.report.execute import _check as check_notebook
+from bcdh_lib.report.headline import headline, read_metrics
+from bcdh_lib.retrieval.benchmarks import Query, require_photos
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark
+from bcdh_lib.retrieval.benchmarks.holidays import read_holidays
+from bcdh_lib.retrieval.benchmarks.oxford_paris import read_oxford_paris
+from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
+from bcdh_lib.retrieval.downloads.archives import unpack
+from bcdh_lib.retrieval.downloads.benchmarks import _check_pickle, _recorded
+from bcdh_lib.retrieval.downloads.transfer import Part
+from bcdh_lib.retrieval.score import System, load_codes
+from bcdh_lib.search import large_search
+from bcdh_lib.search.contact_sheet import thumbnail
+from bcdh_lib.search.encoder import Encoded
+from bcdh_lib.search.ledger import Ledger, note
+from bcdh_lib.search.own_study import settings_for, with_settings
+from bcdh_lib.search.photo_index import ROW, Block, Facts, open_index, publish
 from bcdh_lib.study import LIBRARY, Study, open_study
-from bcdh_lib.tables import TABLES, TableError, read_figures, read_table, write_array, write_json, write_table
-from bcdh_lib.views import ViewError, Views
+from bcdh_lib.training.network import HashNetwork, load_checkpoint, load_start, save_checkpoint, save_start
+from bcdh_lib.training.views import Views
 
 from . import mutations
 from .mutations import Mutation
@@ -303,14 +300,14 @@ def _read_settings_as_text(folder: Path) -> None:
     load_params(folder / "params.yaml")
     try:
         text = with_settings((folder / "params.yaml").read_text(encoding="utf-8"), settings_for(folder))
-    except OwnStudyError as error:
-        raise OwnStudyError(f"{folder}: {error}") from None
+    except StudyError as error:
+        raise StudyError(f"{folder}: {error}") from None
     written = folder.with_name(f"{folder.name}-written.yaml")
     written.write_text(text, encoding="utf-8")
     try:
         assert load_params(written).photos.folder == str(folder)
-    except ParamsError as error:  # of what was copied with it
-        raise ParamsError(f"{folder}: {error}") from None
+    except StudyError as error:  # of what was copied with it
+        raise StudyError(f"{folder}: {error}") from None
 
 
 # networks
@@ -589,15 +586,15 @@ READERS = {
     for reader in (
         *_photo_readers(),
         Reader("thumbnails", partial(_write_photo, "JPEG"), _read_thumbnails, mutations.BYTES, (Skipped,)),
-        Reader("photo headers", partial(_write_photo, "TIFF"), _read_headers, mutations.BYTES, (BenchmarkError,)),
-        Reader("views", partial(_write_photo, "TIFF"), _read_views, mutations.BYTES, (ViewError,)),
+        Reader("photo headers", partial(_write_photo, "TIFF"), _read_headers, mutations.BYTES, (StudyError,)),
+        Reader("views", partial(_write_photo, "TIFF"), _read_views, mutations.BYTES, (StudyError,)),
         Reader("file names", _names, _list_names, mutations.TEXT),
         Reader(
             "Oxford texts",
             _write_oxford,
             lambda folder: _marks(read_oxford_paris(folder)),
             mutations.TEXT,
-            (BenchmarkError,),
+            (StudyError,),
             "groundtruth/*",
             100,
         ),
@@ -606,7 +603,7 @@ READERS = {
             partial(_write_gnd, _gnd({"ok": [0, 1], "junk": [2]}, PHOTOS[:2])),
             lambda folder: _marks(read_oxford_paris(folder)),
             mutations.PICKLE,
-            (BenchmarkError,),
+            (StudyError,),
             "*.pkl",
             60,
         ),
@@ -615,18 +612,18 @@ READERS = {
             partial(_write_gnd, _gnd({"easy": [0, 1], "hard": [3], "junk": [2]}, PHOTOS[4:])),
             _read_revisited,
             mutations.PICKLE,
-            (BenchmarkError,),
+            (StudyError,),
             "*.pkl",
             60,
         ),
-        Reader("Holidays names", _write_holidays_names, _read_holidays_named, mutations.TEXT, (BenchmarkError,), "names", 40),
-        Reader("retrieval-SfM", _write_sfm, _read_sfm, mutations.PICKLE, (PairsError, PickleError), weight=100),
+        Reader("Holidays names", _write_holidays_names, _read_holidays_named, mutations.TEXT, (StudyError,), "names", 40),
+        Reader("retrieval-SfM", _write_sfm, _read_sfm, mutations.PICKLE, (StudyError, PickleError), weight=100),
         Reader(
             "params.yaml",
             partial(_copy, "params.yaml"),
             lambda folder: load_params(folder / "params.yaml"),
             mutations.YAML,
-            (ParamsError,),
+            (StudyError,),
             weight=100,
             lines=True,
         ),
@@ -635,7 +632,7 @@ READERS = {
             partial(_copy, "params.yaml"),
             _read_settings_as_text,
             mutations.TEXT,
-            (ParamsError, OwnStudyError),
+            (StudyError),
             weight=40,
             lines=True,
         ),
@@ -644,7 +641,7 @@ READERS = {
             partial(_copy, "study.yaml"),
             lambda folder: load_plan(folder / "study.yaml"),
             mutations.YAML,
-            (MatrixError,),
+            (StudyError,),
             weight=60,
         ),
         Reader(
@@ -652,7 +649,7 @@ READERS = {
             _write_checkpoint,
             lambda folder: load_checkpoint(folder / "model.safetensors"),
             mutations.JSON,
-            (NetworkError,),
+            (StudyError,),
             "*.json",
             30,
         ),
@@ -661,14 +658,14 @@ READERS = {
             _write_checkpoint,
             lambda folder: load_checkpoint(folder / "model.safetensors"),
             mutations.BYTES,
-            (NetworkError,),
+            (StudyError,),
             "*.safetensors",
             15,
         ),
-        Reader("start", _write_start, _read_start, mutations.BYTES, (NetworkError,), weight=15),
-        Reader("index facts", _write_index, _search_index, mutations.JSON, (PhotoIndexError,), "index.json", 60),
-        Reader("index photos", _write_index, _search_index, mutations.PARQUET, (PhotoIndexError,), "*/photos.parquet", 60),
-        Reader("index codes", _write_index, _search_index, mutations.NPY, (PhotoIndexError,), "*/*.npy", 60),
+        Reader("start", _write_start, _read_start, mutations.BYTES, (StudyError,), weight=15),
+        Reader("index facts", _write_index, _search_index, mutations.JSON, (StudyError,), "index.json", 60),
+        Reader("index photos", _write_index, _search_index, mutations.PARQUET, (StudyError,), "*/photos.parquet", 60),
+        Reader("index codes", _write_index, _search_index, mutations.NPY, (StudyError,), "*/*.npy", 60),
         Reader("index notes", _write_notes, _read_notes, mutations.JSON_LINES, weight=60),
         Reader("photo notes", _write_finished, _read_finished, mutations.JSON_LINES, weight=40),
         *(
@@ -677,19 +674,19 @@ READERS = {
                 partial(_write_approximate, method),
                 partial(_read_approximate, method),
                 mutations.BYTES,
-                (large_search.LargeSearchError,),
+                (large_search.StudyError,),
                 weight=40,
             )
             for method in large_search.NPROBE
         ),
-        Reader("tables", _write_tables, _read_tables, mutations.PARQUET, (TableError,), weight=120),
-        Reader("codes", _write_codes, _read_codes, mutations.NPY, (RetrievalError,), "*.npy", 100),
+        Reader("tables", _write_tables, _read_tables, mutations.PARQUET, (StudyError,), weight=120),
+        Reader("codes", _write_codes, _read_codes, mutations.NPY, (StudyError,), "*.npy", 100),
         Reader(
             "metrics",
             _write_metrics,
             lambda folder: headline(read_metrics(folder / "metrics.json")),
             mutations.JSON,
-            (MetricsError,),
+            (StudyError,),
             weight=60,
         ),
         Reader(
@@ -697,20 +694,20 @@ READERS = {
             _write_summaries,
             _read_summaries,
             mutations.JSON,
-            (TableError, MetricsError),
+            (StudyError),
             "*/*/summary.json",
             60,
             changes=lambda name: name.startswith("reports/metrics"),
         ),
-        Reader("cells", _write_cell, _read_cell, mutations.PARQUET, (CellError, ProvenanceError), "*.parquet", 60),
-        Reader("notebooks", _write_notebook, _read_notebook, mutations.JSON, (ExecutionError, ArticleError), weight=40),
-        Reader("COLMAP models", _write_model, _read_model, mutations.BYTES, (ReconstructionError,), "0/*.bin", 120),
+        Reader("cells", _write_cell, _read_cell, mutations.PARQUET, (StudyError), "*.parquet", 60),
+        Reader("notebooks", _write_notebook, _read_notebook, mutations.JSON, (StudyError), weight=40),
+        Reader("COLMAP models", _write_model, _read_model, mutations.BYTES, (StudyError,), "0/*.bin", 120),
         Reader(
             "COLMAP database",
             _write_database,
             _read_database,
             mutations.BYTES,
-            (ReconstructionError,),
+            (StudyError,),
             "database.db",
             60,
             changes=lambda name: name.startswith("database"),
@@ -720,7 +717,7 @@ READERS = {
             _write_archive,
             _read_archive,
             mutations.ARCHIVE,
-            (DownloadError,),
+            (StudyError,),
             weight=120,
             changes=lambda name: name == "archive.tgz",
         ),
@@ -729,11 +726,11 @@ READERS = {
             _write_sfm,
             lambda folder: _check_pickle(folder / "database.pkl"),
             mutations.PICKLE,
-            (DownloadError,),
+            (StudyError,),
             weight=30,
             changes=lambda name: True,
         ),
         Reader("download notes", _write_part, _read_part, mutations.JSON, weight=40, mutated="*.json", changes=lambda name: True),
-        Reader("download digests", _write_record, _read_record, mutations.TEXT, (DownloadError,), weight=40),
+        Reader("download digests", _write_record, _read_record, mutations.TEXT, (StudyError,), weight=40),
     )
 }

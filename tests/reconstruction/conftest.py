@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bcdh_lib.core.tables import write_table
 from bcdh_lib.reconstruction import reconstruct
 from bcdh_lib.study import LIBRARY, Study, open_study
-from bcdh_lib.tables import write_table
 
 from .relief import photograph, relief
 

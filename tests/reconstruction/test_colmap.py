@@ -4,7 +4,8 @@ import numpy as np
 import pycolmap
 import pytest
 
-from bcdh_lib.reconstruction.colmap import ReconstructionError, colmap, pair_ids, photo_pairs, query, share
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.reconstruction.colmap import colmap, pair_ids, photo_pairs, query, share
 
 
 def test_pair_numbers_are_colmaps_own():
@@ -16,7 +17,7 @@ def test_pair_numbers_are_colmaps_own():
 
 def test_a_failure_is_one_line(tmp_path):
     level = pycolmap.logging.minloglevel
-    with pytest.raises(ReconstructionError, match=r"^COLMAP failed in reading a model: [^\n]+$"), colmap("reading a model"):
+    with pytest.raises(StudyError, match=r"^COLMAP failed in reading a model: [^\n]+$"), colmap("reading a model"):
         pycolmap.Reconstruction(tmp_path / "none")
     assert pycolmap.logging.minloglevel == level
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from bcdh_lib.candidate_checkpoint import CheckpointError
-from bcdh_lib.codes import hamming
-from bcdh_lib.network import load_checkpoint
+from bcdh_lib.core.codes import hamming
+from bcdh_lib.core.errors import StudyError
 from bcdh_lib.reconstruction.encoding import BATCH, encode, load_network, nearest, nearest_by_checkpoint
-from bcdh_lib.training_set import encode_kept, keep
-from bcdh_lib.views import Views
+from bcdh_lib.training.network import load_checkpoint
+from bcdh_lib.training.training_set import encode_kept, keep
+from bcdh_lib.training.views import Views
 
 from .conftest import make_study
 
@@ -72,11 +72,11 @@ def test_what_is_no_checkpoint_is_named(checkpoint, tmp_path):
     path = tmp_path / "a.safetensors"
     path.write_bytes(b"no tensors")
     path.with_suffix(".json").write_bytes(checkpoint.with_suffix(".json").read_bytes())
-    with pytest.raises(CheckpointError, match=r"reconstruction\.checkpoint: .*a\.safetensors: .*; name a checkpoint") as raised:
+    with pytest.raises(StudyError, match=r"reconstruction\.checkpoint: .*a\.safetensors: .*; name a checkpoint") as raised:
         load_network(path)
     assert "\n" not in str(raised.value)
     path.write_bytes(checkpoint.read_bytes())
     facts = json.loads(checkpoint.with_suffix(".json").read_text()) | {"sha256": "0"}
     path.with_suffix(".json").write_text(json.dumps(facts))
-    with pytest.raises(CheckpointError, match=r"its bytes are not those that a\.json describes"):
+    with pytest.raises(StudyError, match=r"its bytes are not those that a\.json describes"):
         load_network(path)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from bcdh_lib.core.tables import read_table
 from bcdh_lib.reconstruction.matches import components
-from bcdh_lib.tables import read_table
 
 from .conftest import STRAY
 

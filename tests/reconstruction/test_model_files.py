@@ -4,7 +4,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from bcdh_lib.reconstruction.colmap import ReconstructionError
+from bcdh_lib.core.errors import StudyError
 from bcdh_lib.reconstruction.model_files import RECORDS, open_model
 
 SEEN = 3
@@ -41,7 +41,7 @@ def test_counts_that_lie_and_cuts_are_named(folder, name):
     damaged = [(2**62).to_bytes(8, "little") + whole[8:], whole + b"0", *(whole[:cut] for cut in range(0, len(whole), 7))]
     for content in damaged:
         (folder / name).write_bytes(content)
-        with pytest.raises(ReconstructionError, match=rf"{name}: is no part of a model \(.*\); make it anew"):
+        with pytest.raises(StudyError, match=rf"{name}: is no part of a model \(.*\); make it anew"):
             open_model(folder)
     (folder / name).write_bytes(whole)
     open_model(folder)
@@ -52,10 +52,10 @@ def test_a_model_that_does_not_hang_together_is_named(folder):
     nowhere = points[:16] + np.array([np.nan]).tobytes() + points[24:]
     for content, said in ((nowhere, "a point is nowhere"), (bytes(8), "sees points that are not there|not exist")):
         (folder / "points3D.bin").write_bytes(content)
-        with pytest.raises(ReconstructionError, match=rf"reading the model in {folder}: .*({said})"):
+        with pytest.raises(StudyError, match=rf"reading the model in {folder}: .*({said})"):
             open_model(folder)
 
 
 def test_no_model_is_named(tmp_path):
-    with pytest.raises(ReconstructionError, match=r"cameras\.bin: is no part of a model"):
+    with pytest.raises(StudyError, match=r"cameras\.bin: is no part of a model"):
         open_model(tmp_path)

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from threading import Timer
 
+from bcdh_lib.core.tables import read_table
 from bcdh_lib.reconstruction import models, work_folder
 from bcdh_lib.reconstruction.models import Component, build_models
 from bcdh_lib.study import Study
-from bcdh_lib.tables import read_table
 
 from .test_reconstruct import contents
 

@@ -12,10 +12,10 @@ import pycolmap
 import pytest
 from PIL import Image
 
+from bcdh_lib.core.tables import read_table
 from bcdh_lib.reconstruction import reconstruct
 from bcdh_lib.reconstruction.registrations import divide
 from bcdh_lib.study import open_study
-from bcdh_lib.tables import read_table
 
 from .conftest import BLANK, STRAY, UNREADABLE, make_study
 from .relief import photograph, relief

@@ -1,0 +1,1 @@
+"""The study over seeds: every method at every code length, tuned equally."""

@@ -1,0 +1,1 @@
+"""What every step uses: tables, codes, metrics, work side by side."""

@@ -1,0 +1,84 @@
+"""One digest of code for all: the modules that a step imports, each as its syntax tree.
+
+A comment, a docstring or the layout of a line changes no digest; an edit of any module that the step reaches does. Nothing
+is listed by hand: imports are followed through the source, and a registry (a package whose __init__ calls `discover`) brings
+every module of its folder.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+LIBRARY = Path(__file__).parent.parent
+SETTINGS = ("bcdh_lib.params", "bcdh_lib.study")
+"""Every step imports these; a step's settings enter its digest by their values, its files by their contents."""
+
+
+def code_digest(*modules: str, without: Collection[str] = ()) -> str:
+    """16 hexadecimal digits of the code of these modules (dotted names) and of all they import from bcdh_lib.
+
+    without: modules left out, and with them what they alone import; for one file of a registry, say, its neighbours.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(modules_of(*modules, without=without)):
+        digest.update(f"{name}\n{_tree(_file_of(name))}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def modules_of(*modules: str, without: Collection[str] = ()) -> set[str]:
+    """The modules themselves and all that they import from bcdh_lib, directly or not."""
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name in without or name in SETTINGS or _file_of(name) is None:
+            continue
+        found.add(name)
+        waiting += imports_of(name)
+    return found
+
+
+@functools.cache
+def imports_of(module: str) -> frozenset[str]:
+    """What a module imports from bcdh_lib by itself, and the packages that importing it runs first."""
+    file = _file_of(module)
+    tree = ast.parse(file.read_text(encoding="utf-8")) if file else ast.Module(body=[], type_ignores=[])
+    found = {".".join(module.split(".")[:end]) for end in range(1, module.count(".") + 1)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "discover" and file:
+            found |= set(_neighbours(module, file))
+    return frozenset(name for name in found if name.split(".")[0] == "bcdh_lib" and _file_of(name))
+
+
+def _neighbours(package: str, file: Path) -> Iterator[str]:
+    """Every module of a registry's folder."""
+    for path in sorted(file.parent.glob("*.py")):
+        if path.stem != "__init__":
+            yield f"{package}.{path.stem}"
+
+
+def _file_of(module: str) -> Path | None:
+    place = LIBRARY.parent / module.replace(".", "/")
+    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
+
+
+def _tree(file: Path | None) -> str:
+    """A module's syntax tree as text, without docstrings; comments are in no tree."""
+    tree = ast.parse(file.read_text(encoding="utf-8")) if file else ast.Module(body=[], type_ignores=[])
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):  # a string by itself is a docstring, or the description of what stands above it
+            node.body = [each for each in body if not _is_text(each)] or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

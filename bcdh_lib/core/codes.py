@@ -1,0 +1,73 @@
+"""Outputs -> packed codes -> Hamming distances and search.
+
+A code is uint8 [L/8]: bit k, counted from the lowest bit of the first byte, is 1 where output k is >= 0 (sgn(0) is +1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from bcdh_lib.core.errors import StudyError
+
+Codes = NDArray[np.uint8]
+
+
+def pack(outputs: NDArray) -> Codes:
+    """Codes uint8 [n, L/8] of outputs [n, L]. Raises StudyError where L is no multiple of 8 or an output is not finite."""
+    if outputs.ndim != 2 or outputs.shape[1] % 8:
+        raise StudyError(f"outputs of shape {outputs.shape} do not pack: the code length must be a multiple of 8")
+    if not np.isfinite(outputs).all():
+        raise StudyError("an output is not finite: the network that made it is broken")
+    return np.packbits(outputs >= 0, axis=1, bitorder="little")
+
+
+def unpack(codes: Codes) -> NDArray[np.int8]:
+    """The codes as -1 and +1, int8 [n, L]."""
+    return np.unpackbits(codes, axis=1, bitorder="little").astype(np.int8) * 2 - 1
+
+
+def hamming(queries: Codes, database: Codes) -> NDArray[np.uint8 | np.uint16]:
+    """Hamming distances in bits, [queries, database], in a byte each where they fit; widen them before any sum.
+
+    Raises StudyError where the code lengths differ.
+    """
+    if queries.shape[1] != database.shape[1]:
+        raise StudyError(f"codes of {8 * queries.shape[1]} and {8 * database.shape[1]} bits do not compare")
+    distances = np.empty((len(queries), len(database)), dtype=np.min_scalar_type(8 * queries.shape[1]))
+    stored = np.ascontiguousarray(_words(database).T)
+    # Query by query the differing bits stay in the processor's cache; all at once they go through memory.
+    for row, query in zip(distances, _words(queries), strict=True):
+        np.bitwise_count(stored[0] ^ query[0], out=row)
+        for word in range(1, len(query)):
+            row += np.bitwise_count(stored[word] ^ query[word])
+    return distances
+
+
+def distances(queries: NDArray, database: NDArray) -> NDArray:
+    """Distances [queries, database]: of codes (uint8) in bits, of unit vectors (float) squared."""
+    return hamming(queries, database) if queries.dtype == np.uint8 else 2 - 2 * (queries @ database.T)
+
+
+def _words(codes: Codes) -> NDArray:
+    """The same bits in the widest words that divide the code: fewer, longer XORs."""
+    kind = next(kind for kind in (np.uint64, np.uint32, np.uint16, np.uint8) if codes.shape[1] % np.dtype(kind).itemsize == 0)
+    return np.ascontiguousarray(codes).view(kind)
+
+
+def make_index(database: Codes) -> Any:
+    """An exact Hamming index (faiss.IndexBinaryFlat) over the database."""
+    index = faiss.IndexBinaryFlat(8 * database.shape[1])
+    index.add(np.ascontiguousarray(database))
+    return index
+
+
+def search(index: Any, queries: Codes, k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Distances [q, k] and database rows [q, k] of the k nearest codes; equal distances in the order of the rows."""
+    k = min(k, index.ntotal)
+    distances, rows = index.search(np.ascontiguousarray(queries), k)
+    order = np.lexsort((rows, distances))
+    return np.take_along_axis(distances, order, 1), np.take_along_axis(rows, order, 1)

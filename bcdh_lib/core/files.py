@@ -1,0 +1,96 @@
+"""Files: written atomically, read with one clear fault, and a lock for one writer at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import math
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.text import one_line
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a rename ends it, so a killed run leaves the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    part.write_bytes(content)
+    os.replace(part, path)
+
+
+def write_json(path: Path, content: Any, indent: int = 2) -> None:
+    """Write figures as JSON, whole or not at all."""
+    write_bytes(path, (json.dumps(content, indent=indent) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The figures of a JSON file, by their names. Raises StudyError where it holds none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise StudyError(f"{path}: cannot be read ({one_line(error)}); make it with: dvc repro") from None
+    if not (isinstance(content, dict) and content):
+        raise StudyError(f"{path}: holds no figures; make it with: dvc repro")
+    return content
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write an array as .npy, whole or not at all."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_array(path: Path, mapped: bool = False) -> np.ndarray:
+    """The array of a .npy file, mapped into memory or read into it. Raises OSError, or ValueError where the file is none.
+
+    np.load makes room for what the header announces before it looks whether it is there, takes a .zip for a .npy, and raises
+    what the header's Python happens to raise.
+    """
+    with open(path, "rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+            shape, _, kind = read_header(file)
+        except Exception as error:
+            raise ValueError(f"it is no .npy ({one_line(error)})") from None
+        there = os.fstat(file.fileno()).st_size - file.tell()
+    if min(shape, default=0) < 0 or kind.hasobject or math.prod(shape) * kind.itemsize != there:
+        raise ValueError(f"it announces {kind} {shape}, and {there:,} bytes follow")
+    return np.load(path, mmap_mode="r" if mapped and there else None, allow_pickle=False)
+
+
+class LockError(StudyError):
+    """A lock that somebody else holds; the message names the file and the holder."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`. Raises LockError where another process holds it.
+
+    It is the kernel's lock on the open file, not the file's being there: a dead process holds nothing. While it is held, the file
+    says by whom; else it is empty. It is never removed: who waited for a removed file would share it with nobody.
+    """
+    with open(path, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise LockError(f"{path}: held by {file.read() or 'another process'}; wait until it ends, or stop it") from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now():%Y-%m-%d %H:%M:%S}")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)

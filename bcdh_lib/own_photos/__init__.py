@@ -1,1 +1,0 @@
-"""One's own photos, from a folder to a search: what the command `bcdh` (bcdh_lib/command.py) does."""

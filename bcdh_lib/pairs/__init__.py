@@ -1,0 +1,1 @@
+"""3D models -> similar and dissimilar pairs of photos."""

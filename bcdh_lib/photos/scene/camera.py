@@ -1,0 +1,218 @@
+"""The camera: where it stands, the rays it casts, and what lens, sensor and haste make of the light. Lengths in metres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from bcdh_lib.core.open3d_import import import_open3d
+from bcdh_lib.photos.scene.facades import Rng
+from bcdh_lib.photos.scene.light import Light, bumped, draw_light, seen_surface, shine, sky
+from bcdh_lib.photos.scene.mesh import Array, Part, Solid, solidify, unit
+from bcdh_lib.photos.scene.places import Place, passers_by
+
+SUPERSAMPLING = 1.5  # rays a pixel along each side
+LEAST = 0.08  # of the frame that a photo of a landmark shows it on
+TAKES = 12  # tries at a photo that shows enough
+UNBOUNDED = 5  # how many frames wide the view is in which the whole landmark is counted
+COARSE = 8  # pixels between the rays of that count
+FAR = 1500.0  # m; haze grows no thicker beyond
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the camera stands and looks."""
+
+    eye: Array  # [3]
+    turn: Array  # [3, 3], rows: right, down, ahead
+    focal: float  # in widths of the picture
+
+    @property
+    def heading(self) -> float:
+        """Where it looks, in radians from +x."""
+        return float(np.arctan2(self.turn[2, 1], self.turn[2, 0]))
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A finished photo, and how much of the landmark it shows."""
+
+    pixels: NDArray[np.uint8]  # [height, width, 3]
+    quality: int  # of its JPEG
+    share: float  # of the whole landmark as seen from there without frame and obstacles
+    box: tuple[float, float, float, float] | None  # x1, y1, x2, y2 in px around what is seen of the landmark
+
+
+@dataclass(frozen=True)
+class Shot:
+    """Rays and what they hit, [rows, columns, ...]."""
+
+    view: View
+    rays: Array  # [rows, columns, 3], unit
+    distance: Array  # inf where the sky is
+    solids: tuple[Solid, ...]
+    solid: NDArray[np.int64]  # number of the solid; none where the sky is
+    triangle: NDArray[np.int64]
+    uv: Array  # [rows, columns, 2], weights of the triangle's second and third corner
+    part: NDArray[np.int32]  # -1 where the sky is
+    scene: Any
+
+
+def photograph(rng: Rng, place: Place, width: int, height: int, whole: float = 0.0) -> Photo:
+    """A photo [height, width] of the place's landmark or, where it has none, of the place.
+
+    A photo that shows next to nothing of the landmark, or less than the share `whole` of it, is taken anew, up to TAKES
+    times; then the one that showed most is kept.
+    """
+    shots: list[tuple[float, int, Shot]] = []  # share seen, take
+    for _ in range(TAKES if place.landmark else 1):
+        view = draw_view(rng, place, height / width, plain=whole > 0) if place.landmark else draw_glance(rng, place)
+        crowd = passers_by(rng, view.eye, view.heading, max(float(np.hypot(*view.eye[:2])) - 0.4 * place.size, 15.0))
+        shot = cast(view, [place.solid, *([solidify([crowd])] if crowd.corners else [])], width, height)
+        filled = float((shot.part == Part.LANDMARK).mean())
+        shots.append((_share(place, view, filled, width, height), len(shots), shot))
+        if filled >= LEAST and shots[-1][0] >= whole:
+            break
+    else:
+        shots.sort()
+    share, _, shot = shots[-1]
+    picture = develop(rng, _light_of(rng, shot, draw_light(rng, shot.view.heading)), width, height)
+    return Photo(picture, int(rng.integers(62, 96)), share, _box(shot.part == Part.LANDMARK, width, height))
+
+
+def draw_view(rng: Rng, place: Place, aspect: float, plain: bool) -> View:
+    """A tourist's place to stand and to point at: mostly in front, at times from the side or from behind, zoomed in or not."""
+    half = np.tan(np.radians(rng.uniform(21, 33)))
+    zoom = 1.0 if plain or rng.random() < 0.64 else float(np.exp(rng.uniform(0.1, np.log(3.5))))
+    spread = 35 if plain else rng.choice([32, 70, 180], p=[0.74, 0.2, 0.06])
+    turn = np.radians(rng.uniform(-spread, spread))
+    fits = max(place.height / aspect, place.size) / (2 * half) * rng.uniform(0.85, 1.4) + 0.2 * place.size
+    away = min(max(fits, 0.9 * place.size), 0.92 * place.radius)
+    lift = 1.7 if rng.random() < 0.8 else rng.uniform(2, 0.5 * place.height + 3)
+    eye = np.array([away * np.sin(turn), -away * np.cos(turn), lift])
+    sideways, upwards = rng.uniform(-1, 1, 2) * ((0.4, 0.3) if zoom > 1.2 else (0.12, 0.1))
+    aim = sideways * place.size * np.array([np.cos(turn), np.sin(turn), 0.0])
+    aim[2] = place.height * (0.45 + upwards)
+    return View(eye.astype(np.float32), _turn(aim - eye, np.radians(rng.normal(0, 1.8))), float(zoom / (2 * half)))
+
+
+def draw_glance(rng: Rng, place: Place) -> View:
+    """A photo of nothing in particular: a wall near by, a stretch of ground, the sky, trees, a street."""
+    spot = rng.uniform(-0.75, 0.75, 2) * place.radius / np.sqrt(2)
+    heading, tilt = rng.uniform(-np.pi, np.pi), np.radians(rng.choice([-25.0, 4.0, 40.0], p=[0.15, 0.65, 0.2]) + rng.normal(0, 6))
+    ahead = np.array([np.cos(heading) * np.cos(tilt), np.sin(heading) * np.cos(tilt), np.sin(tilt)])
+    focal = float(np.exp(rng.uniform(np.log(0.7), np.log(3.0))))
+    return View(np.array([*spot, 1.7], np.float32), _turn(ahead, np.radians(rng.normal(0, 3))), focal)
+
+
+def _turn(ahead: NDArray[np.float64], roll: float) -> Array:
+    ahead = unit(ahead)
+    right = unit(np.cross(ahead, [0, 0, 1]))
+    down = np.cross(ahead, right)
+    c, s = np.cos(roll), np.sin(roll)
+    return np.stack([c * right + s * down, c * down - s * right, ahead]).astype(np.float32)
+
+
+def cast(view: View, solids: list[Solid], width: int, height: int) -> Shot:
+    """All rays of one picture, SUPERSAMPLING of them to a pixel along each side."""
+    scene = _scene([solid.corners for solid in solids])
+    rays = _rays(view, round(width * SUPERSAMPLING), round(height * SUPERSAMPLING), 1.0)
+    hits = _hits(scene, view.eye, rays)
+    solid, triangle = hits["geometry_ids"].astype(np.int64), hits["primitive_ids"].astype(np.int64)
+    part = np.full(solid.shape, -1, np.int32)
+    for k, each in enumerate(solids):
+        part[solid == k] = each.part[triangle[solid == k]]
+    return Shot(view, rays, hits["t_hit"], tuple(solids), solid, triangle, hits["primitive_uvs"], part, scene)
+
+
+def _scene(meshes: list[Array]) -> Any:
+    open3d = import_open3d()
+    scene = open3d.t.geometry.RaycastingScene(nthreads=1)  # the processes of the pool keep all processors busy
+    for corners in meshes:
+        points = np.ascontiguousarray(corners.reshape(-1, 3), np.float32)
+        order = np.arange(len(points), dtype=np.uint32).reshape(-1, 3)
+        scene.add_triangles(open3d.core.Tensor(points), open3d.core.Tensor(order))
+    return scene
+
+
+def _rays(view: View, columns: int, rows: int, frames: float) -> Array:
+    x = ((np.arange(columns) + 0.5) / columns - 0.5) * frames / view.focal
+    y = ((np.arange(rows) + 0.5) / rows - 0.5) * frames / view.focal * (rows / columns)
+    rays = np.stack([*np.meshgrid(x, y), np.ones((rows, columns))], axis=-1).astype(np.float32)
+    return unit(rays @ view.turn)
+
+
+def _hits(scene: Any, eye: Array, rays: Array) -> dict[str, NDArray[Any]]:
+    both = np.concatenate([np.broadcast_to(eye, rays.shape), rays], axis=-1)
+    hits = scene.cast_rays(import_open3d().core.Tensor(both), nthreads=1)
+    return {name: values.numpy() for name, values in hits.items()}
+
+
+def _share(place: Place, view: View, filled: float, width: int, height: int) -> float:
+    """Of the landmark's outline, with nothing before it and no frame around it, the share that fills `filled` of the frame."""
+    if not place.landmark:
+        return 0.0
+    scene = _scene([place.solid.corners[place.solid.part == Part.LANDMARK]])
+    rays = _rays(view, width * UNBOUNDED // COARSE, height * UNBOUNDED // COARSE, UNBOUNDED)
+    whole = np.isfinite(_hits(scene, view.eye, rays)["t_hit"]).sum() * COARSE**2
+    return float(min(filled * width * height / max(whole, 1), 1.0))
+
+
+def _box(seen: NDArray[np.bool_], width: int, height: int) -> tuple[float, float, float, float] | None:
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    if not len(rows):
+        return None
+    down, right = height / seen.shape[0], width / seen.shape[1]
+    return columns[0] * right, rows[0] * down, (columns[-1] + 1) * right, (rows[-1] + 1) * down
+
+
+def _light_of(rng: Rng, shot: Shot, light: Light) -> Array:
+    """Light [rows, columns, 3] that reaches the camera."""
+    hit = np.isfinite(shot.distance)
+    rays, distance, count = shot.rays[hit], shot.distance[hit], int(hit.sum())
+    points = shot.view.eye + rays * distance[:, None]
+    texels, normal = np.empty((count, 6), np.float32), np.empty((count, 3), np.float32)
+    second = shot.uv[hit]
+    weights = np.concatenate([1 - second.sum(axis=1, keepdims=True), second], axis=1)
+    footprint = distance / np.float32(shot.view.focal * hit.shape[1])
+    for k, solid in enumerate(shot.solids):
+        own = (shot.solid == k)[hit]
+        triangle = shot.triangle[hit][own]
+        texels[own], normal[own] = seen_surface(solid, triangle, weights[own], rays[own], footprint[own])
+    normal[np.einsum("nc,nc->n", normal, rays) > 0] *= -1  # a leaf has two sides
+    rough = bumped(normal, texels[:, 3:5])
+    sunlit = np.maximum(rough @ light.sun, 0)
+    lit = (sunlit > 0) & (normal @ light.sun > 0)
+    lit[lit] = ~_shadowed(shot.scene, points[lit] + np.float32(0.03) * normal[lit], light.sun)
+    back = shine(texels, rough, sunlit * lit, light, points[:, 2], shot.part[hit] == Part.FOLIAGE)
+    veil = np.exp(np.float32(-light.haze) * np.minimum(distance, FAR))[:, None]
+    picture = np.empty((*hit.shape, 3), np.float32)
+    picture[hit] = back * veil + light.horizon * (1 - veil)
+    picture[~hit] = sky(rng, shot.rays[~hit], light)
+    return picture
+
+
+def _shadowed(scene: Any, points: Array, sun: Array) -> NDArray[np.bool_]:
+    rays = np.concatenate([points, np.broadcast_to(sun, points.shape)], axis=1).astype(np.float32)
+    return scene.test_occlusions(import_open3d().core.Tensor(rays), nthreads=1).numpy()
+
+
+def develop(rng: Rng, picture: Array, width: int, height: int) -> NDArray[np.uint8]:
+    """From light to pixels [height, width, 3]: exposure, white balance, tone, contrast, lens blur, vignette, sensor noise."""
+    exposure = 0.42 / np.mean(np.minimum(picture, 3)) * 2 ** rng.normal(0, 0.6)
+    gain = (-1.35 * exposure * np.exp(rng.normal(0, 0.12, 3))).astype(np.float32)
+    tone = (1 - np.exp(picture * gain)) ** np.float32(1 / 2.2)
+    grey = (tone @ np.array([0.3, 0.59, 0.11], np.float32))[..., None]
+    saturation = 0.0 if rng.random() < 0.08 else rng.uniform(0.3, 1.5)
+    tone = 0.5 + (grey + (tone - grey) * saturation - 0.5) * rng.uniform(0.65, 1.35)
+    image = Image.fromarray((np.clip(tone, 0, 1) * 255).astype(np.uint8)).resize((width, height), Image.Resampling.BOX)
+    if rng.random() < 0.4:
+        image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 0.8)))
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
+    pixels = np.asarray(image, np.float32) * (1 - np.float32(rng.uniform(0, 0.18)) * (x**2 + y**2))[..., None]
+    pixels += rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(0.8, 4.5))
+    return np.clip(pixels, 0, 255).astype(np.uint8)

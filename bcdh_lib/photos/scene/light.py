@@ -1,0 +1,189 @@
+"""Sun, sky and air, and what they make of painted surfaces. Colours are linear light; lengths in metres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bcdh_lib.photos.scene.facades import SLOPE, Rng, noise
+from bcdh_lib.photos.scene.mesh import LEVELS, Array, Solid, unit
+
+LINEAR = (np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)  # of a painted colour
+CLOUDS = 1200  # texels of a side of the clouds
+GROUND = 0.05  # m; what is lower is the ground
+WHITE, LAMP = np.float32(0.8), np.array((2.0, 1.3, 0.6), np.float32)  # snow, lamplight
+MIRROR = np.float32(0.42)  # share of the light that glass reflects or lets out
+SEASONS = ((1, 1, 1), (1.2, 1.25, 0.8), (2.0, 1.0, 0.5), (0.8, 0.75, 0.7), (1.6, 1.3, 0.6))  # tints of leaves
+
+
+@dataclass(frozen=True)
+class Light:
+    """The light of one photo."""
+
+    sun: Array  # [3], unit, towards the sun
+    beam: Array  # [3], colour of direct light
+    dome: Array  # [3], colour of light from the sky
+    zenith: Array  # [3], colour of the sky above
+    horizon: Array  # [3], and low down
+    cover: float  # of clouds, -2 clear .. 2 closed
+    haze: float  # 1 / m
+    leaves: Array  # [3], what the season does to leaves
+    soil: Array  # [3], and rain and drought to the ground
+    snow: float  # share of what lies flat that it covers
+    lamps: float  # light behind the windows
+    glare: float  # how bright glass mirrors the sky
+
+
+@dataclass(frozen=True)
+class Weather:
+    """What an hour's light may be; ranges are drawn from evenly."""
+
+    chance: float
+    rise: tuple[float, float]  # degrees of the sun over the horizon
+    strength: tuple[float, float]  # of direct light
+    beam: tuple[float, float, float]
+    dome: tuple[float, float, float]
+    zenith: tuple[float, float, float]
+    horizon: tuple[float, float, float]
+    cover: tuple[float, float]
+    lamps: tuple[float, float] = (0.0, 0.0)
+
+
+SUNNY = Weather(
+    chance=0.42,
+    rise=(22, 68),
+    strength=(2.0, 3.2),
+    beam=(1, 0.95, 0.85),
+    dome=(0.5, 0.6, 0.8),
+    zenith=(0.16, 0.34, 0.75),
+    horizon=(0.62, 0.74, 0.9),
+    cover=(-2, 0.6),
+)
+OVERCAST = Weather(
+    chance=0.28,
+    rise=(50, 50),
+    strength=(0.15, 0.15),
+    beam=(1, 1, 1),
+    dome=(0.95, 0.97, 1.0),
+    zenith=(0.62, 0.65, 0.7),
+    horizon=(0.85, 0.87, 0.9),
+    cover=(0.5, 2),
+)
+LOW_SUN = Weather(
+    chance=0.18,
+    rise=(6, 18),
+    strength=(1.6, 2.6),
+    beam=(1, 0.68, 0.4),
+    dome=(0.42, 0.44, 0.6),
+    zenith=(0.25, 0.34, 0.6),
+    horizon=(0.95, 0.7, 0.48),
+    cover=(-1.5, 0.8),
+)
+DUSK = Weather(
+    chance=0.12,
+    rise=(50, 50),
+    strength=(0.1, 0.1),
+    beam=(1, 0.6, 0.5),
+    dome=(0.5, 0.52, 0.75),
+    zenith=(0.12, 0.16, 0.36),
+    horizon=(0.7, 0.5, 0.5),
+    cover=(-1.5, 1.5),
+    lamps=(0.0, 0.9),
+)
+WEATHERS = (SUNNY, OVERCAST, LOW_SUN, DUSK)
+
+
+def draw_light(rng: Rng, heading: float) -> Light:
+    """Hour and weather: the sun from anywhere, though most photos are taken with it at one's back.
+
+    heading: where the camera looks, in radians from +x.
+    """
+    weather = WEATHERS[rng.choice(len(WEATHERS), p=[each.chance for each in WEATHERS])]
+    rise = np.radians(rng.uniform(*weather.rise))
+    turn = heading + np.pi + (rng.normal(0, 0.9) if rng.random() < 0.75 else rng.uniform(-np.pi, np.pi))
+    fog = rng.uniform(0.002, 0.006) if rng.random() < 0.06 else 0.0
+    return Light(
+        sun=_colour((np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise))),
+        beam=_colour(weather.beam) * np.float32(rng.uniform(*weather.strength)),
+        dome=_colour(weather.dome),
+        zenith=_colour(weather.zenith),
+        horizon=_colour(weather.horizon),
+        cover=rng.uniform(*weather.cover),
+        haze=rng.exponential(0.0006) + fog,
+        leaves=_colour(SEASONS[rng.choice(len(SEASONS), p=[0.45, 0.2, 0.15, 0.1, 0.1])]) * np.float32(rng.uniform(0.7, 1.2)),
+        soil=np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.1, 3)).astype(np.float32),
+        snow=rng.uniform(0.6, 1.0) if rng.random() < 0.12 else 0.0,
+        lamps=rng.uniform(*weather.lamps),
+        glare=rng.uniform(0.1, 0.45),
+    )
+
+
+def _colour(values: tuple[float, ...]) -> Array:
+    return np.array(values, np.float32)
+
+
+def sky(rng: Rng, rays: Array, light: Light) -> Array:
+    """Light [n, 3] of the sky along rays [n, 3]: from the horizon's colour to the zenith's, with clouds."""
+    rise = np.clip(rays[:, 2], 0, 1)
+    blue = light.horizon + (light.zenith - light.horizon) * (rise ** np.float32(0.6))[:, None]
+    clouds = noise(rng, (CLOUDS, CLOUDS), 256)
+    spot = ((rays[:, :2] / (rise + 0.12)[:, None] * 0.115 + 1) * CLOUDS / 2).astype(np.int64)
+    density = 1 / (1 + np.exp(-3 * (clouds[spot[:, 1], spot[:, 0]] + light.cover - 0.4)))
+    white = 0.9 * light.dome + 0.18 * light.beam
+    return blue + (white - blue) * (0.85 * density)[:, None]
+
+
+def seen_surface(solid: Solid, triangle: NDArray[np.int64], weights: Array, rays: Array, footprint: Array) -> tuple[Array, Array]:
+    """Texels [n, 6] and smooth normals [n, 3] where rays [n, 3] hit triangles [n].
+
+    weights: of the triangle's three corners, [n, 3]; footprint: width of a ray where it hits, [n], m.
+    """
+    normal = unit(np.einsum("nk,nkc->nc", weights, solid.normals[triangle]))
+    uv = np.einsum("nk,nkc->nc", weights, solid.uv[triangle])
+    surface = solid.surface[triangle]
+    slant = np.maximum(np.abs(np.einsum("nc,nc->n", normal, rays)), 0.15)
+    level = np.log2(np.maximum(footprint / np.sqrt(slant) * solid.density[surface], 1e-6))
+    return _texels(solid, surface, np.clip(np.round(level), 0, LEVELS - 1).astype(np.int64), uv), normal
+
+
+def _texels(solid: Solid, surface: NDArray[np.int32], level: NDArray[np.int64], uv: Array) -> Array:
+    """Bilinear between the four texels around each place uv of its surface, at its level of sharpness."""
+    start, (height, width) = solid.start[surface, level], solid.size[surface, level].T
+    x = np.clip(uv[:, 0] * width - 0.5, 0, width - 1).astype(np.float32)
+    y = np.clip((1 - uv[:, 1]) * height - 0.5, 0, height - 1).astype(np.float32)
+    left, top = x.astype(np.int64), y.astype(np.int64)
+    fx, fy = (x - left).astype(np.float32)[:, None], (y - top).astype(np.float32)[:, None]
+    right = np.minimum(left + 1, width - 1)
+    first, second = start + top * width, start + np.minimum(top + 1, height - 1) * width
+    upper = solid.texels[first + left] * (1 - fx) + solid.texels[first + right] * fx
+    lower = solid.texels[second + left] * (1 - fx) + solid.texels[second + right] * fx
+    return upper * (1 - fy) + lower * fy
+
+
+def bumped(normal: Array, slopes: Array) -> Array:
+    """Normals [n, 3] tilted by the relief of their surfaces; slopes [n, 2] as texels hold them."""
+    right = np.stack([-normal[:, 1], normal[:, 0], np.zeros(len(normal), np.float32)], axis=1)
+    right /= np.maximum(np.sqrt(np.einsum("nc,nc->n", right, right)), 1e-3)[:, None]
+    slope = (slopes - 128) / SLOPE
+    return unit(normal - slope[:, :1] * right - slope[:, 1:] * np.cross(normal, right))
+
+
+def shine(texels: Array, rough: Array, sunlit: Array, light: Light, height: Array, leaf: NDArray[np.bool_]) -> Array:
+    """Light [n, 3] that painted surfaces send back.
+
+    texels [n, 6]; rough: normals with relief, [n, 3]; sunlit: cosine to the sun, 0 in shadow, [n]; height over the
+    ground, [n], m, which the sky reaches less low down; leaf: whether it is one, [n].
+    """
+    albedo = LINEAR[texels[:, :3].astype(np.uint8)]
+    albedo[leaf] *= light.leaves
+    albedo[height < GROUND] *= light.soil
+    if light.snow:
+        albedo += (WHITE - albedo) * (np.float32(light.snow) * np.clip(2 * rough[:, 2] - 0.6, 0, 1))[:, None]
+    up = 0.5 + 0.5 * rough[:, 2]
+    open_sky = up * (0.65 + 0.35 * np.clip(height / 4, 0, 1))
+    ambient = open_sky[:, None] * light.dome + ((1 - up) * 0.25)[:, None] * (light.dome + 0.3 * light.beam)
+    glass = texels[:, 5:] / 255
+    behind = np.float32(light.glare) * (light.horizon + light.zenith) + np.float32(light.lamps) * LAMP
+    return albedo * (ambient + sunlit[:, None] * light.beam) * (1 - MIRROR * glass) + MIRROR * glass * behind

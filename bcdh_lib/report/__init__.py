@@ -1,0 +1,1 @@
+"""Notebooks executed, figures, and the site."""

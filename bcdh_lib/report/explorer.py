@@ -1,0 +1,106 @@
+"""The explorer's data: the benchmarks' codes and thumbnails, as files from which one page of the site ranks by itself.
+
+explorer-data.js holds one object, `explored`: `systems` (name, label, bits); `collections`, by name, each with its photos' names,
+the database's first and in its order, how many those are, and the packed codes of every system in base64; `benchmarks` with
+their queries: a photo, a box in shares of it (left, top, width, height), positives and junk, photos by their number in the
+collection. Photo 7's thumbnail is explorer/COLLECTION/7.jpg.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bcdh_lib.report.figures.labels import benchmark_label
+from bcdh_lib.report.figures.sheets import thumbnail
+from bcdh_lib.report.figures.style import DPI, face
+from bcdh_lib.retrieval.benchmarks import Benchmark
+from bcdh_lib.retrieval.score import System, collections_of, load_codes, read_benchmarks, systems
+from bcdh_lib.study import Study
+
+SIDE, SMALLEST, AS_MANY = 200, 48, 1000
+"""Longest side of a thumbnail, px, of up to so many photos; of more it shrinks with the root of their number, to SMALLEST."""
+
+
+def explorer_files(study: Study) -> dict[str, bytes]:
+    """What the explorer needs, by the path in the site's assets; nothing where the study has no binary codes.
+
+    Raises StudyError where codes do not fit, StudyError or StudyError where their photos cannot be had.
+    """
+    compared = [system for system in systems(study) if system.bits] if study.codes.is_dir() else []
+    if not compared:
+        return {}
+    benchmarks = read_benchmarks(study)
+    collections = collections_of(benchmarks)
+    photos = {name: _photos(benchmark) for name, benchmark in collections.items()}
+    side = _side(sum(map(len, photos.values())))
+    files, sizes = {}, {}
+    for name, paths in photos.items():
+        for number, (photo, path) in enumerate(paths.items()):
+            files[f"explorer/{name}/{number}.jpg"], sizes[name, photo] = _picture(path, side)
+    explored = {
+        "systems": [{"name": each.name, "label": face(each.method).label, "bits": each.bits} for each in compared],
+        "collections": {
+            name: {"photos": list(photos[name]), "database": len(benchmark.photos), "codes": _codes(study, benchmark, compared)}
+            for name, benchmark in collections.items()
+        },
+        "benchmarks": [_asked(each, list(photos[each.encoded_as]), sizes) for each in benchmarks],
+    }
+    data = f"const explored = {json.dumps(explored, separators=(',', ':'))};\n"
+    return {"explorer-data.js": data.encode(), **files}
+
+
+def _photos(benchmark: Benchmark) -> dict[str, Path]:
+    """The photos of a collection: the database in its order, then those of queries that are not in it."""
+    return benchmark.photos | {query.photo: benchmark.photo_of(query) for query in benchmark.queries}
+
+
+def _side(photos: int) -> int:
+    """The longest side of each thumbnail, px, where there are so many photos."""
+    return max(SMALLEST, min(SIDE, int(SIDE * math.sqrt(AS_MANY / photos))))
+
+
+def _picture(path: Path, side: int) -> tuple[bytes, tuple[int, int]]:
+    """A photo's thumbnail as JPEG, and the whole photo's width and height, px. Raises StudyError."""
+    pixels, size = thumbnail(path, side / DPI, side / DPI)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=75, optimize=True)
+    return buffer.getvalue(), size
+
+
+def _codes(study: Study, benchmark: Benchmark, compared: list[System]) -> dict[str, dict[str, str]]:
+    loaded = {system.name: load_codes(study, benchmark, system) for system in compared}
+    return {name: {"queries": _base64(queries), "database": _base64(database)} for name, (queries, database) in loaded.items()}
+
+
+def _base64(codes: np.ndarray) -> str:
+    """Packed codes row by row, bits as bcdh_lib.core.codes packs them."""
+    return base64.b64encode(codes.tobytes()).decode("ascii")
+
+
+def _asked(benchmark: Benchmark, names: list[str], sizes: dict[tuple[str, str], tuple[int, int]]) -> dict[str, Any]:
+    """A benchmark's name and queries, in its order."""
+    place = {name: number for number, name in enumerate(names)}
+    queries = []
+    for query in benchmark.queries:
+        box = None
+        if query.box:
+            (left, top, right, bottom), (width, height) = query.box, sizes[benchmark.encoded_as, query.photo]
+            box = [round(share, 4) for share in (left / width, top / height, (right - left) / width, (bottom - top) / height)]
+        queries.append(
+            {
+                "name": query.name,
+                "photo": place[query.photo],
+                "box": box,
+                "positives": sorted(place[name] for name in query.positives),
+                "junk": sorted(place[name] for name in query.junk),
+            }
+        )
+    return {"label": benchmark_label(benchmark.name), "collection": benchmark.encoded_as, "queries": queries}

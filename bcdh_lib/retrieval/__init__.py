@@ -1,0 +1,1 @@
+"""Benchmarks, codes of their photos, and scores."""

@@ -1,0 +1,86 @@
+"""Ground truth as the authors of the revisited benchmarks publish it: gnd_NAME.pkl, read as plain data; nothing in it is run.
+
+A dict of `imlist` (names of the database photos, in the order that the ground truth counts in), `qimlist` (names of the queries'
+photos) and `gnd`, a dict a query: `bbx` (left, top, right, bottom, px) and lists of rows of imlist, `ok` and `junk` or, where
+revisited, `easy`, `hard` and `junk`. The published files hold lists of plain numbers. One with numpy arrays in it is refused like
+any other that asks for code: to build an array is to call what a pickle names, with arguments of its choice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.plain_pickle import PickleError, read_plain_pickle
+from bcdh_lib.core.settings import first_fault
+from bcdh_lib.retrieval.benchmarks.benchmark import Box
+
+Names = Annotated[list[str], Field(min_length=1)]
+Rows = list[Annotated[int, Field(ge=0)]]
+
+
+class Answers(BaseModel):
+    """A query's box, and what is dropped from its ranking; a form of ground truth adds what answers it."""
+
+    model_config = ConfigDict(strict=True)
+    bbx: Annotated[list[FiniteFloat], Field(min_length=4, max_length=4)]
+    junk: Rows
+
+    @model_validator(mode="after")
+    def box_not_empty(self) -> Answers:
+        left, top, right, bottom = self.bbx
+        if not (0 <= left < right and 0 <= top < bottom):
+            raise ValueError(f"the box {left} {top} {right} {bottom} is empty or outside its photo")
+        return self
+
+    @property
+    def box(self) -> Box:
+        left, top, right, bottom = self.bbx
+        return left, top, right, bottom
+
+
+Form = TypeVar("Form", bound=Answers)
+
+
+class GroundTruth(BaseModel, Generic[Form]):
+    """A whole file. Query i's photo is qimlist[i], its answers are gnd[i]."""
+
+    model_config = ConfigDict(strict=True)
+    imlist: Names
+    qimlist: Names
+    gnd: list[Form]
+
+    @model_validator(mode="after")
+    def hangs_together(self) -> GroundTruth:
+        if len(self.qimlist) != len(self.gnd):
+            raise ValueError(f"qimlist holds {len(self.qimlist)} queries, gnd {len(self.gnd)}")
+        for key, names in (("imlist", self.imlist), ("qimlist", self.qimlist)):
+            if len(set(names)) < len(names):
+                raise ValueError(f"{key}: a name stands there twice")
+        for place, answers in enumerate(self.gnd):
+            for kind, rows in answers.model_dump(exclude={"bbx"}).items():
+                if max(rows, default=0) >= len(self.imlist):
+                    raise ValueError(f"gnd.{place}.{kind}: {max(rows)} is beyond imlist, which holds {len(self.imlist)} names")
+        return self
+
+    def names(self, rows: Rows) -> frozenset[str]:
+        """The database photos of these rows."""
+        return frozenset(self.imlist[row] for row in rows)
+
+
+def gnd_file(folder: Path) -> Path:
+    """Where a benchmark's folder holds the file, if it does."""
+    return folder / f"gnd_{folder.name}.pkl"
+
+
+def read_gnd(file: Path, form: type[Form]) -> GroundTruth[Form]:
+    """The ground truth of a file, of that form. Raises StudyError where it is absent, of another form or more than data."""
+    try:
+        return GroundTruth[form].model_validate(read_plain_pickle(file))  # type: ignore[valid-type]
+    except PickleError as error:
+        raise StudyError(f"{error}; put the published {file.name} there") from None
+    except ValidationError as error:
+        raise StudyError(f"{file}: {first_fault(error)}; put the published {file.name} there") from None

@@ -1,0 +1,82 @@
+"""Oxford5k and Paris6k: photos in jpg/ (or images/), and ground truth in either of the two published forms.
+
+Original text files: for each query NAME, groundtruth/NAME_query.txt holds one line `PHOTO left top right bottom` (px; Oxford
+writes `oxc1_` before the photo's name), and NAME_good.txt, NAME_ok.txt, NAME_junk.txt one photo a line. good and ok are the
+positives, the query's own photo among them; junk is dropped from the ranking. Lines are a set: a repeated one counts once.
+The database is every photo, sorted by name.
+
+gnd_NAME.pkl (gnd.py), which goes first where both are there: `ok` are the positives, `imlist` is the database. A query bears
+its photo's name. Either way a query is the box cut out of its photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from pathlib import Path
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.text import one_line
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
+from bcdh_lib.retrieval.benchmarks.files import chosen_photos, photos_in
+from bcdh_lib.retrieval.benchmarks.gnd import Answers, Rows, gnd_file, read_gnd
+
+CORRUPT = frozenset(
+    f"paris_{each}"
+    for each in (
+        *("louvre_000136", "louvre_000146", "moulinrouge_000422", "museedorsay_001059", "notredame_000188", "pantheon_000284"),
+        *("pantheon_000960", "pantheon_000974", "pompidou_000195", "pompidou_000196", "pompidou_000201", "pompidou_000467"),
+        *("pompidou_000640", "sacrecoeur_000299", "sacrecoeur_000330", "sacrecoeur_000353", "triomphe_000662"),
+        *("triomphe_000833", "triomphe_000863", "triomphe_000867"),
+    )
+)
+"""Photos that are corrupt in Paris' published archives, as their authors list them (corrupt.txt): in no published database."""
+
+
+class OriginalAnswers(Answers):
+    ok: Rows
+
+
+def read_oxford_paris(folder: Path, corrupt: Set[str] = frozenset()) -> Benchmark:
+    """The benchmark in `folder`, less the photos known to be corrupt.
+
+    Raises StudyError where a file is absent, misformed or names an unknown photo.
+    """
+    if gnd_file(folder).is_file():
+        truth = read_gnd(gnd_file(folder), OriginalAnswers)
+        queries = [
+            Query(photo, photo, answers.box, truth.names(answers.ok), truth.names(answers.junk) - truth.names(answers.ok))
+            for photo, answers in zip(truth.qimlist, truth.gnd, strict=True)
+        ]
+        return Benchmark(folder.name, chosen_photos(folder, truth.imlist), queries)
+    photos = {name: path for name, path in photos_in(folder).items() if name not in corrupt}
+    return Benchmark(folder.name, photos, read_ground_truth(folder / "groundtruth", corrupt))
+
+
+def read_ground_truth(folder: Path, corrupt: Set[str] = frozenset()) -> list[Query]:
+    """The queries, sorted by name, from the original text files; corrupt photos answer none. Raises StudyError."""
+    files = sorted(folder.glob("*_query.txt"))
+    if not files:
+        raise StudyError(f"{folder}: holds no *_query.txt; put the benchmark's ground truth there")
+    return [_read_query(file, corrupt) for file in files]
+
+
+def _read_query(file: Path, corrupt: Set[str]) -> Query:
+    name = file.name.removesuffix("_query.txt")
+    fields = _lines(file)[0].split() if _lines(file) else []
+    try:
+        photo, (left, top, right, bottom) = fields[0], map(float, fields[1:])
+    except (IndexError, ValueError):
+        raise StudyError(f"{file}: must hold one line: PHOTO left top right bottom") from None
+    if not (0 <= left < right and 0 <= top < bottom):
+        raise StudyError(f"{file}: the box {left} {top} {right} {bottom} is empty or outside its photo")
+    good, ok, junk = (frozenset(_lines(file.with_name(f"{name}_{kind}.txt"))) - corrupt for kind in ("good", "ok", "junk"))
+    return Query(name, photo.removeprefix("oxc1_"), (left, top, right, bottom), good | ok, junk - good - ok)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(
+            f"{file}: cannot be read ({one_line(error)}); every query needs its _query, _good, _ok and _junk file"
+        ) from None

@@ -1,0 +1,1 @@
+"""Pairs + network + loss -> checkpoints."""

@@ -1,0 +1,35 @@
+"""The hardest dissimilar pairs before training: photos of other groups that the pretrained network finds most alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bcdh_lib.study import Study
+from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.training_set import device, encode_kept, keep, prepare
+from bcdh_lib.training.views import Views
+
+
+def pretrained_vectors(study: Study, photo_ids: Sequence[int]) -> NDArray[np.float32]:
+    """Unit vectors [n, d] of photos by the pretrained network, nothing learned."""
+    prepare(study.params)
+    network = HashNetwork(study.params.network, bits=None).to(device()).eval()
+    views = Views([study.image(photo) for photo in photo_ids], study.params.network.side)
+    vectors = encode_kept(network, keep(network, views, study.params.run.threads, "pretrained vectors"))
+    return vectors.numpy()
+
+
+def hardest_dissimilar(vectors: NDArray[np.floating], members: pd.DataFrame, query_id: int, wanted: int) -> pd.DataFrame:
+    """The photos of other groups than the query's that are most like it, at most one a group, as training takes negatives.
+
+    vectors [n, d] are unit vectors of the photos of the table `members`, in its order; the query is among them. Returns photo_id,
+    model_id, similarity (cosine), most alike first; of equals the first in the table.
+    """
+    row = int(np.flatnonzero(members["photo_id"] == query_id)[0])
+    alike = members.assign(similarity=vectors @ vectors[row])
+    others = alike[alike["group_id"] != members["group_id"].iloc[row]].sort_values("similarity", ascending=False, kind="stable")
+    return others.drop_duplicates("group_id")[["photo_id", "model_id", "similarity"]].head(wanted)

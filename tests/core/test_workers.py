@@ -1,0 +1,77 @@
+"""Work side by side: all of it, whatever ends first; and what becomes of failures."""
+
+import os
+import subprocess
+import sys
+import time
+from functools import partial
+
+import pytest
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.parallel import ONE_THREAD, side_by_side
+
+
+def slow_square(number: int) -> int:
+    time.sleep(0.3 if number == 0 else 0)
+    return number**2
+
+
+def test_all_jobs_are_done_once_and_by_several_processes():
+    assert sorted(side_by_side(slow_square, range(6), 2)) == [0, 1, 4, 9, 16, 25]
+
+
+def test_each_process_works_on_one_thread():
+    assert next(side_by_side(os.getenv, ["OPENBLAS_NUM_THREADS"], 2)) == "1"
+    assert set(ONE_THREAD.values()) == {"1"}
+
+
+def test_nothing_to_do():
+    assert list(side_by_side(slow_square, [], 2)) == []
+
+
+def test_the_fault_of_a_job_is_raised_as_it_is():
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(side_by_side(int, ["1", "one"], 2))
+
+
+def test_a_process_that_dies_is_told_in_one_line():
+    with pytest.raises(StudyError, match=r"^a process died at work.*run\.threads$"):
+        list(side_by_side(os._exit, [9], 1))
+
+
+PARENT = """
+import os, time
+from pathlib import Path
+from bcdh_lib.core.parallel import side_by_side
+def work(path):
+    Path(path).write_text(str(os.getpid()))
+    time.sleep(600)
+import sys
+list(side_by_side(work, [sys.argv[1]], 1))
+"""
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path):
+    note = tmp_path / "pid"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(note)], stderr=subprocess.DEVNULL)
+    wait(lambda: note.exists() and note.read_text())
+    worker = int(note.read_text())
+    parent.kill()
+    parent.wait()
+    wait(partial(ended, worker))
+
+
+def ended(process: int) -> bool:
+    try:
+        with open(f"/proc/{process}/stat") as state:
+            return state.read().rsplit(")", 1)[1].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait(until) -> None:
+    deadline = time.monotonic() + 60
+    while not until():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

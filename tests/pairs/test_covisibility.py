@@ -1,0 +1,101 @@
+"""Similar pairs from tracks, and the split into training and validation: by hand, against loops, at the edges."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.pairs import covisibility as pairs_module
+from bcdh_lib.pairs.covisibility import count_dissimilar, similar_pairs, split_members
+
+
+def registrations(models, groups=None, scale=None):
+    n = len(models)
+    return pd.DataFrame(
+        {
+            "photo_id": np.arange(n) * 2,
+            "model_id": models,
+            "group_id": models if groups is None else groups,
+            "scale": np.ones(n) if scale is None else scale,
+        }
+    )
+
+
+def tracks(seen):
+    """{photo_id: points} as the table."""
+    return pd.DataFrame([(photo, point) for photo, points in seen.items() for point in points], columns=["photo_id", "point_id"])
+
+
+def random_case(seed, photos=30):
+    generator = np.random.default_rng(seed)
+    models = np.sort(generator.integers(0, 4, photos))
+    seen = {2 * i: models[i] * 1000 + generator.choice(40, generator.integers(0, 25), replace=False) for i in range(photos)}
+    return tracks(seen), registrations(models, scale=generator.uniform(1, 3, photos))
+
+
+def test_by_hand():
+    """Photo 0 sees {1,2,3,4}, photo 2 sees {4}: they share 1/4 of the one and all of the other."""
+    seen = tracks({0: [1, 2, 3, 4], 2: [4], 4: [9]})
+    found = similar_pairs(seen, registrations([0, 0, 1], scale=[1.0, 1.4, 1.0]), 0.3, 1.5)
+    assert found[["query_id", "positive_id", "model_id", "shared_points"]].to_numpy().tolist() == [[2, 0, 0, 1]]
+    assert found["shared_share"].item() == 1
+    assert found["scale_change"].item() == pytest.approx(1.4)
+    assert similar_pairs(seen, registrations([0, 0, 1], scale=[1.0, 1.6, 1.0]), 0.3, 1.5).empty
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("block", [1, 7, 4096])
+def test_equals_loops_over_points(seed, block, monkeypatch):
+    monkeypatch.setattr(pairs_module, "BLOCK", block)
+    seen, registered = random_case(seed)
+    points = {photo: set(rows["point_id"]) for photo, rows in seen.groupby("photo_id")}
+    scale = registered.set_index("photo_id")["scale"]
+    slow = [
+        (query, positive, len(points[query] & points[positive]))
+        for query in sorted(points)
+        for positive in sorted(points)
+        if query != positive
+        and len(points[query] & points[positive]) > 0.4 * len(points[query])
+        and max(scale[query] / scale[positive], scale[positive] / scale[query]) <= 1.5
+    ]
+    fast = similar_pairs(seen, registered.sample(frac=1, random_state=seed), 0.4, 1.5)
+    assert len(slow) > 5
+    assert list(fast[["query_id", "positive_id", "shared_points"]].itertuples(index=False, name=None)) == slow
+
+
+def test_a_point_seen_twice_by_a_photo_counts_once():
+    seen = tracks({0: [1, 1, 2], 2: [1, 2]})
+    assert similar_pairs(seen, registrations([0, 0]), 0.5, 1.5)["shared_points"].tolist() == [2, 2]
+
+
+def test_no_photos_no_pairs():
+    empty = similar_pairs(tracks({}), registrations([]), 0.2, 1.5)
+    assert empty.empty
+    assert "scale_change" in empty
+
+
+def test_split_holds_whole_groups_apart():
+    models = np.repeat(np.arange(10), 6)
+    registered = registrations(models, groups=np.repeat(np.arange(5), 12))
+    pairs = pd.DataFrame({"query_id": registered["photo_id"], "positive_id": registered["photo_id"]})
+    members = split_members(registered, pairs, {"validation": 0.2}, seed=1)
+    assert (members.groupby("group_id")["split"].nunique() == 1).all()
+    assert (members["split"] == "validation").sum() == 12
+    assert members.equals(split_members(registered, pairs, {"validation": 0.2}, seed=1))
+    assert any(not members.equals(split_members(registered, pairs, {"validation": 0.2}, seed=s)) for s in range(2, 6))
+    greedy = split_members(registered, pairs, {"validation": 0.99, "test": 0.5}, seed=1)
+    assert greedy.groupby("split")["group_id"].nunique().to_dict() == {"test": 1, "train": 2, "validation": 2}
+
+
+def test_split_needs_three_groups_with_pairs():
+    registered = registrations([0, 0, 1, 1, 2])
+    pairs = pd.DataFrame({"query_id": [0, 4], "positive_id": [2, 6]})
+    with pytest.raises(StudyError, match="2 groups of 3D models have similar pairs"):
+        split_members(registered, pairs, {"validation": 0.2}, seed=1)
+    with pytest.raises(StudyError, match="0 groups"):
+        split_members(registered, pairs[:0], {"validation": 0.2}, seed=1)
+
+
+def test_dissimilar_count_by_hand():
+    assert count_dissimilar(pd.DataFrame({"group_id": [0, 0, 1, 2]})) == 5
+    assert count_dissimilar(pd.DataFrame({"group_id": []})) == 0

@@ -1,0 +1,89 @@
+"""The published pair databases: a small one in the same form, broken ones, and a pickle that wants to run something."""
+
+import os
+import pickle
+
+import pandas as pd
+import pytest
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.plain_pickle import PickleError, read_plain_pickle
+from bcdh_lib.core.tables import read_table, write_table
+from bcdh_lib.pairs.retrieval_sfm import photo_path, read_published_pairs
+
+
+def make_database(path, **changes):
+    cids = [f"{i:032x}" for i in range(8)]
+    database = {
+        "train": {"cids": cids[:5], "cluster": [3, 3, 3, 7, 7], "qidxs": [0, 1, 2, 3], "pidxs": [1, 1, 0, 4]},
+        "val": {"cids": cids[5:], "cluster": [0, 0, 1], "qidxs": [0], "pidxs": [1]},
+    }
+    path.write_bytes(pickle.dumps(database | changes))
+    photos = pd.DataFrame({"path": sorted(photo_path(cid) for cid in cids)})
+    return path, photos.assign(photo_id=photos.index)
+
+
+def test_by_hand(tmp_path):
+    database, photos = make_database(tmp_path / "retrieval-SfM-30k.pkl")
+    published = read_published_pairs(database, photos)
+    assert published.left_out == {"query equals positive": 1, "photo not there": 0}
+    assert published.pairs[["query_id", "positive_id", "model_id"]].to_numpy().tolist() == [
+        [0, 1, 3],
+        [2, 0, 3],
+        [3, 4, 7],
+        [5, 6, 8],
+    ]
+    assert published.members["group_id"].tolist() == [3, 3, 3, 7, 7, 8, 8, 9]
+    assert published.members["split"].tolist() == ["train"] * 5 + ["validation"] * 3
+    write_table(tmp_path, "pairs", published.pairs)
+    write_table(tmp_path, "members", published.members)
+    assert len(read_table(tmp_path, "pairs")) == 4
+
+
+def test_photos_that_are_not_there_are_counted(tmp_path):
+    database, photos = make_database(tmp_path / "db.pkl")
+    published = read_published_pairs(database, photos[photos["photo_id"] != 4])
+    assert published.left_out["photo not there"] == 1
+    assert 4 not in published.members["photo_id"].tolist()
+    with pytest.raises(StudyError, match="none of its photos is there"):
+        read_published_pairs(database, photos[:0])
+
+
+def test_published_layout():
+    assert photo_path("0123456789abcdef") == "ef/cd/ab/0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "split",
+    [{}, None, {"cids": ["a"], "cluster": [1], "qidxs": [9], "pidxs": [0]}, {"cids": 3, "cluster": 1, "qidxs": [], "pidxs": []}]
+    + [
+        {"cids": ["a", "b"], "cluster": [1, 1], "qidxs": [0], "pidxs": [1]} | change
+        for change in ({"pidxs": [-1]}, {"cluster": [1]}, {"cluster": [[1], [1]]}, {"cids": ["a", []]}, {"qidxs": [float("nan")]})
+    ],
+)
+def test_another_form_is_named(tmp_path, split):
+    database, photos = make_database(tmp_path / "db.pkl", train=split)
+    with pytest.raises(StudyError, match=r"db\.pkl: train: is not of the published form"):
+        read_published_pairs(database, photos)
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+def test_a_malicious_pickle_raises_and_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"train": Malicious(), "val": {}}))
+    with pytest.raises(PickleError, match="only plain containers"):
+        read_plain_pickle(tmp_path / "bad.pkl")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2])[:-2], b"]r\xff\xff\xff\x7f.", b"]p4000000000\n."])
+def test_a_broken_pickle_is_named(tmp_path, content):
+    (tmp_path / "bad.pkl").write_bytes(content)
+    with pytest.raises(PickleError, match=r"bad\.pkl: is not a pickle"):
+        read_plain_pickle(tmp_path / "bad.pkl")
+    with pytest.raises(PickleError, match="cannot be read"):
+        read_plain_pickle(tmp_path / "none.pkl")

@@ -1,0 +1,47 @@
+"""Landmarks and places: every kind stands on the ground, is painted all over, and comes out the same from the same numbers."""
+
+import numpy as np
+import pytest
+
+from bcdh_lib.photos.scene import facades
+from bcdh_lib.photos.scene.landmarks import KINDS, Mason, build_landmark
+from bcdh_lib.photos.scene.mesh import solidify
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_landmark_stands(kind):
+    rng = np.random.default_rng(11)
+    mason = Mason(rng, facades.draw_style(rng, sharpness=0.1))
+    KINDS[kind](mason)
+    solid = solidify([mason.mesh])
+    heights = solid.corners[..., 2]
+    assert heights.min() == pytest.approx(0, abs=1e-6)
+    assert 6 < heights.max() < 90
+    assert np.isfinite(solid.corners).all()
+    assert solid.uv.min() >= -1e-6
+    assert solid.uv.max() <= 1 + 1e-6
+    assert set(solid.surface) <= set(range(len(solid.density)))
+    assert len(np.unique(solid.texels[:, :3], axis=0)) > 100
+
+
+def test_the_same_numbers_give_the_same_landmark_and_others_another():
+    one, same, other = (build_landmark(np.random.default_rng(seed)) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(np.concatenate(one.mesh.corners), np.concatenate(same.mesh.corners))
+    assert one.height != other.height
+
+
+def test_noise_has_no_mean_and_unit_spread_and_repeats():
+    fields = [facades.noise(np.random.default_rng(seed), (400, 600), 16) for seed in (1, 1, 2)]
+    assert abs(fields[0].mean()) < 0.15
+    assert fields[0].std() == pytest.approx(1, abs=0.15)
+    np.testing.assert_array_equal(fields[0], fields[1])
+    assert abs(np.corrcoef(fields[0].ravel(), fields[2].ravel())[0, 1]) < 0.2
+
+
+def test_openings_stay_within_their_frame():
+    for kind in (*facades.OPENINGS, "circle"):
+        x, y = np.array(facades.opening_outline(kind, 1.0, 2.0, 3.0, 4.0)).T
+        assert x.min() == pytest.approx(1)
+        assert x.max() == pytest.approx(4)
+        assert y.min() == pytest.approx(2)
+        assert y.max() == pytest.approx(6)

@@ -1,0 +1,50 @@
+"""What the tests of figures share: small photos, and what every figure must hold to be printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bcdh_lib.report.figures import display, style
+from bcdh_lib.report.figures.style import Drawn
+
+
+class Printed(Protocol):
+    """Call a plot function and check what it gives."""
+
+    def __call__(self, plot: Callable[..., Drawn], *arguments: Any, **options: Any) -> Drawn: ...
+
+
+@pytest.fixture
+def printed() -> Printed:
+    """What a plot function gives, after a look at it: it has words, no edge cuts anything off, a second call repeats it."""
+
+    def check(plot: Callable[..., Drawn], *arguments: Any, **options: Any) -> Drawn:
+        figure, alt = plot(*arguments, **options)
+        assert len(alt) > 20
+        assert alt.endswith(".")
+        assert "nan" not in alt
+        picture = display.png(figure)
+        figure.set_dpi(style.DPI)
+        left, bottom, right, top = figure.get_tightbbox().extents
+        assert min(left, bottom) > -0.01
+        assert right < figure.get_figwidth() + 0.01
+        assert top < figure.get_figheight() + 0.01
+        assert display.png(plot(*arguments, **options)[0]) == picture
+        return figure, alt
+
+    return check
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Callable[[int], Path]:
+    """Where photo 0 to 39 lie: landscape and upright ones in turn, each of its own grey."""
+    for photo in range(40):
+        size = (60, 40) if photo % 2 else (40, 60)
+        Image.fromarray(np.full((size[1], size[0], 3), 6 * photo, dtype=np.uint8)).save(tmp_path / f"{photo:07d}.jpg")
+    return lambda photo: tmp_path / f"{photo:07d}.jpg"

@@ -1,0 +1,58 @@
+"""The pile and the benchmarks, as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bcdh_lib.report.figures import photos
+from bcdh_lib.retrieval.benchmarks import Benchmark, Query
+
+from .conftest import Printed
+
+
+def test_a_contact_sheet_spreads_its_sample(printed: Printed, image: Callable[[int], Path]) -> None:
+    figure, alt = printed(photos.contact_sheet, pd.DataFrame({"photo_id": range(40)}), image, shown=4)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0", "13", "26", "39"]
+    assert alt.startswith("4 photos of the pile's 40")
+    printed(photos.contact_sheet, pd.DataFrame({"photo_id": []}), image)
+
+
+def test_reasons_are_counted_the_commonest_on_top(printed: Printed) -> None:
+    reasons = ["empty", "duplicate", "not an image", "duplicate", "not an image", "duplicate"]
+    figure, alt = printed(photos.left_out_reasons, pd.DataFrame({"reason": reasons}))
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [1, 2, 3]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["empty", "not an image", "duplicate"]
+    assert alt == "6 files left out: duplicate 3, not an image 2, empty 1."
+
+
+def test_nothing_left_out_is_said(printed: Printed) -> None:
+    _, alt = printed(photos.left_out_reasons, pd.DataFrame({"reason": []}))
+    assert alt == "No file was left out."
+
+
+def test_sizes_count_every_photo_once(printed: Printed) -> None:
+    table = pd.DataFrame({"width": [640, 480, 4000, 100], "height": [480, 640, 500, 100]})
+    figure, alt = printed(photos.sizes, table)
+    for panel in figure.axes:
+        assert sum(bar.get_height() for bar in panel.patches) == 4
+    assert alt == "Histograms of 4 photos: longer side from 100 to 4,000 px, median 640 px; 1 are higher than wide."
+
+
+def test_sizes_of_equal_photos_and_of_none(printed: Printed) -> None:
+    figure, _ = printed(photos.sizes, pd.DataFrame({"width": [320] * 9, "height": [320] * 9}))
+    assert max(bar.get_height() for bar in figure.axes[1].patches) == 9
+    printed(photos.sizes, pd.DataFrame({"width": np.empty(0, dtype=int), "height": np.empty(0, dtype=int)}))
+
+
+def test_a_benchmark_sheet_shows_queries_with_their_answers(printed: Printed, image: Callable[[int], Path]) -> None:
+    files = {str(number): image(number) for number in range(8)}
+    many = Query("radcliffe_camera_of_oxford_1", "0", (5, 5, 20, 20), frozenset("0123456"), frozenset("7"))
+    few = Query("b", "5", None, frozenset("4"), frozenset())
+    figure, alt = printed(photos.benchmark_sheet, Benchmark("rendered_paris", files, [many, few]))
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert said[3:] == ["radcl…oxford_1", *"✓✓✓✓", "4 of 7", "–", "1 of 1", "b", "✓", "1 of 1", "none"]
+    assert alt.startswith("2 queries of the 2 of Rendered Paris, 8 photos large")

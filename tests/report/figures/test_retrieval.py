@@ -1,0 +1,135 @@
+"""How well codes retrieve, as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bcdh_lib.report.figures import retrieval
+from bcdh_lib.retrieval.benchmarks import Benchmark, Query
+from bcdh_lib.retrieval.score import System
+
+from .conftest import Printed
+
+SYSTEMS = {("binary_constrained", 16): 0.3, ("binary_constrained", 64): 0.5, ("dsh", 64): 0.4, ("float", None): 0.6}
+BENCHMARKS = ("rendered_oxford", "rendered_holidays")
+
+
+@pytest.fixture
+def summary() -> pd.DataFrame:
+    rows = [
+        {"benchmark": name, "method": method, "bits": bits, "map": value, "map_best": value + 0.1, "map_worst": value - 0.05}
+        for name in BENCHMARKS
+        for (method, bits), value in SYSTEMS.items()
+    ]
+    return pd.DataFrame(rows).astype({"bits": "Int32"})
+
+
+def test_bars_run_from_the_worst_system_to_the_best_with_the_bounds_of_ties(printed: Printed, summary: pd.DataFrame) -> None:
+    figure, alt = printed(retrieval.map_bars, summary)
+    left, right = figure.axes
+    assert [bar.get_width() for bar in left.patches] == [bar.get_width() for bar in right.patches] == [0.3, 0.4, 0.5, 0.6]
+    [whiskers] = left.containers[1][2]
+    assert np.allclose(whiskers.get_segments()[0][:, 0], [0.25, 0.4])
+    assert alt.startswith("Bars of mAP. Rendered Oxford: best is Float parent with 0.600; ")
+
+
+def test_bars_leave_out_a_system_that_a_benchmark_lacks(printed: Printed, summary: pd.DataFrame) -> None:
+    figure, _ = printed(retrieval.map_bars, summary.drop(index=2))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0.300", "0.500", "0.600"]
+    printed(retrieval.map_bars, summary.iloc[:0])
+
+
+def test_lines_against_bits(printed: Printed, summary: pd.DataFrame) -> None:
+    figure, alt = printed(retrieval.map_by_bits, summary)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    assert lines["Binary constrained (ours)"].get_xydata().tolist() == [[16, 0.3], [64, 0.5]]
+    assert lines["DSH"].get_xydata().tolist() == [[64, 0.4]]
+    assert set(lines["Float parent"].get_ydata()) == {0.6}
+    assert alt == (
+        "mAP against code length, 16, 64 bits. "
+        "Ours on Rendered Oxford from 0.300 to 0.500; on Rendered Holidays from 0.300 to 0.500."
+    )
+
+
+def test_lines_of_nothing_or_of_vectors_alone(printed: Printed, summary: pd.DataFrame) -> None:
+    printed(retrieval.map_by_bits, summary.iloc[:0])
+    printed(retrieval.map_by_bits, summary[summary["bits"].isna()])
+
+
+def test_precision_recall_shows_the_chosen_length_and_the_vectors(printed: Printed) -> None:
+    recall = np.linspace(0.05, 1, 20)
+    curves = pd.concat(
+        pd.DataFrame({"recall": recall, "precision": value * (1 - recall)}).assign(
+            benchmark="rendered_paris", method=method, bits=bits
+        )
+        for (method, bits), value in SYSTEMS.items()
+    )
+    figure, alt = printed(retrieval.precision_recall, curves)
+    assert sorted(str(line.get_label()) for line in figure.axes[0].lines) == ["Binary constrained (ours)", "DSH", "Float parent"]
+    assert alt == "Precision against recall at 64 bits. Ours at half recall: 0.25 on Rendered Paris."
+    printed(retrieval.precision_recall, curves.iloc[:0], bits=8)
+
+
+@pytest.fixture
+def benchmark_of_photos(image: Callable[[int], Path]) -> Benchmark:
+    """Six photos; query a is photo 0 (junk for itself), answered by 1 and 2; query b is answered by none."""
+    photos = {str(number): image(number) for number in range(6)}
+    first = Query("a", "0", (5, 5, 30, 30), frozenset({"1", "2"}), frozenset({"0"}))
+    return Benchmark("rendered_holidays", photos, [first, Query("b", "5", None, frozenset(), frozenset())])
+
+
+def test_a_ranking_is_shown_in_its_order_with_its_marks(printed: Printed, benchmark_of_photos: Benchmark) -> None:
+    distances = np.array([[0, 9, 4, 4, 30, 30], [1, 1, 1, 1, 1, 0]], dtype=np.uint16)
+    figure, alt = printed(retrieval.ranking_gallery, benchmark_of_photos, distances, ["a"], k=4)
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert said[2:] == ["a\n2 positives", "–", "0 bits", "✓", "4 bits", "✗", "4 bits", "✓", "9 bits"]
+    assert alt == "1 query of Rendered Holidays, each with its 4 nearest photos; 2 of the 4 photos are hits."
+
+
+def test_rankings_of_all_queries_by_real_distances(printed: Printed, benchmark_of_photos: Benchmark) -> None:
+    distances = np.random.default_rng(0).uniform(size=(2, 6))
+    figure, alt = printed(retrieval.ranking_gallery, benchmark_of_photos, distances, ["b", "a"], k=9, unit="")
+    assert f"{distances[1].min():.3f}" in [text.get_text() for text in figure.axes[0].texts]
+    assert "each with its 6 nearest photos; 2 of the 12 photos" in alt
+    with pytest.raises(ValueError, match="rendered_holidays: has no query c; its queries are a, b"):
+        retrieval.ranking_gallery(benchmark_of_photos, distances, ["c"])
+
+
+def queries(**ap: list[float]) -> pd.DataFrame:
+    """One benchmark; the last query of each method has no positives, so its AP is NaN."""
+    rows = [
+        {"benchmark": "rendered_oxford", "method": method, "bits": None if method == "float" else 64, "seed": 7}
+        | {"query": f"q{number}", "positives": 3 if number < len(values) else 0, "ap": value}
+        for method, values in ap.items()
+        for number, value in enumerate([*values, np.nan])
+    ]
+    return pd.DataFrame(rows).astype({"bits": "Int32"})
+
+
+def test_differences_are_ours_less_theirs_query_by_query(printed: Printed) -> None:
+    table = queries(binary_constrained=[0.5, 0.2, 0.9, 0.4], dsh=[0.4, 0.6, 0.9, 0.1], float=[1, 1, 1, 1])
+    figure, alt = printed(retrieval.query_differences, table, "dsh")
+    assert np.allclose([bar.get_height() for bar in figure.axes[0].patches], [0.3, 0.1, 0, -0.4])
+    assert alt.endswith("Rendered Oxford: better on 2, worse on 1, mean difference +0.000.")
+    counted = [bar.get_width() for bar in figure.axes[1].patches]
+    assert sum(counted) == 4  # the equal one once, in grey
+    assert "ours better on 0 of 4, Float parent on 4" in retrieval.query_differences(table, "float")[0].axes[0].get_title(
+        loc="left"
+    )
+
+
+def test_no_difference_where_the_other_method_was_not_scored(printed: Printed) -> None:
+    drawn = printed(retrieval.query_differences, queries(binary_constrained=[0.5]), "dsh")
+    assert "No query in common" in drawn[1]
+
+
+def test_worst_queries_have_positives_and_come_worst_first() -> None:
+    table = queries(binary_constrained=[0.5, 0.2, 0.9], dsh=[0.1, 0.1, 0.1], float=[0.3, 0.4, 0.2])
+    assert retrieval.worst_queries(table, "rendered_oxford", System("binary_constrained", 64), 2) == ["q1", "q0"]
+    assert retrieval.worst_queries(table, "rendered_oxford", System("float", None), 9) == ["q2", "q0", "q1"]
+    assert retrieval.worst_queries(table, "rendered_paris", System("float", None), 9) == []

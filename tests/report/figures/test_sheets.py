@@ -1,0 +1,52 @@
+"""Photos laid out on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.report.figures.sheets import MARKS, Sheet, evenly, photo_sheet, thumbnail
+from bcdh_lib.report.figures.style import DPI
+
+
+def test_a_spread_sample_holds_first_and_last_and_no_place_twice() -> None:
+    assert evenly(10, 4).tolist() == [0, 3, 6, 9]
+    assert evenly(3, 8).tolist() == [0, 1, 2]
+    assert evenly(0, 8).tolist() == []
+
+
+def test_a_thumbnail_fits_its_place_and_keeps_the_photos_shape(tmp_path: Path) -> None:
+    Image.new("L", (400, 100)).save(tmp_path / "wide.png")
+    pixels, size = thumbnail(tmp_path / "wide.png", 1, 1)
+    assert pixels.shape == (DPI / 4, DPI, 3)
+    assert size == (400, 100)
+
+
+def test_a_box_lies_on_the_photo_where_it_lies_in_the_file(tmp_path: Path) -> None:
+    Image.new("RGB", (800, 400)).save(tmp_path / "photo.jpg")  # drawn 2 inches wide and 1 high, in a place 2 high
+    sheet = Sheet(height=3, width=4)
+    sheet.photo(tmp_path / "photo.jpg", (1, 0.5, 2, 2), box=(400, 100, 600, 300))
+    boxes = [patch for patch in sheet.axes.patches if isinstance(patch, Rectangle)]
+    for box in boxes:
+        assert np.allclose([*box.get_xy(), box.get_width(), box.get_height()], [2, 1.25, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_marks_differ_in_colour_and_symbol(mark: str, image: Callable[[int], Path]) -> None:
+    sheet = Sheet(height=1, width=1)
+    sheet.photo(image(0), (0, 0, 1, 1), mark)
+    assert [text.get_text() for text in sheet.axes.texts] == ([MARKS[mark][1]] if MARKS[mark][1] else [])
+    assert len(set(MARKS.values())) == len({colour for colour, _ in MARKS.values()}) == len({sign for _, sign in MARKS.values()})
+
+
+def test_a_photo_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
+    for name in ("cut.jpg", "absent.jpg"):
+        with pytest.raises(StudyError, match=rf"{name}: cannot be shown .* dvc repro -f photos"):
+            photo_sheet([(tmp_path / name, "0")])

@@ -1,0 +1,158 @@
+"""A notebook as an article: its formulas, headings, pictures and views."""
+
+from __future__ import annotations
+
+import base64
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.report.article import Article, read_article
+
+PIXEL = base64.b64encode(b"\x89PNG a picture").decode()
+VIEW = "application/vnd.plotly.v1+json"
+
+
+def article(tmp_path: Path, *cells: Any, title: str = "# Pairs\n\nPairs of *photos*.") -> Article:
+    notebook = new_notebook(cells=[new_markdown_cell(title), *cells])
+    for number, cell in enumerate(notebook.cells, start=1):
+        cell.id = f"cell-{number}"
+    nbformat.write(notebook, tmp_path / "03_pairs.ipynb")
+    return read_article(tmp_path / "03_pairs.ipynb")
+
+
+def shows(data: dict[str, Any], metadata: dict[str, Any] | None = None) -> Any:
+    return new_code_cell("figure()", outputs=[new_output("display_data", data=data, metadata=metadata or {})])
+
+
+def words(html: str) -> str:
+    """What a reader sees, without code."""
+    return re.sub(r"<[^>]*>", "", re.sub(r"(?s)<(pre|code)\b.*?</\1>", "", html))
+
+
+def test_title_summary_and_short_name(tmp_path: Path) -> None:
+    page = article(tmp_path)
+    assert (page.name, page.short, page.title, page.summary) == ("03_pairs", "3 Pairs", "Pairs", "Pairs of <em>photos</em>.")
+
+
+def test_formulas_become_mathml_and_code_stays(tmp_path: Path) -> None:
+    formulas = "A share $|P| > 0.2$ and\n\n$$\\frac{\\lambda}{2} \\lVert u - a \\rVert^2$$\n\n"
+    html = article(tmp_path, new_markdown_cell(formulas + "`$x$` stays\n\n```text\nPID is $$\n```\n")).html
+
+    assert html.count("<math ") == 2
+    assert 'display="block"><mrow><mfrac>' in html
+    assert "$" not in words(html)
+    assert "<code>$x$</code>" in html
+    assert "PID is $$" in html
+
+
+def test_captions_and_markdown_outputs_are_set_too(tmp_path: Path) -> None:
+    html = article(tmp_path, shows({"text/markdown": "At $L = 64$ bits."}, {"text/markdown": {"caption": True}})).html
+    assert '<div class="caption"><p>At <math ' in html
+
+
+def test_a_table_has_no_empty_heading_and_its_names_may_break(tmp_path: Path) -> None:
+    row = '<th></th><th class="col">p_at_1</th><td>a_<b>b_c</b></td><td>0.5</td>'
+    html = article(tmp_path, shows({"text/html": f"<table id='an_id'><tr>{row}</tr></table>"})).html
+    broken = '<td></td><th class="col">p_<wbr>at_<wbr>1</th><td>a_<b>b_c</b></td><td>0.5</td>'
+    assert f"<table id='an_id'><tr>{broken}</tr></table>" in html
+
+
+@pytest.mark.parametrize("formula", [r"\frac{1}{\foo}", r"\begin{aligned} a &= b \end{aligned}", r"\left( 1"])
+def test_a_formula_that_is_not_understood_is_named(tmp_path: Path, formula: str) -> None:
+    with pytest.raises(StudyError, match=r"^03_pairs.ipynb: cell-2: the formula .* is not understood"):
+        article(tmp_path, new_markdown_cell(f"Here: ${formula}$"))
+
+
+def test_headings_of_one_name_have_anchors_of_their_own(tmp_path: Path) -> None:
+    again = new_markdown_cell("## Try this")
+    page = article(tmp_path, new_markdown_cell("## Try *this*\n\n### Bits & more\n\n## Try this"), again)
+
+    assert [(each.level, each.anchor) for each in page.headings] == [
+        (1, "pairs"),
+        (2, "try-this"),
+        (3, "bits-more"),
+        (2, "try-this-2"),
+        (2, "try-this-3"),
+    ]
+    assert all(page.html.count(f'id="{each.anchor}"') == 1 for each in page.headings)
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("image/png", "png"), ("image/jpeg", "jpg"), ("image/svg+xml", "svg")])
+def test_a_picture_stands_in_a_file_with_its_words(tmp_path: Path, kind: str, ending: str) -> None:
+    data = "<svg/>" if ending == "svg" else PIXEL
+    page = article(tmp_path, shows({kind: data, "text/plain": "<Image>"}, {kind: {"alt": 'A "tower" & more', "width": 760}}))
+
+    file = f"03_pairs/1-0.{ending}"
+    assert f'<img src="{file}" alt="A &quot;tower&quot; &amp; more" width="760">' in page.html
+    assert page.files == {file: data.encode() if ending == "svg" else base64.b64decode(PIXEL)}
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        shows({"image/png": PIXEL}),
+        shows({"image/png": PIXEL}, {"image/png": {"alt": " "}}),
+        shows({"text/html": '<img src="data:image/png;base64,AAAA">'}),
+        new_markdown_cell("![](data:image/png;base64,AAAA)"),
+        shows({VIEW: {"data": []}, "image/png": PIXEL}),
+    ],
+)
+def test_a_picture_without_words_is_named(tmp_path: Path, cell: Any) -> None:
+    with pytest.raises(StudyError, match=r"^03_pairs.ipynb: cell-3: a picture has no alt text"):
+        article(tmp_path, new_markdown_cell("Before."), cell)
+
+
+def test_a_view_is_its_still_and_a_script_of_its_data(tmp_path: Path) -> None:
+    view = {"data": [{"type": "scatter3d", "name": "</script>"}], "layout": {}}
+    page = article(tmp_path, shows({VIEW: view, "image/png": PIXEL}, {"image/png": {"alt": "A tower."}}))
+
+    assert '<figure class="view" data-view="03_pairs/1-0.js">\n<img src="03_pairs/1-0.png" alt="A tower.">' in page.html
+    assert "scatter3d" not in page.html
+    script = page.files["03_pairs/1-0.js"].decode()
+    assert script.startswith('views["03_pairs/1-0.js"] = {"data": [{')
+
+
+def test_tables_streams_and_code_scroll_in_boxes_of_their_own(tmp_path: Path) -> None:
+    said = new_output("stream", name="stdout", text="18 < 20 pairs\n")
+    table = new_output("display_data", {"text/html": "<table></table>"})
+    html = article(tmp_path, new_code_cell("pairs()", outputs=[said, table])).html
+
+    assert '<pre class="scroll">18 &lt; 20 pairs\n</pre>' in html
+    assert '<div class="table scroll"><table></table></div>' in html
+    assert '<div class="code scroll">' in html
+
+
+def test_the_default_parameters_are_not_shown_but_changed_ones_are(tmp_path: Path) -> None:
+    cells = [
+        new_code_cell("changes = {}", metadata={"tags": ["parameters"]}),
+        new_code_cell("changes = {'run': 1}", metadata={"tags": ["injected-parameters"]}),
+    ]
+    assert words(article(tmp_path, *cells).html.replace("<pre>", "").replace("</pre>", "")).count("changes") == 1
+
+
+def test_a_notebook_without_title_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"^03_pairs.ipynb: has no title"):
+        article(tmp_path, title="Pairs")
+
+
+def test_the_article_closes_what_it_opens(tmp_path: Path) -> None:
+    opened: list[str] = []
+
+    class Balance(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: Any) -> None:
+            if tag not in ("img", "br", "hr"):
+                opened.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert opened.pop() == tag
+
+    view = shows({VIEW: {}, "image/png": PIXEL}, {"image/png": {"alt": "A tower."}})
+    Balance().feed(article(tmp_path, new_markdown_cell("## A\n\n| a | b |\n|---|---|\n| 1 | $x$ |\n\n- c"), view).html)
+    assert opened == []

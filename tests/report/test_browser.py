@@ -1,0 +1,353 @@
+"""The site in a real browser, from the file system, with the network cut and every attempt to use it recorded."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import pytest
+from dvc_render import VegaRenderer, render_html
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
+from plotly.offline import get_plotlyjs
+
+from bcdh_lib.core.codes import distances
+from bcdh_lib.core.tables import read_table
+from bcdh_lib.report.site import build_site
+from bcdh_lib.retrieval.benchmarks import read_benchmark
+from bcdh_lib.retrieval.score import load_codes, systems
+from bcdh_lib.study import Study
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install axe-playwright-python")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed: apt-get install chromium")
+ROOT = Path(__file__).parents[2]
+PARAMS, PLOTS = ROOT / "params.yaml", ROOT / ".dvc/plots"
+RULES = {"resultTypes": ["violations"], "preload": False}  # what it would preload, it asks a server for
+WIDE = "a line of output much wider than the screen of any phone " * 4
+
+
+def still() -> str:
+    buffer = io.BytesIO()
+    Image.new("RGB", (1520, 900), "white").save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def page_cells() -> list[Any]:
+    view = {"data": [{"type": "scatter3d", "x": [0, 1], "y": [0, 1], "z": [0, 1], "mode": "markers"}], "layout": {}}
+    row = "".join(f"<td>{column:.6f}</td>" for column in range(20))
+    head = "<thead><tr><th></th><th>p_at_1</th></tr></thead>"
+    outputs = [
+        new_output("stream", name="stdout", text=WIDE),
+        new_output(
+            "display_data",
+            {"text/html": f'<table class="dataframe">{head}<tr>{row}</tr></table>'},
+        ),
+        new_output(
+            "display_data",
+            {"application/vnd.plotly.v1+json": view, "image/png": still()},
+            metadata={"image/png": {"alt": "A tower.", "width": 760}},
+        ),
+    ]
+    formula = "$$" + " + ".join(f"\\frac{{\\lambda}}{{{term}}} \\lVert u_{{{term}}} \\rVert^2" for term in range(1, 30)) + "$$"
+    table = f"| {'| '.join('abcdefgh')} |\n{'|---' * 8}|\n{'| unbreakable_name ' * 8}|"
+    return [
+        new_markdown_cell(f"## A part\n\nWith $\\lambda$ and\n\n{formula}\n\n{table}\n\n```\n{WIDE}\n```"),
+        new_code_cell(f"# {WIDE}", outputs=outputs),
+    ]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> str:
+    root = tmp_path_factory.mktemp("study")
+    (root / "reports/executed").mkdir(parents=True)
+    (root / "params.yaml").write_bytes(PARAMS.read_bytes())
+    score = {"method": "binary_constrained", "bits": 64, "map": 0.61, "map_best": 0.63, "map_worst": 0.58, "map_rectangle": 0.6}
+    scores = [{"benchmark": f"rendered_{name}", **score} for name in ("oxford", "paris", "holidays")]
+    (root / "reports/metrics.json").write_text(json.dumps({"counts": {"photos": 1764}, "retrieval": scores}))
+    for name in ("01_photos", "02_reconstruction", "03_pairs"):
+        notebook = new_notebook(cells=[new_markdown_cell(f"# Page of {name}\n\nWhat it is."), *page_cells()])
+        for number, cell in enumerate(notebook.cells, start=1):
+            cell.id = f"cell-{number}"
+        nbformat.write(notebook, root / f"reports/executed/{name}.ipynb")
+    return build_site(root).as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def tab(browser: Any) -> Iterator[Any]:
+    """A phone-sized page; what it asks of the network and every error fail the test that used it."""
+    trouble: list[str] = []
+    context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="light")
+    context.route(re.compile(r"^(https?|wss?):"), lambda route: (trouble.append(route.request.url), route.abort()))
+    page = context.new_page()
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
+    page.on("requestfailed", lambda request: trouble.append(request.url))
+    yield page
+    context.close()
+    assert trouble == []
+
+
+@pytest.fixture(scope="module")
+def explorer(scored_study: Study) -> str:
+    return f"{build_site(scored_study.root).as_uri()}/explorer.html"
+
+
+@pytest.fixture(params=["index", "02_reconstruction", "explorer"])
+def address(request: pytest.FixtureRequest, site: str, explorer: str) -> str:
+    """A page of each kind."""
+    return explorer if request.param == "explorer" else f"{site}/{request.param}.html"
+
+
+def open_whole(tab: Any, address: str) -> None:
+    """Go to the page, unfold what is folded, and wait for its pictures."""
+    tab.goto(address)
+    tab.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
+    tab.wait_for_function("[...document.images].every(image => image.complete)")
+
+
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(tab: Any, address: str) -> None:
+    open_whole(tab, address)
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    pictures = tab.evaluate("[...document.images].map(image => [image.naturalWidth, image.alt])")
+    assert pictures
+    assert all(width > 0 and alt for width, alt in pictures)
+    assert "$" not in tab.inner_text("body")
+
+
+def test_formulas_are_formulas(tab: Any, site: str) -> None:
+    tab.goto(f"{site}/02_reconstruction.html")
+    assert tab.locator("math").count() == 2
+    assert tab.locator("math").first.bounding_box()["width"] > 5
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_fault(tab: Any, address: str, scheme: str) -> None:
+    """Contrast, names, roles, order of headings: every rule of axe-core, on a screen wide enough to show all of a page."""
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.emulate_media(color_scheme=scheme)
+    open_whole(tab, address)
+    found = axe.Axe().run(tab, options=RULES).response
+    assert "color-contrast" in {rule["id"] for rule in found["passes"]}
+    assert [(rule["id"], node["html"]) for rule in found["violations"] for node in rule["nodes"]] == []
+
+
+def test_axe_finds_a_faint_word(tab: Any, site: str) -> None:
+    tab.goto(f"{site}/index.html")
+    tab.add_style_tag(content=".lead { color: #bbb }")
+    (fault,) = axe.Axe().run(tab, options=RULES).response["violations"]
+    assert fault["id"] == "color-contrast"
+
+
+def test_print_is_light_and_whole(tab: Any, address: str) -> None:
+    """On A4 less its margins, 180 mm; from a dark screen. A formula does not break, and a long one is cut."""
+    tab.set_viewport_size({"width": 680, "height": 960})
+    tab.emulate_media(media="print", color_scheme="dark")
+    open_whole(tab, address)
+    paper, ink = tab.evaluate("[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.body).color]")
+    assert min(map(int, re.findall(r"\d+", paper))) > 240 > 60 > max(map(int, re.findall(r"\d+", ink)))
+    assert not tab.locator("header").is_visible()
+    cut = """[...document.querySelectorAll('main pre, main p:not(:has(.formula)), main img')].filter(part =>
+        part.checkVisibility() &&
+        (part.scrollWidth > part.clientWidth + 1 && part.clientWidth > 0 || part.getBoundingClientRect().right > 681))
+        .map(part => part.outerHTML.slice(0, 80))"""
+    assert tab.evaluate(cut) == []
+
+
+def test_the_theme_follows_the_system_until_chosen_and_is_remembered(tab: Any, site: str) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    tab.goto(f"{site}/index.html")
+    light = tab.evaluate(paper)
+    tab.emulate_media(color_scheme="dark")
+    dark = tab.evaluate(paper)
+    assert dark != light
+
+    tab.click("#theme")
+    assert tab.evaluate(paper) == light
+    tab.click("header nav a >> nth=1")
+    tab.wait_for_url(f"{site}/02_reconstruction.html")
+    assert tab.evaluate(paper) == light
+    assert tab.inner_text("#theme") == "Dark"
+
+
+def test_a_view_turns_when_asked_and_is_its_still_in_print(tab: Any, site: str) -> None:
+    tab.goto(f"{site}/02_reconstruction.html")
+    picture = tab.locator("figure.view img")
+    assert picture.is_visible()
+
+    tab.click("figure.view button")
+    tab.wait_for_selector("figure.turning canvas")
+    assert not picture.is_visible()
+    tab.emulate_media(media="print")
+    assert picture.is_visible()
+    assert not tab.locator("figure.view .scene").is_visible()
+
+
+def test_without_webgl_or_scripts_the_still_stands(browser: Any, site: str) -> None:
+    without_scripts = browser.new_context(java_script_enabled=False).new_page()
+    without_webgl = browser.new_context().new_page()
+    without_webgl.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    for page in (without_scripts, without_webgl):
+        page.goto(f"{site}/02_reconstruction.html")
+        assert page.locator("figure.view img").is_visible()
+        assert not page.locator("figure.view button").is_visible()
+        page.context.close()
+
+
+def test_plots_of_dvc_need_no_network(tab: Any, tmp_path: Path) -> None:
+    """`dvc plots` with the study's templates: a panel a run, a line a revision, drawn by the site's plotly."""
+    rows = [
+        {"round": str(number), "validation_map": f"0.{number}1", "run": run, "rev": revision}
+        for revision in ("main", "workspace")
+        for run in ("float", "dsh-64")
+        for number in range(3)
+    ]
+    plot = VegaRenderer(rows, "history", template="training", template_dir=PLOTS, x="round", y="validation_map")
+    (tmp_path / "reports/site/assets").mkdir(parents=True)
+    (tmp_path / "dvc_plots").mkdir()
+    (tmp_path / "reports/site/assets/plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
+    page = render_html([plot], tmp_path / "dvc_plots/index.html", html_template=PLOTS / "page.html")
+    tab.goto(Path(page).as_uri())
+    tab.wait_for_selector(".scatterlayer .trace")
+    assert tab.locator(".scatterlayer .trace").count() == 4
+    assert tab.locator(".annotation-text").all_text_contents() == ["float", "dsh-64"]
+
+
+STOPS = """[...document.querySelectorAll('a[href], button, select, input, summary, .scroll[tabindex="0"]')]
+    .filter(stop => stop.checkVisibility() && !stop.disabled)
+    .map((stop, number) => { stop.dataset.stop = number; return stop.outerHTML.slice(0, 80); })"""
+FOCUSED = """(() => { const stop = document.activeElement, style = getComputedStyle(stop);
+    return [Number(stop.dataset.stop ?? -1), style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0]; })()"""
+
+
+def test_the_keyboard_reaches_everything(tab: Any, address: str) -> None:
+    """Tab alone stops at every link, button, choice and box that scrolls, and each shows that it has the focus."""
+    open_whole(tab, address)
+    stops, reached = tab.evaluate(STOPS), set()
+    assert len(stops) > 5
+    for _ in range(2 * len(stops)):
+        tab.keyboard.press("Tab")
+        number, seen = tab.evaluate(FOCUSED)
+        assert seen or number < 0, stops[number]
+        reached.add(number)
+        if len(reached - {-1}) == len(stops):
+            break
+    assert [stop for number, stop in enumerate(stops) if number not in reached] == []
+
+
+def test_the_keyboard_reaches_what_scrolls(tab: Any, site: str) -> None:
+    tab.goto(f"{site}/02_reconstruction.html")
+    unreachable = """[...document.querySelectorAll('main *')].filter(box =>
+        box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === 'auto' && box.tabIndex < 0)
+        .map(box => box.outerHTML.slice(0, 80))"""
+    assert tab.evaluate(unreachable) == []
+    assert tab.evaluate("document.querySelectorAll('[tabindex=\"0\"]').length") >= 3
+
+
+RANKINGS = """name => explored.benchmarks[0].queries.map((_, query) => {
+    const { photos, ap } = rankingOf(explored.benchmarks[0], query, explored.systems.find(system => system.name === name));
+    return [photos.map(({ photo, distance, mark }) => [photo, distance, mark]), ap];
+})"""
+
+
+def test_the_explorer_ranks_and_scores_as_the_study_does(tab: Any, explorer: str, scored_study: Study) -> None:
+    tab.goto(explorer)
+    benchmark, scored = read_benchmark(scored_study, "rendered_oxford"), read_table(scored_study.reports, "queries")
+    for system in [system for system in systems(scored_study) if system.bits]:
+        found = tab.evaluate(RANKINGS, system.name)
+        rows = scored[(scored["method"] == system.method) & (scored["bits"] == system.bits)].set_index("query")
+        expected = rows.loc[[query.name for query in benchmark.queries], "ap"]
+        np.testing.assert_allclose([ap for _, ap in found], expected, rtol=0, atol=1e-9)
+        names, bits = list(benchmark.photos), distances(*load_codes(scored_study, benchmark, system))
+        for query, row, (photos, _) in zip(benchmark.queries, bits, found, strict=True):
+            order = np.argsort(row, kind="stable")
+            marks = ["junk" if names[i] in query.junk else "hit" if names[i] in query.positives else "miss" for i in order]
+            assert photos == [[photo, distance, mark] for photo, distance, mark in zip(order, row[order], marks, strict=True)]
+
+
+def test_average_precision_in_the_page_by_hand(tab: Any, explorer: str) -> None:
+    """Hit, miss, hit: (1 + (1/2 + 2/3) / 2) / 2. A hit and a miss that tie: 1 or (0 + 1/2) / 2, each as likely."""
+    tab.goto(explorer)
+    assert tab.evaluate("averagePrecision([1, 0, 1, 1], [1, 0, 0, 1])") == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
+    assert tab.evaluate("averagePrecision([2], [1])") == pytest.approx((1 + 1 / 4) / 2)
+    assert np.isnan(tab.evaluate("averagePrecision([3], [0])"))
+    assert np.isnan(tab.evaluate("averagePrecision([], [])"))
+
+
+def shown(tab: Any, section: str = "ranking") -> list[tuple[str, str]]:
+    items = tab.locator(f"#{section} li").evaluate_all("items => items.map(item => [item.dataset.photo, item.className])")
+    return [tuple(item) for item in items]
+
+
+def test_the_explorer_shows_what_it_ranks(tab: Any, explorer: str) -> None:
+    """The first 24 that are scored, junk among them where it lies; a query without positives has no score."""
+    tab.goto(explorer)
+    tab.select_option("[name=bits]", "16")
+    [photos, ap] = tab.evaluate(RANKINGS, "binary_constrained-16")[0]
+    scored = [place for place, (_, _, mark) in enumerate(photos) if mark != "junk"]
+    assert shown(tab) == [(str(photo), mark) for photo, _, mark in photos[: scored[23] + 1]]
+    assert {"hit", "miss", "junk"} == {mark for _, mark in shown(tab)}
+    colours = "items => new Set(items.map(item => item.className + getComputedStyle(item.querySelector('img')).borderColor)).size"
+    assert tab.locator("#ranking li").evaluate_all(colours) == 3
+    assert float(tab.get_attribute("#ranking data", "value")) == ap
+    assert tab.inner_text("#ranking h2") == "Binary constrained (ours), 16 bits"
+
+    tab.select_option("[name=query]", "2")
+    assert "no photo answers this query" in tab.inner_text("#ranking p")
+    assert tab.locator("#ranking data").count() == 0
+
+
+def test_a_second_method_stands_beside_the_first(tab: Any, explorer: str) -> None:
+    tab.goto(explorer)
+    assert not tab.locator("#other-ranking").is_visible()
+    tab.select_option("[name=bits]", "32")
+    tab.select_option("[name=other-method]", "LSH")
+    assert tab.inner_text("#other-ranking h2") == "LSH, 32 bits"
+    tab.set_viewport_size({"width": 1200, "height": 800})
+    first, second = tab.locator("#ranking").bounding_box(), tab.locator("#other-ranking").bounding_box()
+    assert first["y"] == second["y"]
+    assert first["x"] + first["width"] < second["x"]
+    tab.select_option("[name=other-method]", "")
+    assert not tab.locator("#other-ranking").is_visible()
+
+
+def test_the_keyboard_changes_the_explorers_query(tab: Any, explorer: str) -> None:
+    tab.goto(explorer)
+    before = shown(tab)
+    tab.focus("[name=benchmark]")
+    tab.keyboard.press("Tab")
+    tab.keyboard.press("ArrowDown")
+    assert tab.inner_text("#asked p").startswith("hall_1:")
+    assert shown(tab) != before
+    tab.keyboard.press("Tab")
+    for name in ("hall_0", "hall_5"):
+        tab.keyboard.press("Enter")
+        assert tab.inner_text("#asked p").startswith(f"{name}:")
+
+
+def test_a_phone_shows_the_explorer_without_scrolling_sideways(tab: Any, explorer: str) -> None:
+    tab.goto(explorer)
+    tab.select_option("[name=other-method]", "LSH")
+    tab.wait_for_load_state("networkidle")
+    tab.wait_for_function("[...document.images].every(image => image.complete)")
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    pictures = tab.evaluate("[...document.images].map(image => [image.naturalWidth, image.alt])")
+    assert len(pictures) > 2 * 24
+    assert all(width > 0 and alt for width, alt in pictures)

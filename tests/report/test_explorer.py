@@ -1,0 +1,120 @@
+"""The explorer's data: by hand on a made benchmark, decoded again as the codes on disk, and a study that has none."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.report import explorer
+from bcdh_lib.report.explorer import explorer_files
+from bcdh_lib.report.site import build_site
+from bcdh_lib.retrieval.benchmarks import Benchmark, Query, read_benchmark
+from bcdh_lib.retrieval.score import System, load_codes, systems
+from bcdh_lib.study import Study
+
+
+def explored(files: dict[str, bytes]) -> Any:
+    text = files["explorer-data.js"].decode()
+    assert text.startswith("const explored = ")
+    return json.loads(text.removeprefix("const explored = ").rstrip(";\n"))
+
+
+@pytest.fixture
+def made(tmp_path: Path, params: Any, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """Two protocols over the photos a and b and the query photo q, which is not in the database; codes of one system."""
+    study = Study(tmp_path, params)
+    for name in "abq":
+        Image.new("RGB", (400, 300), "white").save(tmp_path / f"{name}.jpg")
+    photos, outside = {name: tmp_path / f"{name}.jpg" for name in "ab"}, {"q": tmp_path / "q.jpg"}
+
+    def protocol(name: str, positives: str, junk: str) -> Benchmark:
+        query = Query("asked", "q", (100, 30, 300, 300), frozenset(positives), frozenset(junk))
+        return Benchmark(f"roxford5k_{name}", photos, [query], outside, "roxford5k")
+
+    monkeypatch.setattr(explorer, "read_benchmarks", lambda _: [protocol("easy", "a", "b"), protocol("hard", "ba", "")])
+    monkeypatch.setattr(explorer, "systems", lambda _: [System("dsh", 16), System("float", None)])
+    (study.codes / "roxford5k").mkdir(parents=True)
+    np.save(study.codes / "roxford5k/dsh-16.database.npy", np.array([[1, 2], [3, 255]], np.uint8))
+    np.save(study.codes / "roxford5k/dsh-16.queries.npy", np.array([[0, 128]], np.uint8))
+    return study
+
+
+def test_by_hand(made: Study) -> None:
+    """Base64 of the bytes 1, 2, 3, 255 is AQID/w==, of 0, 128 AIA=; photos share one collection, real vectors are left out."""
+    files = explorer_files(made)
+    query = {"name": "asked", "photo": 2, "box": [0.25, 0.1, 0.5, 0.9]}
+    assert explored(files) == {
+        "systems": [{"name": "dsh-16", "label": "DSH", "bits": 16}],
+        "collections": {
+            "roxford5k": {
+                "photos": ["a", "b", "q"],
+                "database": 2,
+                "codes": {"dsh-16": {"queries": "AIA=", "database": "AQID/w=="}},
+            }
+        },
+        "benchmarks": [
+            {
+                "label": "ROxford5k Easy",
+                "collection": "roxford5k",
+                "queries": [{**query, "positives": [0], "junk": [1]}],
+            },
+            {
+                "label": "ROxford5k Hard",
+                "collection": "roxford5k",
+                "queries": [{**query, "positives": [0, 1], "junk": []}],
+            },
+        ],
+    }
+    assert sorted(files) == ["explorer-data.js", *(f"explorer/roxford5k/{number}.jpg" for number in range(3))]
+    assert Image.open(io.BytesIO(files["explorer/roxford5k/2.jpg"])).size == (200, 150)
+
+
+def test_thumbnails_shrink_where_there_are_many(made: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(explorer, "AS_MANY", 0.75)  # of 3 photos: half the side
+    assert Image.open(io.BytesIO(explorer_files(made)["explorer/roxford5k/0.jpg"])).size == (100, 75)
+    monkeypatch.setattr(explorer, "AS_MANY", 0.001)
+    assert Image.open(io.BytesIO(explorer_files(made)["explorer/roxford5k/0.jpg"])).size == (48, 36)
+
+
+def test_the_codes_are_those_on_disk(scored_study: Study) -> None:
+    benchmark = read_benchmark(scored_study, "rendered_oxford")
+    data = explored(explorer_files(scored_study))
+    compared = [system for system in systems(scored_study) if system.bits]
+    assert [system["name"] for system in data["systems"]] == [system.name for system in compared]
+    codes = data["collections"]["rendered_oxford"]["codes"]
+    for system in compared:
+        for part, stored in zip(("queries", "database"), load_codes(scored_study, benchmark, system), strict=True):
+            read = np.frombuffer(base64.b64decode(codes[system.name][part]), np.uint8)
+            np.testing.assert_array_equal(read.reshape(stored.shape), stored)
+
+
+def test_two_calls_give_the_same_bytes(scored_study: Study) -> None:
+    assert explorer_files(scored_study) == explorer_files(scored_study)
+
+
+def test_without_binary_codes_there_is_none(made: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert explorer_files(replace(made, root=tmp_path / "elsewhere")) == {}
+    monkeypatch.setattr(explorer, "systems", lambda _: [System("float", None)])
+    assert explorer_files(made) == {}
+
+
+def test_codes_that_lack_are_named(made: Study) -> None:
+    (made.codes / "roxford5k/dsh-16.queries.npy").unlink()
+    with pytest.raises(StudyError, match=r"dsh-16\.queries\.npy: cannot be read"):
+        explorer_files(made)
+
+
+def test_the_page_is_in_the_site_and_linked(scored_study: Study) -> None:
+    site = build_site(scored_study.root)
+    assert (site / "assets/explorer/rendered_oxford/39.jpg").is_file()
+    for page in ("index", "01_photos", "explorer"):
+        assert '<a href="explorer.html"' in (site / f"{page}.html").read_text()

@@ -1,0 +1,103 @@
+"""The notebooks as they are kept: thin, in order, without outputs, and ready for papermill."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NAMES = ["01_photos", "02_reconstruction", "03_pairs", "04_training", "05_retrieval", "06_comparison"]
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+PLUMBING = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While, ast.If, ast.Try, ast.With)
+LONGEST, MEDIAN = 10, 3  # lines of a code cell
+
+
+def faults(notebook: NotebookNode) -> list[str]:
+    """What keeps the notebook from being thin, stripped and executable; empty where nothing does."""
+    found = []
+    kernel = notebook.metadata.get("kernelspec", {}).get("name")
+    if kernel != "python3" or set(notebook.metadata) != {"kernelspec"}:
+        found.append(f"metadata must hold kernelspec python3 alone, not {kernel} and {sorted(notebook.metadata)}")
+    if not notebook.cells or not notebook.cells[0].source.startswith("# "):
+        found.append("the first cell must begin with: # Title")
+    ids = [cell.get("id") for cell in notebook.cells]
+    if None in ids or len(set(ids)) < len(ids):
+        found.append("each cell needs an id of its own")
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    parameters = [cell.source for cell in code if "parameters" in cell.metadata.get("tags", [])]
+    if parameters != ["changes = {}"]:
+        found.append(f"one cell, tagged parameters, must hold: changes = {{}}; there are {parameters}")
+    for number, cell in enumerate(notebook.cells, start=1):
+        found += [f"cell {number}: {fault}" for fault in cell_faults(cell)]
+    lines = [len(cell.source.splitlines()) for cell in code]
+    if lines and (statistics.median(lines) > MEDIAN or max(lines) > LONGEST):
+        found.append(f"code cells are too long: {lines} lines")
+    return found
+
+
+def cell_faults(cell: NotebookNode) -> list[str]:
+    found = [f"metadata {key} must go" for key in cell.metadata if key != "tags"]
+    if cell.cell_type != "code":
+        return found
+    if cell.outputs or cell.execution_count is not None:
+        found.append("outputs and execution counts must go; strip them with: nbstripout notebooks/*.ipynb")
+    if not cell.source.strip():
+        found.append("is empty")
+    plumbing = {type(node).__name__ for node in ast.walk(ast.parse(cell.source)) if isinstance(node, PLUMBING)}
+    return found + [f"{kind} belongs in bcdh_lib" for kind in sorted(plumbing)]
+
+
+@pytest.mark.skipif(not NOTEBOOKS, reason="notebooks/ holds no notebook")
+def test_they_are_the_pipeline_in_order() -> None:
+    assert [path.stem for path in NOTEBOOKS] == NAMES
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_each_is_thin_stripped_and_executable(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
+    nbformat.validate(notebook)
+    assert faults(notebook) == []
+
+
+def well_kept() -> NotebookNode:
+    cells = [
+        new_markdown_cell("# Pairs"),
+        new_code_cell("changes = {}", metadata={"tags": ["parameters"]}),
+        new_code_cell("from bcdh_lib.study import open_study\n\nstudy = open_study(changes)"),
+    ]
+    kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return new_notebook(cells=cells, metadata={"kernelspec": kernelspec})
+
+
+def test_a_well_kept_notebook_has_no_faults() -> None:
+    assert faults(well_kept()) == []
+
+
+def test_every_fault_is_found() -> None:
+    notebook = well_kept()
+    notebook.metadata["kernelspec"]["name"] = "bcdh"
+    notebook.cells[0].source = "Pairs"
+    notebook.cells[1].source = "changes = {'run': 1}"
+    notebook.cells[1].id = notebook.cells[0].id
+    notebook.cells[1].metadata["execution"] = {}
+    notebook.cells[2].outputs = [new_output("stream", text="done")]
+    notebook.cells += [new_code_cell("def f(x):\n    return x\n" * 6, execution_count=3), new_code_cell("")]
+
+    assert [fault.split(";")[0] for fault in faults(notebook)] == [
+        "metadata must hold kernelspec python3 alone, not bcdh and ['kernelspec']",
+        "the first cell must begin with: # Title",
+        "each cell needs an id of its own",
+        "one cell, tagged parameters, must hold: changes = {}",
+        "cell 2: metadata execution must go",
+        "cell 3: outputs and execution counts must go",
+        "cell 4: outputs and execution counts must go",
+        "cell 4: FunctionDef belongs in bcdh_lib",
+        "cell 5: is empty",
+        "code cells are too long: [1, 3, 12, 0] lines",
+    ]

@@ -1,0 +1,148 @@
+"""The site: whole, offline, the same bytes each time, and not written at all where something lacks."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from bcdh_lib.report.article import SITE
+from bcdh_lib.report.site import build_site, main
+
+PARAMS = Path(__file__).parents[2] / "params.yaml"
+PIXEL = base64.b64encode(b"\x89PNG a picture").decode()
+SCORE = {"benchmark": "rendered_oxford", "method": "binary_constrained", "bits": 64, "map": 0.61, "map_best": 0.63}
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "reports/executed").mkdir(parents=True)
+    (tmp_path / "dvc.yaml").touch()
+    (tmp_path / "params.yaml").write_bytes(PARAMS.read_bytes())
+    metrics = {"counts": {"photos": 1764}, "retrieval": [{**SCORE, "map_worst": 0.58, "map_rectangle": 0.6}]}
+    (tmp_path / "reports/metrics.json").write_text(json.dumps(metrics))
+    for name in ("01_photos", "02_reconstruction", "03_pairs"):
+        write_page(tmp_path, name, new_markdown_cell("## A part\n\nSee [the paper](https://arxiv.org/abs/1802.07437)."))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_page(root: Path, name: str, *cells: Any) -> None:
+    first = new_markdown_cell(f"# Page of {name}\n\nWhat {name} is.")
+    notebook = new_notebook(cells=[first, *cells])
+    for number, cell in enumerate(notebook.cells, start=1):
+        cell.id = f"cell-{number}"
+    nbformat.write(notebook, root / f"reports/executed/{name}.ipynb")
+
+
+def picture(view: bool = False) -> Any:
+    data = {"image/png": PIXEL} | ({"application/vnd.plotly.v1+json": {"data": [], "layout": {}}} if view else {})
+    return new_code_cell("show()", outputs=[new_output("display_data", data, metadata={"image/png": {"alt": "A tower."}})])
+
+
+def test_the_index_tells_counts_scores_pages_and_settings(root: Path) -> None:
+    write_page(root, "02_reconstruction", picture())
+    index = (build_site(root) / "index.html").read_text()
+
+    assert "<b>1,764</b> photos in the pile" in index
+    assert re.search(r"Binary constrained \(ours\)</th><td[^>]*>64</td>\s*<td[^>]*>0\.610<small>0\.580 to 0\.630</small>", index)
+    assert "Rendered Oxford" in index
+    assert "What 03_pairs is." in index
+    assert '<img src="02_reconstruction/1-0.png" alt="A tower.">' in index
+    assert "px; a photo is decoded once" in index
+
+
+def test_pages_lead_to_each_other_in_order(root: Path) -> None:
+    site = build_site(root)
+    turns = {
+        name: re.findall(r'rel="(prev|next)" href="([^"]*)"', (site / f"{name}.html").read_text())
+        for name in ("01_photos", "02_reconstruction", "03_pairs")
+    }
+    assert turns == {
+        "01_photos": [("next", "02_reconstruction.html")],
+        "02_reconstruction": [("prev", "01_photos.html"), ("next", "03_pairs.html")],
+        "03_pairs": [("prev", "02_reconstruction.html")],
+    }
+    page = (site / "02_reconstruction.html").read_text()
+    assert '<a href="02_reconstruction.html" aria-current="page">2 Reconstruction</a>' in page
+    assert '<a class="level-2" href="#a-part">A part</a>' in page
+
+
+def test_two_builds_give_the_same_bytes(root: Path) -> None:
+    write_page(root, "02_reconstruction", picture(view=True))
+    first, second = ({path.name: path.read_bytes() for path in build_site(root).rglob("*.*")} for _ in range(2))
+    assert first == second
+
+
+def test_nothing_is_fetched_from_elsewhere(root: Path) -> None:
+    write_page(root, "02_reconstruction", picture(view=True))
+    site = build_site(root)
+
+    for page in site.glob("*.html"):
+        text = page.read_text()
+        assert not re.search(r"""(src|srcset|data|poster|action)\s*=\s*["']?\s*(\w+:)?//""", text)
+        assert not re.search(r"""<link[^>]*href\s*=\s*["']?\s*(\w+:)?//""", text)
+        assert not re.search(r"url\(|@import|import\(|fetch\(", text)
+    for own in ("site.css", "site.js", "explorer.js"):
+        assert "//" not in re.sub(r"(?m)/\*.*?\*/|// .*$", "", (SITE / "assets" / own).read_text())
+
+
+def test_without_codes_there_is_no_explorer(root: Path) -> None:
+    site = build_site(root)
+    assert not [*site.glob("explorer*"), *site.glob("assets/explorer*")]
+    assert all("explorer" not in page.read_text() for page in site.glob("*.html"))
+
+
+def test_plotly_lies_in_the_site_where_a_view_needs_it(root: Path) -> None:
+    assert not (build_site(root) / "assets/plotly.min.js").exists()
+    write_page(root, "02_reconstruction", picture(view=True))
+    site = build_site(root)
+    assert (site / "assets/plotly.min.js").stat().st_size > 1e6
+    assert (site / "02_reconstruction/1-0.js").is_file()
+
+
+def output(html: str) -> Any:
+    return new_code_cell("show()", outputs=[new_output("display_data", {"text/html": html})])
+
+
+@pytest.mark.parametrize(
+    ("cell", "fault"),
+    [
+        (
+            output('<img alt="x" src="https://example.org/x.png">'),
+            "02_reconstruction.html: <img> fetches https://example.org/x.png",
+        ),
+        (output('<script src="//cdn.example.org/x.js"></script>'), "02_reconstruction.html: <script> fetches //cdn.example.org"),
+        (new_markdown_cell("![x](../docs/x.png)"), "02_reconstruction.html: ../docs/x.png is not in the site"),
+        (output('<img src="data:,">'), "02_reconstruction.ipynb: cell-2: a picture has no alt text"),
+        (new_markdown_cell(r"$\nonsense$"), r"02_reconstruction.ipynb: cell-2: the formula \nonsense is not understood"),
+    ],
+)
+def test_a_page_that_is_not_whole_stops_the_build_in_one_line_and_leaves_the_site(
+    root: Path, capsys: pytest.CaptureFixture[str], cell: Any, fault: str
+) -> None:
+    before = {path: path.read_bytes() for path in build_site(root).rglob("*.*")}
+    write_page(root, "02_reconstruction", cell)
+
+    assert main() == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(fault)
+    assert {path: path.read_bytes() for path in (root / "reports/site").rglob("*.*")} == before
+
+
+def test_no_notebooks_no_site(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (root / "reports/executed").iterdir():
+        path.unlink()
+    assert main() == 1
+    assert "no executed notebook is there; make them with: dvc repro" in capsys.readouterr().err
+
+
+def test_the_command_says_where_the_site_is_and_how_large(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main() == 0
+    assert re.search(r"reports/site/index\.html \(0\.\d MB\)$", capsys.readouterr().out.strip())

@@ -1,0 +1,56 @@
+"""The look at every photo before encoding: boxes, broken files, each opened once."""
+
+import pytest
+from PIL import Image
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.retrieval.benchmarks import Benchmark, Query, require_photos
+from bcdh_lib.retrieval.benchmarks.files import photos_in
+from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
+
+
+def with_box(path, box):
+    return Benchmark("made_up", {"a": path}, [Query("q", "a", box, frozenset("a"), frozenset())])
+
+
+def test_three_protocols_open_each_photo_once(roxford, monkeypatch):
+    opened, original = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda path: opened.append(path.name) or original(path))
+    require_photos(read_revisited(roxford, protocol) for protocol in PROTOCOLS)
+    assert sorted(opened) == ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "q.jpg", "r.jpg"]
+
+
+@pytest.mark.parametrize("box", [(0, 0, 40, 30), (39, 29, 40.9, 30.9), None])
+def test_boxes_inside_and_none(roxford, box):
+    require_photos([with_box(roxford / "jpg/a.jpg", box)])
+
+
+@pytest.mark.parametrize("box", [(0, 0, 42, 30), (0, 0, 40, 32), (90, 90, 99, 99)])
+def test_a_box_outside_its_photo_is_named(roxford, box):
+    with pytest.raises(StudyError, match=r"jpg/a\.jpg: query q's box .* reaches out of the photo of 40 x 30 px; put"):
+        require_photos([with_box(roxford / "jpg/a.jpg", box)])
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>302 Found</html>", b"\xff\xd8\xff\xe0\x00\x10JFIF", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize("name", ["a", "q"])
+def test_an_unreadable_photo_is_told_in_a_line(roxford, content, name):
+    (roxford / f"jpg/{name}.jpg").write_bytes(content)
+    with pytest.raises(StudyError, match=rf"jpg/{name}\.jpg: cannot be read as a photo .* unpack it again") as told:
+        require_photos([read_revisited(roxford, "hard")])
+    assert "\n" not in str(told.value)
+
+
+def test_a_photo_that_is_gone_is_named(roxford):
+    benchmark = read_revisited(roxford, "hard")
+    (roxford / "jpg/c.jpg").unlink()
+    with pytest.raises(StudyError, match=r"jpg/c\.jpg: cannot be read as a photo \(.*No such file"):
+        require_photos([benchmark])
+
+
+def test_photos_lie_in_images_or_jpg(tmp_path):
+    for place in ("jpg", "images"):
+        (tmp_path / place).mkdir()
+        with pytest.raises(StudyError, match=rf"{place}: holds no \.jpg; put"):
+            photos_in(tmp_path)
+        (tmp_path / f"{place}/{place}.jpg").touch()
+        assert list(photos_in(tmp_path)) == [place]

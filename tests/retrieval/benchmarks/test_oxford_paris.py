@@ -1,0 +1,90 @@
+"""The Oxford/Paris reader: a hand-made folder, the real ground truth with the official program's figures, broken files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.metrics import average_precision, ties_of_distances
+from bcdh_lib.retrieval.benchmarks.oxford_paris import read_ground_truth, read_oxford_paris
+
+REAL = Path(__file__).resolve().parents[4] / "shared/benchmarks"
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no real ground truth beside the repository (../shared/benchmarks)")
+
+
+def make_benchmark(root: Path) -> Path:
+    folder = root / "rendered_oxford"
+    (folder / "images").mkdir(parents=True)
+    (folder / "groundtruth").mkdir()
+    for stem in ("hall_2", "hall_10", "tower_1"):
+        (folder / "images" / f"{stem}.jpg").touch()
+    for kind, text in {
+        "query": "oxc1_hall_2 1.5 2 30 40.5\n",
+        "good": "hall_2\nhall_2\n",
+        "ok": "hall_10\n",
+        "junk": "tower_1\n",
+    }.items():
+        (folder / "groundtruth" / f"hall_1_{kind}.txt").write_text(text)
+    return folder
+
+
+def test_by_hand(tmp_path):
+    benchmark = read_oxford_paris(make_benchmark(tmp_path))
+    assert list(benchmark.photos) == ["hall_10", "hall_2", "tower_1"]
+    (query,) = benchmark.queries
+    assert (query.name, query.photo, query.box) == ("hall_1", "hall_2", (1.5, 2, 30, 40.5))
+    assert benchmark.positive().tolist() == [[True, True, False]]
+    assert benchmark.junk().tolist() == [[False, False, True]]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("hall_1_query.txt", "hall_2 1 2 3", "PHOTO left top right bottom"),
+        ("hall_1_query.txt", "", "PHOTO left top right bottom"),
+        ("hall_1_query.txt", "hall_2 a 2 3 4", "PHOTO left top right bottom"),
+        ("hall_1_query.txt", "hall_2 9 2 3 4", "box"),
+        ("hall_1_good.txt", "nowhere_5", "nowhere_5"),
+        ("hall_1_ok.txt", b"\xff\xfe", "hall_1_ok.txt"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, file, text, message):
+    folder = make_benchmark(tmp_path)
+    (folder / "groundtruth" / file).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(StudyError, match=message):
+        read_oxford_paris(folder)
+
+
+def test_an_absent_file_or_folder_is_named(tmp_path):
+    folder = make_benchmark(tmp_path)
+    (folder / "groundtruth/hall_1_junk.txt").unlink()
+    with pytest.raises(StudyError, match=r"hall_1_junk.txt"):
+        read_oxford_paris(folder)
+
+
+@needs_real
+def test_the_real_ground_truth_has_its_published_counts():
+    queries = read_ground_truth(REAL / "oxford5k_ground_truth")
+    assert len(queries) == 55
+    assert sum(len(query.positives) for query in queries) == 2840
+    assert all(query.photo in query.positives for query in queries)
+    assert len(set().union(*({q.photo} | q.positives | q.junk for q in queries))) == 845
+
+
+@needs_real
+@pytest.mark.parametrize("method", ["result-sift-knn-top100", "result_orb_top50"])
+def test_trapezoid_equals_the_official_program_on_real_rankings(method):
+    """compute_ap was given cut rankings: positives it never met add nothing, so ours is scaled by the share found."""
+    folder = REAL / "oxford5k_rankings" / method
+    queries = {query.name: query for query in read_ground_truth(REAL / "oxford5k_ground_truth")}
+    printed = [line.split() for line in (folder / "AP.txt").read_text().splitlines() if "/" in line]
+    official = {path.split("/")[-1]: float(value) for path, value in printed}
+    assert official.keys() == queries.keys()
+    for name, query in queries.items():
+        ranked = (folder / f"{name}_top.txt").read_text().split()
+        positive, junk = (np.array([[photo in names for photo in ranked]]) for names in (query.positives, query.junk))
+        found = positive.sum()
+        ties = ties_of_distances(np.arange(len(ranked))[None], positive, junk)
+        value = average_precision(ties, "trapezoid")[0] * found / len(query.positives) if found else 0.0
+        assert value == pytest.approx(official[name], abs=1e-6, rel=1e-5), name

@@ -1,0 +1,132 @@
+"""UH-BDNN: its objective by hand, its steps by brute force and definition, codes that keep neighbours near, equal vectors."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+
+from bcdh_lib.core.codes import hamming
+from bcdh_lib.retrieval.uh_bdnn import (
+    BALANCED,
+    BINARY,
+    DECAY,
+    INDEPENDENT,
+    BinaryAutoencoder,
+    code_step,
+    fit_uh_bdnn,
+    hidden_widths,
+    least_squares,
+    objective,
+    weight_step,
+)
+
+
+def vectors(n=200, d=32):
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(10, d))
+    return (centres[np.arange(n) % 10] + 0.2 * generator.normal(size=(n, d))).astype(np.float32)
+
+
+def problem(m=20, dimensions=6, bits=4, seed=0):
+    """A network whose weights are far from any optimum, random inputs [m, D] and codes [m, L]."""
+    generator = torch.Generator().manual_seed(seed)
+    inputs = torch.rand((m, dimensions), generator=generator, dtype=torch.float64)
+    codes = torch.randint(0, 2, (m, bits), generator=generator).double() * 2 - 1
+    network = BinaryAutoencoder(inputs, codes)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+    return network, inputs, codes
+
+
+def value(network, inputs, codes):
+    return objective(network, inputs, codes).item()
+
+
+def test_objective_by_hand():
+    """Two inputs (0), (1) and one bit, +1 and -1. The hidden layers weigh nothing, so both sigmoids are 1/2; the last layer turns
+    1/2 into 2 * 1/2 + 1 = 2; the decoder gives 3 b + 1, that is 4 and -2. Then, with m = 2:
+    1/4 (4^2 + 3^2), lambda1/2 (2^2 + 3^2), lambda2/4 (1^2 + 3^2), lambda3/2 (8/2 - 1)^2, lambda4/4 * 4^2."""
+    inputs, codes = torch.tensor([[0.0], [1.0]]).double(), torch.tensor([[1.0], [-1.0]]).double()
+    network = BinaryAutoencoder(inputs, codes)
+    assert hidden_widths(1, 1) == (1, 1)
+    with torch.no_grad():
+        for parameter, number in zip(network.parameters(), (0, 0, 0, 0, 2, 1, 3, 1), strict=True):
+            parameter.fill_(number)
+    expected = 25 / 4 + DECAY * 13 / 2 + BINARY * 10 / 4 + INDEPENDENT * 9 / 2 + BALANCED * 16 / 4
+    assert value(network, inputs, codes) == pytest.approx(expected, rel=1e-12)
+
+
+def test_each_bit_of_a_sweep_is_the_better_of_its_two_values(monkeypatch):
+    monkeypatch.setattr("bcdh_lib.retrieval.uh_bdnn.SWEEPS", 1)
+    for seed in range(3):
+        network, inputs, codes = problem(m=5, seed=seed)
+        slow = codes.clone()
+        for k in range(4):  # by the objective itself, photo by photo
+            for photo in range(5):
+                options = [slow.clone(), slow.clone()]
+                options[0][photo, k], options[1][photo, k] = -1, 1
+                slow = min(options, key=lambda option: value(network, inputs, option))
+        assert torch.equal(code_step(network, inputs, codes), slow)
+
+
+def test_the_code_step_ends_where_no_bit_betters_and_above_the_best_of_all_codes():
+    reached = 0
+    for seed in range(10):
+        network, inputs, codes = problem(m=1, seed=seed)
+        stepped = code_step(network, inputs, codes)
+        energies = {
+            bits: value(network, inputs, torch.tensor([bits]).double()) for bits in product((-1.0, 1.0), repeat=codes.shape[1])
+        }
+        own = energies[tuple(stepped[0].tolist())]
+        assert own <= value(network, inputs, codes) + 1e-12
+        flipped = [tuple((stepped[0] * (1 - 2 * torch.eye(4)[k])).tolist()) for k in range(4)]
+        assert own <= min(energies[bits] for bits in flipped) + 1e-12
+        reached += own <= min(energies.values()) + 1e-12
+    assert reached >= 5  # coordinate descent need not find the best, but most times does
+
+
+def test_the_objective_never_rises():
+    network, inputs, codes = problem()
+    values = [value(network, inputs, codes)]
+    for _ in range(4):
+        codes = code_step(network, inputs, codes)
+        values.append(value(network, inputs, codes))
+        weight_step(network, inputs, codes)
+        values.append(value(network, inputs, codes))
+    assert (np.diff(values) <= 1e-12).all()
+    assert values[-1] < 0.5 * values[0]
+
+
+def test_least_squares_leave_no_gradient():
+    network, inputs, codes = problem()
+    weight, bias = least_squares(codes, inputs, DECAY)
+    with torch.no_grad():
+        network.decoder.weight.copy_(weight)
+        network.decoder.bias.copy_(bias)
+    objective(network, inputs, codes).backward()
+    assert max(parameter.grad.abs().max().item() for parameter in network.decoder.parameters()) < 1e-12
+
+
+@pytest.mark.parametrize("bits", [16, 32])
+def test_codes_keep_neighbours_near_and_repeat(bits):
+    codes = fit_uh_bdnn(vectors(), bits, 3)(vectors())
+    assert codes.shape == (200, bits // 8)
+    same = np.arange(200)[:, None] % 10 == np.arange(200)[None] % 10
+    distances = hamming(codes, codes)
+    assert distances[same].mean() < 0.5 * distances[~same].mean()
+    assert (fit_uh_bdnn(vectors(), bits, 3)(vectors()) == codes).all()
+
+
+def test_widths_are_the_authors_up_to_32_bits_and_no_wider_than_the_layer_before():
+    assert [hidden_widths(800, bits) for bits in (8, 16, 24, 32)] == [(90, 20), (90, 30), (100, 40), (120, 50)]
+    assert hidden_widths(800, 128) == (216, 170)
+    assert hidden_widths(25, 16) == (25, 25)
+
+
+def test_equal_vectors_have_one_code_and_few_vectors_have_codes():
+    equal = np.full((20, 16), 0.25, np.float32)
+    codes = fit_uh_bdnn(equal, 8, 0)(equal)
+    assert (codes == codes[0]).all()
+    assert fit_uh_bdnn(vectors(16), 16, 0)(vectors(3)).shape == (3, 2)
