@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.settings import NotNegative, NotNegativeReal, Positive, Section, Share, dotted, first_fault, read_yaml
+from bcdh_lib.core.settings import NotNegative, NotNegativeReal, Positive, Section, Share, dotted, read_yaml
 from bcdh_lib.core.text import one_line
 
 _brief = reprlib.Repr()
@@ -165,26 +165,6 @@ class Params(Section):
     training: Training
     losses: dict[str, dict[str, float | str | bool]]
     retrieval: Retrieval
-
-    @model_validator(mode="after")
-    def methods_known(self) -> Params:
-        """Every method that is trained has its loss, and that loss's settings are valid."""
-        from bcdh_lib.training.losses import LOSSES  # a loss's settings stand beside its formula; the import waits for torch
-
-        for method, settings in self.losses.items():
-            if method not in LOSSES:
-                raise ValueError(f"losses.{one_line(method)}: unknown; known: {', '.join(LOSSES)}")
-            try:
-                LOSSES[method].Settings.model_validate(settings)
-            except ValidationError as error:
-                known = ", ".join(LOSSES[method].Settings.model_fields)
-                raise ValueError(f"losses.{method}.{first_fault(error)}; settings of this loss: {known}") from None
-        for run in self.training.runs:
-            if run.method != "float" and run.method not in self.losses:
-                raise ValueError(
-                    f"training.runs: {one_line(run.method)} has no settings under losses; known: float, {', '.join(self.losses)}"
-                )
-        return self
 
 
 def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:

@@ -1,11 +1,15 @@
-"""Where a study lives and with which settings: the one object that the steps share."""
+"""Where a study lives, and whether a step's results on disk belong to its settings, inputs and code."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib
+import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,79 +18,130 @@ from bcdh_lib.core.code import code_digest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import Params, load_params
 
-LIBRARY = Path(__file__).parent
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the pipeline: the settings that decide its results, the steps it reads, and what it writes below the root."""
+
+    settings: tuple[str, ...]  # sections or dotted keys of params.yaml
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+STEPS = {
+    "photos": Step(
+        settings=("run", "photos", "rendered"),
+        reads=(),
+        writes=("data/photos", "data/pool", "data/truth", "data/benchmarks/rendered_*"),
+    ),
+    "reconstruction": Step(settings=("run", "reconstruction"), reads=("photos",), writes=("data/reconstruction",)),
+    "pairs": Step(
+        settings=("run", "pairs"), reads=("photos", "reconstruction"), writes=("data/pairs", "reports/diagnostics.json")
+    ),
+    "training": Step(
+        settings=("run", "network", "training", "losses"),
+        reads=("photos", "pairs"),
+        writes=("data/checkpoints", "reports/history.csv"),
+    ),
+    "retrieval": Step(
+        settings=("run", "network", "training.runs", "retrieval"),
+        reads=("photos", "pairs", "training"),
+        writes=("data/codes", "reports/queries.parquet", "reports/curves.csv", "reports/map.csv", "reports/scores.json"),
+    ),
+}
+"""The steps in their order. A new file that a step writes is added here, and then to its stage in dvc.yaml."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """A folder with a params.yaml, and the settings read from it. Every file of the study is named here."""
+    """A folder with a params.yaml, and the settings read from it. Every file of the study is named here.
+
+    A study opened with changes works in `sandbox` (work/try/DIGEST): steps that the changes touch read and write there, the
+    others read the study's own results. So a try never overwrites them.
+    """
 
     root: Path
     params: Params
+    sandbox: Path | None = None
+    touched: frozenset[str] = frozenset()
+
+    def base(self, step: str) -> Path:
+        """The folder whose data/ and reports/ hold the results of a step."""
+        return self.sandbox if self.sandbox and step in self.touched else self.root
 
     @property
     def photos(self) -> Path:
-        """The folder of the photos stage: photos.parquet, left_out.parquet and images/, decoded once."""
-        return self.root / "data/photos"
+        """photos.parquet, left_out.parquet and images/, decoded once."""
+        return self.base("photos") / "data/photos"
 
     @property
     def rendered_pool(self) -> Path:
-        """The pile of photos that the study renders for itself, under opaque names (photos.source: rendered)."""
-        return self.root / "data/pool"
+        """The collection that the study renders for itself, under opaque names (photos.source: rendered)."""
+        return self.base("photos") / "data/pool"
 
     @property
     def benchmarks(self) -> Path:
         """A folder a benchmark, each in its published on-disk form."""
-        return self.root / "data/benchmarks"
+        return self.base("photos") / "data/benchmarks"
 
     @property
     def truth(self) -> Path:
-        """True landmark of each rendered pool photo. Only bcdh_lib.pairs.diagnostics may read it."""
-        return self.root / "data/truth/landmarks.parquet"
+        """True landmark of each rendered photo. Only pairs/diagnostics.py may read it."""
+        return self.base("photos") / "data/truth/landmarks.parquet"
 
     @property
     def reconstruction(self) -> Path:
         """models/N/ in COLMAP's own format, and the tables of what they hold."""
-        return self.root / "data/reconstruction"
+        return self.base("reconstruction") / "data/reconstruction"
 
     @property
     def pairs(self) -> Path:
-        return self.root / "data/pairs"
+        return self.base("pairs") / "data/pairs"
 
     @property
     def checkpoints(self) -> Path:
-        return self.root / "data/checkpoints"
+        return self.base("training") / "data/checkpoints"
 
     def checkpoint(self, run: str) -> Path:
-        """The best network of a training run; its facts lie beside it as .json."""
+        """The best network of a training run; its facts lie next to it as .json."""
         return self.checkpoints / f"{run}.safetensors"
 
     def start(self, run: str) -> Path:
-        """What a training run started from, beside the pretrained backbone."""
+        """What a training run started from."""
         return self.checkpoints / f"{run}.start.safetensors"
 
     @property
     def codes(self) -> Path:
-        return self.root / "data/codes"
+        return self.base("retrieval") / "data/codes"
 
     @property
     def reports(self) -> Path:
-        return self.root / "reports"
+        """Where tables and figures of this study are written."""
+        return (self.sandbox or self.root) / "reports"
+
+    def reports_of(self, step: str) -> Path:
+        """Where the tables that a step writes to reports/ lie: in the sandbox only if the changes touch the step."""
+        return self.base(step) / "reports"
+
+    @property
+    def work(self) -> Path:
+        """Unfinished work, which nothing but its own step reads."""
+        return (self.sandbox or self.root) / "work"
 
     def image(self, photo_id: int) -> Path:
         """The decoded, upright copy of a photo."""
         return self.photos / "images" / f"{photo_id:07d}.jpg"
 
     def unfinished(self, step: str, settings: Any, inputs: Iterable[Path], code: str | None = None) -> Path:
-        """The folder that keeps a step's unfinished work, so that a killed run goes on where it stopped.
+        """The folder of a step's unfinished work, so that a killed run goes on from where it stopped.
 
-        It belongs to these settings, the contents of these input files, and the code of the module `code` and nothing else:
-        if any differs, what an earlier run left of the step is thrown away. `forget` ends it.
+        It belongs to these settings, the contents of these files, and the code of the module `code`: if any differs, the
+        unfinished work of an earlier run is deleted. `forget` ends it.
         """
         digest = hashlib.sha256(repr((step, settings, self.params.run, code and code_digest(code))).encode())
         for path in inputs:
             digest.update(hashlib.sha256(path.read_bytes()).digest())
-        folder = self.root / "work" / step / digest.hexdigest()[:16]
+        folder = self.work / step / digest.hexdigest()[:16]
         for stale in folder.parent.glob("*"):
             if stale != folder:
                 shutil.rmtree(stale)
@@ -94,15 +149,91 @@ class Study:
         return folder
 
     def forget(self, step: str) -> None:
-        """Drop a step's unfinished work, once all that follows from it is written."""
-        shutil.rmtree(self.root / "work" / step, ignore_errors=True)
+        """Delete a step's unfinished work, once all its results are written."""
+        shutil.rmtree(self.work / step, ignore_errors=True)
+
+    def stamp(self, step: str) -> Path:
+        """The file that says what a step's results on disk were made with."""
+        return self.base(step) / "data/stamps" / f"{step}.json"
+
+
+Compute = Callable[[Study], None]
+
+
+def computes(step: str, inputs: Callable[[Study], Iterable[Path]]) -> Callable[[Compute], Compute]:
+    """Decorator of a step's function: it returns at once if the results on disk belong to its settings, inputs and code.
+
+    inputs: the files (or folders) that the step reads. `python -m bcdh_lib.STEP` and the step's notebook call the same function;
+    whichever comes first computes. A sandbox computes into its own folder.
+    """
+
+    def decorate(work: Compute) -> Compute:
+        @functools.wraps(work)
+        def compute(study: Study) -> None:
+            base, stamp = study.base(step), study.stamp(step)
+            if study.sandbox and step not in study.touched:
+                if _read(stamp) is None:
+                    raise StudyError(f"{stamp.parent}: the study has no results of {step} yet; make them with: dvc repro {step}")
+                return
+            made_with = {
+                "settings": _settings_of(study.params, step),
+                "code": code_digest(work.__module__),
+                "inputs": {_name(path, study.root): _digest_of_input(path) for path in inputs(study)},
+            }
+            found = _read(stamp)
+            if found == made_with | {"outs": _outs(base, step)}:
+                return
+            stamp.unlink(missing_ok=True)
+            work(study)
+            stamp.parent.mkdir(parents=True, exist_ok=True)
+            stamp.write_text(json.dumps(made_with | {"outs": _outs(base, step)}, indent=1, sort_keys=True) + "\n")
+            study.forget(step)
+
+        return compute
+
+    return decorate
+
+
+def _read(stamp: Path) -> Any:
+    """What a stamp says; None if there is none or it is damaged."""
+    try:
+        return json.loads(stamp.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _settings_of(params: Params, step: str) -> dict[str, Any]:
+    """The settings that decide a step's results, by dotted key."""
+    values = params.model_dump(mode="json")
+    return {key: functools.reduce(lambda value, part: value[part], key.split("."), values) for key in STEPS[step].settings}
+
+
+def _digest_of_input(path: Path) -> str:
+    """SHA-256 of a file; of a folder, the digest of its files: photos by name and size, everything else by content."""
+    digest = hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{_name(file, path)}\0{file.stat().st_size}\0".encode())
+        if file.suffix.lower() not in (".jpg", ".jpeg"):
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _outs(base: Path, step: str) -> dict[str, int]:
+    """Every file that a step wrote, and its size in bytes."""
+    files = (file for out in STEPS[step].writes for path in base.glob(out) for file in (path, *path.rglob("*")))
+    return {_name(file, base): file.stat().st_size for file in sorted(files) if file.is_file()}
+
+
+def _name(path: Path, base: Path) -> str:
+    return os.fspath(path.relative_to(base)) if path.is_relative_to(base) else os.fspath(path)
 
 
 def find_root(start: Path | None = None) -> Path:
     """The nearest folder at or above `start` (default: the working directory) that holds params.yaml and dvc.yaml.
 
     papermill runs a notebook from where it was called, JupyterLab from the notebook's folder: both end up here.
-    Raises StudyError where there is none.
+    Raises StudyError if there is none.
     """
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
@@ -112,13 +243,47 @@ def find_root(start: Path | None = None) -> Path:
 
 
 def open_study(changes: Mapping[str, Any] | None = None, root: Path | None = None) -> Study:
-    """The study at `root` (default: the one around the working directory), `changes` laid over its params.yaml."""
+    """The study at `root` (default: the one around the working directory), with `changes` laid over its params.yaml.
+
+    Call it before numpy or torch is imported: it fixes their number of threads, since sums in another order differ in the last
+    bit. Raises StudyError.
+    """
     root = root or find_root()
-    study = Study(root, load_params(root / "params.yaml", changes))
+    params = load_params(root / "params.yaml")
+    study = Study(root, params)
+    if changes:
+        changed = load_params(root / "params.yaml", changes)
+        digest = hashlib.sha256(json.dumps(changed.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:12]
+        study = Study(root, changed, root / "work/try" / digest, touched_steps(params, changed))
     fix_threads(study.params.run.threads)
     return study
 
 
 def fix_threads(threads: int) -> None:
-    """Fix the thread count of the numerical libraries: sums in another order differ in the last bit."""
+    """Fix the number of threads of the numerical libraries that are not loaded yet."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def touched_steps(params: Params, changed: Params) -> frozenset[str]:
+    """The steps whose results other settings change: those that read such a setting, and those that read their results."""
+    touched: set[str] = set()
+    for name, step in STEPS.items():
+        if touched.intersection(step.reads) or _settings_of(params, name) != _settings_of(changed, name):
+            touched.add(name)
+    return frozenset(touched)
+
+
+def run(module: str, function: str) -> None:
+    """The body of `python -m bcdh_lib.STEP`: call `function` of `module` with the study around the working directory.
+
+    The module is imported after the study is opened: the numerical libraries read their number of threads when they start.
+    Exits with 1 after a StudyError, which is printed as its one line, and with 130 after Ctrl-C.
+    """
+    try:
+        study = open_study()
+        getattr(importlib.import_module(module), function)(study)
+    except StudyError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from where it was", file=sys.stderr)
+        sys.exit(130)

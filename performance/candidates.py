@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.files import write_json
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.reconstruction import build_models, divide, extract_features, propose_candidates, search_matches, verify_matches
 from bcdh_lib.reconstruction.candidates import all_pairs
 from bcdh_lib.reconstruction.colmap import pair_ids
-from bcdh_lib.study import LIBRARY, Study, find_root, open_study
+from bcdh_lib.study import Study, find_root, open_study
 
 
 def compare(study: Study) -> dict[str, Any]:

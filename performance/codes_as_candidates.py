@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from bcdh_lib.comparison.provenance import digest_of
+from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.codes import pack
 from bcdh_lib.core.files import write_array, write_json
 from bcdh_lib.core.parallel import side_by_side
@@ -32,7 +33,7 @@ from bcdh_lib.reconstruction import divide, extract_features, propose_candidates
 from bcdh_lib.reconstruction.encoding import encode, nearest
 from bcdh_lib.reconstruction.matches import components
 from bcdh_lib.reconstruction.models import Component, map_component
-from bcdh_lib.study import LIBRARY, Study, find_root, open_study
+from bcdh_lib.study import Study, find_root, open_study
 from bcdh_lib.training.network import load_checkpoint
 
 BUDGETS = (2, 5, 15)  # neighbours a photo; the pairs that words so propose are the budget of all

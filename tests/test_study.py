@@ -1,106 +1,116 @@
-"""The whole study, tiny: real rendering, COLMAP, papermill and DVC, from a bare copy of the repository to the site."""
+"""Where a study lives, which results on disk it believes, and where changes are tried."""
 
-import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-import yaml
 
-from bcdh_lib.report.headline import read_metrics
-from bcdh_lib.study import find_root
-
-TINY = {
-    "rendered": {
-        "landmarks": 5,
-        "photos_per_landmark": 9,
-        "strays": 3,
-        "benchmark_landmarks": 2,
-        "photos_per_benchmark_landmark": 6,
-        "distractors": 4,
-        "holidays_groups": 4,
-    },
-    "reconstruction": {"words": 256, "neighbours": 8},
-    "network": {"side": 96, "frozen_blocks": 16},
-    "training": {
-        "runs": [{"method": "binary_constrained", "bits": 64}, {"method": "dsh", "bits": 64}, {"method": "float", "bits": None}],
-        "rounds": 1,
-        "steps_per_round": 2,
-        "tuples": 4,
-        "views": 1,
-    },
-}
-AFTER_PHOTOS = ["reconstruction", "pairs", "training", "retrieval", "comparison"]
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.study import Study, computes, find_root, open_study, touched_steps
 
 
-def dvc(study: Path, *arguments: str) -> str:
-    """Run dvc in a study's folder, its stages by this very Python; returns what it printed."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    command = [sys.executable, "-m", "dvc", *arguments]
-    done = subprocess.run(command, cwd=study, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    assert done.returncode == 0, done.stdout[-6000:]
-    return done.stdout
+@pytest.fixture
+def root(tmp_path):
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(find_root() / name, tmp_path)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/input.txt").write_text("rows")
+    return tmp_path
 
 
-def outputs_of(study: Path) -> dict[str, str]:
-    """path -> content hash of everything the stages wrote, from dvc.lock."""
-    stages = yaml.safe_load((study / "dvc.lock").read_text())["stages"]
-    return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
+def counted_step(done):
+    """A stand-in for the pairs step, which notes where it worked."""
+
+    @computes("pairs", lambda study: [study.root / "tables"])
+    def make(study):
+        study.pairs.mkdir(parents=True, exist_ok=True)
+        (study.pairs / "pairs.txt").write_text(str(study.params.pairs.min_shared))
+        done.append(study.pairs)
+
+    return make
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    """A copy of what the repository tracks, with tiny settings, reproduced once."""
-    study, root = tmp_path_factory.mktemp("study") / "bcdh", find_root()
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, check=True, capture_output=True, text=True
-    )
-    for name in listed.stdout.splitlines():
-        if name != "dvc.lock" and (root / name).is_file():
-            (study / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(root / name, study / name)
-    settings = yaml.safe_load((root / "params.yaml").read_text())
-    for section, changes in TINY.items():
-        settings[section] |= changes
-    (study / "params.yaml").write_text(yaml.safe_dump(settings))
-    subprocess.run(["git", "init", "--quiet"], cwd=study, check=True)
-    dvc(study, "repro")
-    return study
+def test_the_root_is_found_from_any_folder_inside(tmp_path):
+    (tmp_path / "notebooks/deep").mkdir(parents=True)
+    with pytest.raises(StudyError):
+        find_root(tmp_path / "notebooks")
+    for name in ("params.yaml", "dvc.yaml"):
+        (tmp_path / name).touch()
+    assert find_root(tmp_path / "notebooks/deep") == tmp_path
 
 
-def test_from_nothing_to_the_site(tiny):
-    metrics = read_metrics(tiny / "reports/metrics.json")
-    assert metrics.counts["photos"] == 5 * 9 + 3
-    assert metrics.counts["models"] >= 3
-    assert metrics.counts["pairs"] > 10
-    scored = {(score.benchmark, score.method) for score in metrics.retrieval}
-    benchmarks = ("rendered_oxford", "rendered_paris", "rendered_holidays")
-    methods = ("binary_constrained", "dsh", "float", "pretrained")
-    assert {(benchmark, method) for benchmark in benchmarks for method in methods} <= scored
-    pages = {page.name for page in (tiny / "reports/site").glob("*.html")}
-    assert {"index.html", "01_photos.html", "02_reconstruction.html", "06_comparison.html", "explorer.html"} <= pages
-    precision = json.loads((tiny / "reports/diagnostics.json").read_text())
-    assert precision["similar_precision"] > 0.9
+def test_a_step_computes_only_if_something_it_depends_on_changed(root):
+    done = []
+    make = counted_step(done)
+    make(open_study(root=root))
+    make(open_study(root=root))
+    assert len(done) == 1
+    (root / "tables/input.txt").write_text("other rows")
+    make(open_study(root=root))
+    assert len(done) == 2
+    (root / "data/pairs/pairs.txt").unlink()  # results that are gone are made again
+    make(open_study(root=root))
+    assert len(done) == 3
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(text.replace("radius: 2", "radius: 3"))  # a setting of another step
+    make(open_study(root=root))
+    assert len(done) == 3
+    (root / "params.yaml").write_text(text.replace("min_shared: 0.2", "min_shared: 0.3"))
+    make(open_study(root=root))
+    assert len(done) == 4
 
 
-def test_a_second_call_runs_nothing(tiny):
-    said = dvc(tiny, "repro")
-    ran = [line for line in said.splitlines() if line.startswith("Running stage")]
-    assert sorted(ran) == ["Running stage 'checkpoint':", "Running stage 'pile':"]
-    assert not (tiny / "work/training").exists()
+def test_a_step_that_was_killed_computes_again(root):
+    @computes("pairs", lambda study: [])
+    def killed(study):
+        raise KeyboardInterrupt
+
+    done = []
+    counted_step(done)(open_study(root=root))
+    (root / "tables/input.txt").write_text("other rows")
+    with pytest.raises(KeyboardInterrupt):
+        killed(open_study(root=root))
+    (root / "tables/input.txt").write_text("rows")
+    counted_step(done)(open_study(root=root))
+    assert len(done) == 2
 
 
-def test_forced_again_without_the_truth_all_is_the_same(tiny):
-    """The same bytes twice, and nothing but the diagnostics depends on the true landmarks: here they are gone."""
-    before = outputs_of(tiny)
-    truth = tiny / "data/truth/landmarks.parquet"
-    truth.chmod(0o644)
-    truth.unlink()
-    dvc(tiny, "repro", "--force", "--single-item", *AFTER_PHOTOS)
-    after = outputs_of(tiny)
-    diagnosed = {"reports/diagnostics.json", "reports/executed/03_pairs.ipynb"}
-    assert {path for path in before if before[path] != after[path]} == diagnosed
-    assert json.loads((tiny / "reports/diagnostics.json").read_text()) == {}
+def test_changes_are_tried_in_a_sandbox(root):
+    done = []
+    make = counted_step(done)
+    make(open_study(root=root))
+    tried = open_study({"pairs": {"min_shared": 0.5}}, root)
+    make(tried)
+    assert (root / "data/pairs/pairs.txt").read_text() == "0.2"
+    assert (tried.pairs / "pairs.txt").read_text() == "0.5"
+    assert tried.pairs.is_relative_to(root / "work/try")
+    assert tried.photos == root / "data/photos"
+    make(open_study({"retrieval": {"radius": 5}}, root))  # does not touch pairs: the study's own results serve
+    assert len(done) == 2
+
+
+def test_a_sandbox_needs_the_results_it_builds_on(root):
+    with pytest.raises(StudyError):
+        counted_step([])(open_study({"retrieval": {"radius": 5}}, root))
+
+
+def test_touched_steps_are_those_downstream(params):
+    other = params.model_copy(update={"pairs": params.pairs.model_copy(update={"min_shared": 0.9})})
+    assert touched_steps(params, other) == {"pairs", "training", "retrieval"}
+    assert touched_steps(params, params) == frozenset()
+
+
+def test_unfinished_work_belongs_to_its_settings_and_inputs(params, tmp_path):
+    study, table = Study(tmp_path, params), tmp_path / "table"
+    table.write_text("rows")
+    first = study.unfinished("pairs", params.pairs, [table])
+    (first / "half.done").touch()
+    assert study.unfinished("pairs", params.pairs, [table]) == first
+    assert (first / "half.done").is_file()
+    study.unfinished("training", params.training, [table])
+    assert first.is_dir()
+    table.write_text("other rows")
+    assert study.unfinished("pairs", params.pairs, [table]) != first
+    assert not first.exists()
+    study.forget("pairs")
+    study.forget("pairs")
+    assert not (tmp_path / "work/pairs").exists()

@@ -17,11 +17,12 @@ from bcdh_lib.comparison.untrained import (
     untrained_made_with,
     untrained_units,
 )
+from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.params import Params
 from bcdh_lib.report.figures.style import METHODS
 from bcdh_lib.retrieval.benchmarks import Benchmark, Query
 from bcdh_lib.retrieval.sift_vectors import bag_of_words, inverse_document_frequency, learn_vocabulary, sift_of, vlad
-from bcdh_lib.study import LIBRARY, Study
+from bcdh_lib.study import Study
 from bcdh_lib.training.network import HashNetwork, load_checkpoint
 from bcdh_lib.training.train import write_whitened
 from bcdh_lib.training.training_set import encode_kept

@@ -30,6 +30,7 @@ from PIL import Image
 from bcdh_lib.comparison.cells import Cell, is_finished, read_cells, write_cell
 from bcdh_lib.comparison.matrix import load_plan
 from bcdh_lib.comparison.scores import write_metrics
+from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import write_array, write_json
 from bcdh_lib.core.plain_pickle import PickleError
@@ -57,7 +58,7 @@ from bcdh_lib.search.encoder import Encoded
 from bcdh_lib.search.ledger import Ledger, note
 from bcdh_lib.search.own_study import settings_for, with_settings
 from bcdh_lib.search.photo_index import ROW, Block, Facts, open_index, publish
-from bcdh_lib.study import LIBRARY, Study, open_study
+from bcdh_lib.study import Study, open_study
 from bcdh_lib.training.network import HashNetwork, load_checkpoint, load_start, save_checkpoint, save_start
 from bcdh_lib.training.views import Views
 

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.pairs.diagnostics import diagnose, pair_precision
-from bcdh_lib.study import LIBRARY, Study
+from bcdh_lib.study import Study
 
 
 def test_by_hand():

@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.tables import write_table
 from bcdh_lib.reconstruction import reconstruct
-from bcdh_lib.study import LIBRARY, Study, open_study
+from bcdh_lib.study import Study, open_study
 
 from .relief import photograph, relief
 

@@ -1,0 +1,59 @@
+"""The digest of code: what changes it, and what does not."""
+
+import pytest
+
+from bcdh_lib.core import code
+from bcdh_lib.core.code import code_digest, modules_of
+
+SOURCE = {
+    "__init__": "",
+    "a": "from bcdh_lib.b import double\n",
+    "b": 'def double(x):\n    """Twice x."""\n    return 2 * x\n',
+    "c": "import os\n",
+    "losses/__init__": "from bcdh_lib.d import discover\nLOSSES = discover(__name__, 'LOSS')\n",
+    "losses/hinge": "LOSS = 1\n",
+    "d": "",
+}
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """A library of a few modules, which the digest takes for ours."""
+    for name, text in SOURCE.items():
+        path = tmp_path / f"bcdh_lib/{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(code, "LIBRARY", tmp_path / "bcdh_lib")
+    code.imports_of.cache_clear()
+    yield tmp_path / "bcdh_lib"
+    code.imports_of.cache_clear()
+
+
+def test_imports_are_followed(library):
+    assert modules_of("bcdh_lib.a") == {"bcdh_lib", "bcdh_lib.a", "bcdh_lib.b"}
+    assert modules_of("bcdh_lib.a", without={"bcdh_lib.b"}) == {"bcdh_lib", "bcdh_lib.a"}
+    assert "bcdh_lib.losses.hinge" in modules_of("bcdh_lib.losses")  # a registry brings its files
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "changes"),
+    [
+        ("b", "def double(x):\n    # a comment\n    return 2 * x\n", False),
+        ("b", 'def double(x):\n    """Other words."""\n\n    return (2 *\n        x)\n', False),
+        ("b", "def double(x):\n    return 3 * x\n", True),
+        ("c", "import sys\n", False),
+    ],
+    ids=["comment", "docstring and layout", "a module that is imported", "a module that is not"],
+)
+def test_what_changes_the_digest(library, module, text, changes):
+    before = code_digest("bcdh_lib.a")
+    (library / f"{module}.py").write_text(text)
+    code.imports_of.cache_clear()
+    assert (code_digest("bcdh_lib.a") != before) == changes
+
+
+def test_a_new_file_of_a_registry_changes_the_digest(library):
+    before = code_digest("bcdh_lib.losses")
+    (library / "losses/cosine.py").write_text("LOSS = 2\n")
+    code.imports_of.cache_clear()
+    assert code_digest("bcdh_lib.losses") != before
