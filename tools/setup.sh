@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv with all that the study needs, its versions pinned by constraints.txt; called by make, with the Python to use.
+# Makes .venv with everything that the study needs, in the versions of constraints.txt. Called by make with the Python to use.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=$1
@@ -10,13 +10,20 @@ stop() {
 }
 
 command -v "$python" >/dev/null ||
-    stop "there is no $python; on Debian type: apt-get install python3 python3-venv"
+    stop "there is no $python; on Debian: apt-get install python3 python3-venv"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    stop "$("$python" --version) is too old, the study needs 3.11 or newer; name one: make PYTHON=python3.11"
+    stop "$("$python" --version) is too old, the study needs 3.11 or newer; name another: make PYTHON=python3.11"
 "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-    stop "$python cannot make virtual environments; on Debian type: apt-get install python3-venv"
+    stop "$python cannot make virtual environments; on Debian: apt-get install python3-venv"
+old=$("$python" -c '
+import platform
+name, version = platform.libc_ver()
+print(version if name == "glibc" and tuple(map(int, version.split(".")[:2])) < (2, 35) else "")
+')
+[ -z "$old" ] ||
+    stop "open3d needs glibc 2.35 or newer, this system has $old; use Debian 12, Ubuntu 22.04, RHEL 10 or newer"
 
-# open3d's wheel leaves these to the system. Whether they are there is asked of the loader, not of a package manager.
+# open3d's wheel does not bring these. The loader is asked whether they are there, not a package manager.
 missing=$("$python" -c '
 import ctypes, sys
 for library in ("libEGL.so.1", "libGL.so.1", "libX11.so.6") if sys.platform == "linux" else ():
@@ -28,7 +35,7 @@ for library in ("libEGL.so.1", "libGL.so.1", "libX11.so.6") if sys.platform == "
 if [ -n "$missing" ]; then
     install="apt-get install -y --no-install-recommends libegl1 libgl1"
     if ! command -v apt-get >/dev/null; then
-        stop "open3d needs ${missing}from the system; install what holds them (Debian: libegl1 libgl1), then make again"
+        stop "open3d needs ${missing}from the system; install the packages that hold them (Debian: libegl1 libgl1)"
     elif [ "$(id -u)" = 0 ]; then
         apt-get update -q && $install
     elif sudo -n true 2>/dev/null; then
@@ -40,6 +47,18 @@ fi
 
 .venv/bin/python -c '' 2>/dev/null || "$python" -m venv --clear .venv
 .venv/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
-mkdir -p .venv/home  # of the files that Jupyter, IPython and matplotlib would keep in the user's (see Makefile)
+mkdir -p .venv/home  # for what Jupyter, IPython and matplotlib would write to the user's home (see Makefile)
 .venv/bin/python -m ipykernel install --prefix .venv --name python3 --display-name bcdh
+
+# JupyterLab opens without dialogs: open3d brings dash, whose extension asks for a build; and no question about news.
+mkdir -p .venv/share/jupyter/lab/settings
+echo '{"buildAvailable": false, "buildCheck": false}' >.venv/share/jupyter/lab/settings/page_config.json
+echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
+    >.venv/share/jupyter/lab/settings/overrides.json
+
+# Git sees notebooks without outputs (.gitattributes), whatever is open in JupyterLab.
+if command -v git >/dev/null && git rev-parse --git-dir >/dev/null 2>&1; then
+    git config filter.notebooks.clean "'$PWD/.venv/bin/python' -m nbstripout --keep-id --extra-keys \
+'metadata.papermill cell.metadata.papermill metadata.language_info'"
+fi
 touch .venv/set-up
