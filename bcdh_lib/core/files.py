@@ -21,7 +21,7 @@ from bcdh_lib.core.text import one_line
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a rename ends it, so a killed run leaves the old file or the new one."""
+    """Write a file atomically: a killed run leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(content)
@@ -29,12 +29,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, content: Any, indent: int = 2) -> None:
-    """Write figures as JSON, whole or not at all."""
+    """Write JSON atomically."""
     write_bytes(path, (json.dumps(content, indent=indent) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The figures of a JSON file, by their names. Raises StudyError where it holds none."""
+    """The content of a JSON file of named figures. Raises StudyError if there are none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -45,17 +45,16 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Write an array as .npy, whole or not at all."""
+    """Write an array as .npy, atomically."""
     buffer = io.BytesIO()
     np.save(buffer, array)
     write_bytes(path, buffer.getvalue())
 
 
 def read_array(path: Path, mapped: bool = False) -> np.ndarray:
-    """The array of a .npy file, mapped into memory or read into it. Raises OSError, or ValueError where the file is none.
+    """The array of a .npy file, memory-mapped or read. Raises OSError, or ValueError if the file is not a whole .npy.
 
-    np.load makes room for what the header announces before it looks whether it is there, takes a .zip for a .npy, and raises
-    what the header's Python happens to raise.
+    np.load alone allocates whatever the header announces, accepts a .zip, and raises whatever parsing the header raises.
     """
     with open(path, "rb") as file:
         try:
@@ -63,7 +62,7 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray:
             read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
             shape, _, kind = read_header(file)
         except Exception as error:
-            raise ValueError(f"it is no .npy ({one_line(error)})") from None
+            raise ValueError(f"it is not a .npy ({one_line(error)})") from None
         there = os.fstat(file.fileno()).st_size - file.tell()
     if min(shape, default=0) < 0 or kind.hasobject or math.prod(shape) * kind.itemsize != there:
         raise ValueError(f"it announces {kind} {shape}, and {there:,} bytes follow")
@@ -71,15 +70,15 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray:
 
 
 class LockError(StudyError):
-    """A lock that somebody else holds; the message names the file and the holder."""
+    """Another process holds the lock; the message names the file and the holder."""
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`. Raises LockError where another process holds it.
+    """Hold the lock file `path`. Raises LockError if another process holds it or the file system has no locks.
 
-    It is the kernel's lock on the open file, not the file's being there: a dead process holds nothing. While it is held, the file
-    says by whom; else it is empty. It is never removed: who waited for a removed file would share it with nobody.
+    The kernel locks the open file, so a dead process holds nothing. The file names its holder. It is never removed: a process
+    that had opened the removed file would lock something nobody else sees.
     """
     with open(path, "a+", encoding="utf-8") as file:
         try:
@@ -87,6 +86,8 @@ def locked(path: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             raise LockError(f"{path}: held by {file.read() or 'another process'}; wait until it ends, or stop it") from None
+        except OSError as error:
+            raise LockError(f"{path}: cannot be locked ({error.strerror}); use a folder on a file system with locks") from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now():%Y-%m-%d %H:%M:%S}")
         file.flush()

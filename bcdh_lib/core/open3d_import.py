@@ -11,20 +11,20 @@ import libusb_package
 
 from bcdh_lib.core.errors import StudyError
 
-MEND = "apt-get install libegl1 libgl1"
+INSTALL = "apt-get install libegl1 libgl1"
 
 
 class Open3dError(StudyError):
-    """open3d cannot be loaded; the message names the system packages that mend it."""
+    """open3d cannot be loaded; the message names the system packages to install."""
 
 
 def import_open3d() -> ModuleType:
-    """The open3d module, loaded without its web visualizer (which would spin a processor at exit).
+    """The open3d module, loaded without its web visualizer, which would use a full core at exit.
 
-    open3d's library is linked against libusb for depth cameras that the study never uses; a minimal system has no
-    libusb, so the copy that the package libusb-package ships is loaded first, visible to all that is loaded later.
+    open3d is linked against libusb for depth cameras that the study never uses. A minimal system has no libusb, so the copy
+    in the package libusb-package is loaded first, visible to all later libraries.
 
-    Raises Open3dError where a system library lacks.
+    Raises Open3dError if a system library is missing.
     """
     os.environ["OPEN3D_DISABLE_WEB_VISUALIZER"] = "true"
     try:
@@ -32,4 +32,4 @@ def import_open3d() -> ModuleType:
         return importlib.import_module("open3d")
     except (ImportError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise Open3dError(f"open3d: cannot be loaded ({reason}); on Debian the libraries come with: {MEND}") from None
+        raise Open3dError(f"open3d: cannot be loaded ({reason}); on Debian, install the libraries: {INSTALL}") from None

@@ -1,4 +1,4 @@
-"""Work done side by side: in processes of this machine, or on the workers of a Dask cluster that share the study's folder."""
+"""Jobs run in parallel: in processes on this machine, or on the workers of a Dask cluster that share the study's folder."""
 
 from __future__ import annotations
 
@@ -18,37 +18,43 @@ from bcdh_lib.core.errors import StudyError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-# Cores work on jobs, not on the sums within one: so what a job gives does not depend on how many there are.
+# Each job runs on one thread, so its result does not depend on the number of cores.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
-def side_by_side(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """What `work` gives of each job, in the order in which they end; `workers` of them at a time.
+def side_by_side(
+    work: Callable[[Job], Result], jobs: Sequence[Job], workers: int, scheduler: str | None = None
+) -> Iterator[Result]:
+    """Results of `work` on each job, in the order in which they finish, from up to `workers` processes at a time.
 
-    Raises what `work` raises, and StudyError where a process dies; what else is under way is given up then.
+    scheduler: address of a Dask scheduler; its workers then do the jobs instead (cluster.scheduler in params.yaml).
+    Raises what `work` raises, and StudyError if a process dies; unfinished jobs are then cancelled.
     """
     if not jobs:
+        return
+    if scheduler:
+        yield from _on_cluster(work, jobs, scheduler)
         return
     pool = process_pool(min(workers, len(jobs)))
     try:
         for done in as_completed([pool.submit(work, job) for job in jobs]):
             yield done.result()
     except BrokenProcessPool:
-        raise StudyError("a process died at work, as happens when memory runs out; try a smaller run.threads") from None
+        raise StudyError("a worker process died, probably because memory ran out; try a smaller run.threads") from None
     finally:
         pool.shutdown(kill_workers=True)
 
 
 def process_pool(workers: int, prepare: Callable[[], None] | None = None) -> ProcessPoolExecutor:
-    """Processes that call `prepare` first.
+    """A pool of fresh processes that call `prepare` first.
 
-    loky's, not forks of this one: a notebook kernel has threads, and a fork copies the locks they hold.
+    loky starts them anew. Forking would copy the locks that a notebook kernel's threads hold.
     """
     return ProcessPoolExecutor(workers, initializer=_begin, initargs=(os.getpid(), prepare), env=ONE_THREAD)
 
 
 def _begin(parent: int, prepare: Callable[[], None] | None) -> None:
-    """Prepare a process, and see to it that it ends when its parent does: a killed run leaves none behind."""
+    """Prepare a worker process, and end it when its parent ends, so that a killed run leaves none behind."""
 
     def end_with_parent() -> None:
         while os.getppid() == parent:
@@ -61,23 +67,18 @@ def _begin(parent: int, prepare: Callable[[], None] | None) -> None:
 
 
 PATIENCE = 60
-"""Seconds that a scheduler has to answer, and then its first worker to be there."""
+"""Seconds to wait for the scheduler to answer, and then for its first worker."""
 
 
-def on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: str) -> Iterator[Result]:
-    """What `work` gives of each job, in the order in which they end, as side_by_side gives it.
+def _on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: str) -> Iterator[Result]:
+    """`side_by_side` on a Dask cluster. If a worker dies, another repeats its job, up to Dask's allowed-failures.
 
-    `scheduler` is a Dask scheduler's address. It hands a job to the next free worker; the job of a worker that dies is done
-    again by another, until it has ended four of them (Dask's distributed.scheduler.allowed-failures).
+    This uses Dask's own futures. joblib's Dask backend scatters large arguments to one worker, and the job fails if that
+    worker dies (seen with joblib 1.6).
 
-    Dask's own futures, not joblib over them: joblib lays an argument of more than 1 kB in the memory of one worker, and where
-    that worker dies nobody has it: the job fails (seen with joblib 1.6, as a FutureCancelledError).
-
-    Raises what `work` raises, and StudyError, one line, where no scheduler or worker answers, the scheduler is lost, a job
-    ends every worker it is given to, or a worker may work on several threads. Jobs under way are not broken off then.
+    Raises StudyError if no scheduler or worker answers, the scheduler is lost, a job kills every worker it is given to, or a
+    worker may use several threads. Running jobs are not cancelled.
     """
-    if not jobs:
-        return
     try:
         from distributed import Client, KilledWorker, as_completed
     except ImportError:
@@ -88,7 +89,7 @@ def on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: st
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError):
         raise StudyError(
-            f"no Dask scheduler answers at {scheduler}: start it (dask scheduler), or mend cluster.scheduler"
+            f"no Dask scheduler answers at {scheduler}: start it (dask scheduler), or correct cluster.scheduler"
         ) from None
     with client:
         try:
@@ -100,14 +101,14 @@ def on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: st
                 yield done.result()
         except KilledWorker as error:
             raise StudyError(
-                f"a job ended {error.allowed_failures + 1} Dask workers, as happens when memory runs out; give each more of it"
+                f"a job killed {error.allowed_failures + 1} Dask workers, probably because memory ran out; give each worker more"
             ) from None
         except CancelledError:
-            raise StudyError(f"the Dask scheduler at {scheduler} was lost; start it again, and the study") from None
+            raise StudyError(f"the Dask scheduler at {scheduler} was lost; restart it, then run the study again") from None
 
 
 def _on_one_thread(work: Callable[[Job], Result], job: Job) -> Result:
-    """Do the job where a worker does one at a time, on one thread: else what it gives may differ in the last bit."""
+    """Do the job, if this worker does one at a time on one thread: otherwise results may differ in the last bit."""
     from distributed import get_worker
 
     worker = get_worker()

@@ -1,4 +1,4 @@
-"""Reads the pickles that published data comes in without running anything they may carry."""
+"""Reads the pickles in which published data comes, and runs no code that they may carry."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bcdh_lib.core.text import one_line
 
 
 class PickleError(StudyError):
-    """A pickle that is broken or holds more than plain data; the message names the file."""
+    """A pickle that is damaged or holds more than plain data."""
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Knows only what the pickle format itself spells out: containers, numbers, strings, bytes, None and booleans."""
+    """Accepts only what the pickle format itself encodes: containers, numbers, strings, bytes, None and booleans."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}; only plain containers, numbers and strings are read")
@@ -27,22 +27,22 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_plain_pickle(path: Path) -> Any:
-    """What a pickle of plain containers, numbers and strings holds. Raises PickleError on anything else; runs nothing."""
+    """The content of a pickle of plain containers, numbers and strings. Raises PickleError on anything else."""
     try:
         content = path.read_bytes()
         _check_lengths(content)
         return _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()
     except OSError as error:
         raise PickleError(f"{path}: cannot be read ({error.strerror})") from None
-    except Exception as error:  # a broken pickle raises nearly anything
+    except Exception as error:  # a damaged pickle can raise nearly anything
         raise PickleError(f"{path}: is not a pickle of plain data ({one_line(error)})") from None
 
 
 def _check_lengths(content: bytes) -> None:
-    """Raise ValueError for a pickle that would have memory reserved for more than it holds.
+    """Raise ValueError if reading the pickle would reserve far more memory than its size.
 
-    pickletools, which builds nothing, holds each length against what is there. A place in the memo is a number of its own: the
-    unpickler makes room for all places before it.
+    pickletools builds nothing and compares each length with the bytes that follow. Memo indexes need their own check: the
+    unpickler allocates every place up to the largest index.
     """
     puts = ("PUT", "BINPUT", "LONG_BINPUT")
     last = max((int(argument or 0) for code, argument, _ in pickletools.genops(content) if code.name in puts), default=0)

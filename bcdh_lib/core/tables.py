@@ -1,4 +1,4 @@
-"""The tables between the steps: one parquet file each, the same columns everywhere, sorted, written whole or not at all."""
+"""The tables between the steps: one parquet file each, the same columns everywhere, sorted, written atomically."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TABLES = {
     ),
     "left_out": Table({"path": pa.string(), "reason": pa.string(), "detail": pa.string()}, key=("path",), stage="photos"),
     "landmarks": Table(
-        {"path": pa.string(), "landmark": pa.string()},  # path as in photos; null for a photo of nothing else
+        {"path": pa.string(), "landmark": pa.string()},  # path as in photos; null if the photo shows no landmark
         key=("path",),
         stage="photos",
     ),
@@ -131,10 +131,10 @@ TABLES = {
 
 
 def write_table(folder: Path, name: str, rows: pd.DataFrame, form: str = "", notes: dict[str, str] | None = None) -> None:
-    """Write rows as `folder`/`name`.parquet, sorted by the table's key, whole or not at all (a rename ends it).
+    """Write rows as `folder`/`name`.parquet, sorted by the table's key, atomically.
 
-    form: the table whose form it has, where that is not its name; notes: the file's metadata.
-    Raises StudyError where a column lacks, is too many or does not fit its type, or the key repeats.
+    form: the name of the table's form, if it differs from `name`; notes: the file's metadata.
+    Raises StudyError if a column is missing, unknown or of another type, or if a key repeats.
     """
     table, path = TABLES[form or name], folder / f"{name}.parquet"
     if set(rows.columns) != set(table.columns):
@@ -159,7 +159,7 @@ def read_figures(path: Path) -> pd.DataFrame:
 def read_table(folder: Path, name: str) -> pd.DataFrame:
     """The rows of `folder`/`name`.parquet, in the order of the table's key.
 
-    Raises StudyError where the file is absent, unreadable or of another form.
+    Raises StudyError if the file is absent, unreadable or of another form.
     """
     table, path = TABLES[name], folder / f"{name}.parquet"
     if not path.is_file():
@@ -167,15 +167,15 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     try:
         content = read_parquet(path)
     except ValueError as error:
-        raise StudyError(f"{path}: is not a readable table ({error}); make it anew with: dvc repro -f {table.stage}") from None
+        raise StudyError(f"{path}: is not a readable table ({error}); make it again with: dvc repro -f {table.stage}") from None
     for column, kind in table.columns.items():
         if content.column_names.count(column) != 1 or content.schema.field(column).type != kind:
-            raise StudyError(f"{path}: column {column} ({kind}) is missing; make it anew with: dvc repro -f {table.stage}")
+            raise StudyError(f"{path}: column {column} ({kind}) is missing; make it again with: dvc repro -f {table.stage}")
     return content.select(list(table.columns)).to_pandas()
 
 
 def read_parquet(path: Path) -> pa.Table:
-    """All of a parquet file, its texts valid Unicode. Raises ValueError, one line, where it cannot be read or is none."""
+    """A parquet file, checked to its last value. Raises ValueError, one line, if it cannot be read."""
     try:
         content = pq.read_table(path, partitioning=None)
         content.validate(full=True)

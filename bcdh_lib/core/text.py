@@ -1,7 +1,7 @@
-"""Words in messages."""
+"""Text for messages."""
 
 
 def one_line(said: object, most: int = 200) -> str:
-    """What a file or a library says as a part of a line: no line ends, nothing that does not print, cut after `most`."""
+    """Text from a file or a library as part of one line: no line breaks, only printable characters, at most `most` of them."""
     text = " ".join(str(said)[: 2 * most].split())[:most]
     return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)

@@ -1,4 +1,4 @@
-"""torchvision beside a torch of another build: the one place that imports it."""
+"""torchvision next to a torch of another build: the one place that imports it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import torch
 def import_torchvision() -> ModuleType:
     """The torchvision package, imported; call this instead of a first `import torchvision`.
 
-    torchvision's compiled operators load only beside the torch they were built for. The wheel for CUDA, next to a CPU-only torch,
-    leaves them out and then fails on import, because it describes two of them, nms and qnms, that it expects to exist
-    ("operator torchvision::nms does not exist"). We need none of them, only its networks and transforms. Where they do not load,
-    declaring these two (signatures of torchvision 0.28, csrc/ops/nms.cpp) lets the import pass; calling them still fails.
-    Raises ModuleNotFoundError where torchvision is not installed.
+    torchvision's compiled operators load only with the torch they were built for. Next to a CPU-only torch, the CUDA wheel fails
+    on import with "operator torchvision::nms does not exist". The study needs only networks and transforms, so declaring nms and
+    qnms (signatures of torchvision 0.28, csrc/ops/nms.cpp) lets the import pass; calling them still fails.
+    Raises ModuleNotFoundError if torchvision is not installed.
     """
     package = importlib.util.find_spec("torchvision")
     if package is not None and package.origin is not None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pycolmap
 from tqdm import tqdm
 
-from bcdh_lib.core.parallel import on_cluster, side_by_side
+from bcdh_lib.core.parallel import side_by_side
 from bcdh_lib.reconstruction.colmap import colmap, share
 from bcdh_lib.reconstruction.excerpts import copy_excerpt
 from bcdh_lib.reconstruction.matches import components
@@ -46,7 +46,7 @@ def build_models(study: Study, database: Path, matches: pd.DataFrame, folder: Pa
     total, work = sum(map(len, parts)), partial(map_component, study, database)
     if scheduler:
         share(database)
-    mapped = on_cluster(work, jobs, scheduler) if scheduler else side_by_side(work, jobs, threads)
+    mapped = side_by_side(work, jobs, threads, scheduler)
     with tqdm(total=total, initial=total - sum(map(len, missing)), desc="models", unit="photo") as progress:
         for photos in mapped:
             progress.update(photos)

@@ -1,4 +1,4 @@
-"""open3d loads on a bare machine, and says in one line what lacks where it cannot."""
+"""open3d loads on a bare machine; if a library is missing, one line says which package to install."""
 
 import os
 
@@ -20,11 +20,11 @@ def test_a_second_import_is_the_same_module():
 @pytest.mark.parametrize(
     "failing", ["bcdh_lib.core.open3d_import.ctypes.CDLL", "bcdh_lib.core.open3d_import.importlib.import_module"]
 )
-def test_a_lacking_library_is_one_line_that_names_the_mend(monkeypatch, failing):
-    def lacks(*args, **kwargs):
+def test_a_missing_library_is_one_line_that_names_the_package(monkeypatch, failing):
+    def fail(*args, **kwargs):
         raise OSError("libEGL.so.1: cannot open shared object file:\nNo such file or directory")
 
-    monkeypatch.setattr(failing, lacks)
+    monkeypatch.setattr(failing, fail)
     with pytest.raises(Open3dError, match=r"libEGL\.so\.1.*apt-get install libegl1 libgl1") as caught:
         import_open3d()
     assert "\n" not in str(caught.value)

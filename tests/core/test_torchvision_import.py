@@ -1,4 +1,4 @@
-"""torchvision imports beside a torch it was built for and beside any other, in a fresh interpreter each time."""
+"""torchvision imports next to the torch it was built for and next to any other, in a fresh interpreter each time."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ assert import_torchvision() is torchvision
 print(tuple(torchvision.models.resnet18(weights=None).eval()(torch.zeros(1, 3, 64, 64)).shape))
 """
 
-# What a wheel for CUDA meets beside a CPU-only torch, staged on every machine.
+# What the CUDA wheel meets next to a CPU-only torch, simulated on every machine.
 OPERATORS_DO_NOT_LOAD = """
 def load_library(path):
     raise OSError("libc10_cuda.so: cannot open shared object file")
