@@ -27,7 +27,7 @@ study: .venv/set-up ## after repro: run the comparison of study.yaml that is not
 	@.venv/bin/python -m bcdh_lib.comparison.matrix --side-by-side
 
 benchmarks: .venv/set-up ## download a published benchmark: make benchmarks NAME=oxford5k (paris6k, holidays, roxford5k, rparis6k)
-	@.venv/bin/python -m bcdh_lib.retrieval.downloads.benchmarks "$(NAME)"
+	@.venv/bin/python -m bcdh_lib.retrieval.download "$(NAME)"
 
 test: .venv/set-up ## check style, types and tests
 	.venv/bin/ruff check .

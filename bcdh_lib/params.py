@@ -151,6 +151,7 @@ class Options(Section):
 
 class Retrieval(Options):
     benchmarks: Annotated[list[str], Field(min_length=1)]
+    own_benchmarks: dict[str, str]
     radius: NotNegative
 
 

@@ -13,8 +13,7 @@ from PIL import Image
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.retrieval import benchmarks
-from bcdh_lib.retrieval.benchmarks import read_benchmark
-from bcdh_lib.retrieval.score import read_benchmarks
+from bcdh_lib.retrieval.benchmarks import read_benchmark, read_benchmarks
 from bcdh_lib.study import find_root, open_study
 from bcdh_lib.training.losses import LOSSES
 from bcdh_lib.training.train import train_run
@@ -53,11 +52,9 @@ def test_the_loss_trains(load, params, training_set, tmp_path, monkeypatch):
 
 
 def test_the_benchmark_is_read(load, tmp_path, monkeypatch):
-    read = load(blocks("python")[1], "ukbench_of_the_docs").read_ukbench
-    monkeypatch.setitem(benchmarks.BENCHMARKS, "ukbench", lambda study, name: read(study.benchmarks / name))
-    study = open_study(
-        {"retrieval": {"benchmarks": yaml.safe_load(blocks("yaml")[1])["retrieval"]["benchmarks"][1:]}}, find_root()
-    )
+    monkeypatch.setitem(benchmarks.FORMS, "ukbench", load(blocks("python")[1], "ukbench_of_the_docs").FORM)
+    settings = yaml.safe_load(blocks("yaml")[1])["retrieval"]
+    study = open_study({"retrieval": settings | {"benchmarks": settings["benchmarks"][1:]}}, find_root())
     study = type(study)(tmp_path, study.params)
     folder = study.benchmarks / "ukbench/full"
     folder.mkdir(parents=True)

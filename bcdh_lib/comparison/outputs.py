@@ -52,14 +52,14 @@ def keep_benchmarks(study: Study, benchmarks: Sequence[Benchmark]) -> list[Kept]
         name: {part: keep(network, views, workers, f"{name} {part}") for part, views in parts_of(study, benchmark).items()}
         for name, benchmark in collections_of(benchmarks).items()
     }
-    return [Kept(each, parts[each.encoded_as]) for each in benchmarks]
+    return [Kept(each, parts[each.photo_set]) for each in benchmarks]
 
 
 def outputs_of(network: HashNetwork, training_set: TrainingSet, kept: Sequence[Kept]) -> Outputs:
     """The network's outputs of the training photos (those held apart for validation are left out) and of the benchmarks."""
     training = encode_kept(network, training_set.activations).numpy()[training_set.train]
-    collections = {each.benchmark.encoded_as: each.parts for each in kept}
+    collections = {each.benchmark.photo_set: each.parts for each in kept}
     encoded = {
         name: {part: encode_kept(network, views).numpy() for part, views in parts.items()} for name, parts in collections.items()
     }
-    return OfPhotos(training, [encoded[each.benchmark.encoded_as] for each in kept])
+    return OfPhotos(training, [encoded[each.benchmark.photo_set] for each in kept])

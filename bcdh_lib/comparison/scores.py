@@ -13,7 +13,7 @@ from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import read_json, write_bytes, write_json
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.params import run_name
-from bcdh_lib.retrieval.benchmarks import SEVERAL
+from bcdh_lib.retrieval.benchmarks import FORMS
 from bcdh_lib.retrieval.score import OURS, score, summarise
 from bcdh_lib.study import Study
 
@@ -53,7 +53,8 @@ def revisited_lines(summary: pd.DataFrame) -> list[str]:
     the higher one where a query has fewer than k positives and all of them rank before the k-th photo, and equal elsewhere.
     """
     lines = []
-    for collection, protocols in SEVERAL.items():
+    for collection in FORMS["revisited"].published:
+        protocols = [f"{collection}_{variant}" for variant in FORMS["revisited"].variants]
         scored = summary[summary["benchmark"].isin(protocols)]
         for (method, bits), rows in scored.groupby(["method", "bits"], dropna=False, sort=False):
             percent = 100 * rows.set_index("benchmark")[["map", "p_at_1", "p_at_5", "p_at_10"]]

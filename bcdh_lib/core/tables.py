@@ -103,6 +103,7 @@ TABLES = {
             "bits": pa.int32(),  # null for real vectors
             "seed": pa.int32(),
             "query": pa.string(),
+            "group": pa.string(),  # what the query shows (landmark, Holidays group, group of models): the unit of statistics
             "positives": pa.int32(),
             "ap": pa.float64(),  # trapezoid, expected over ties; NaN without positives, as all that follow
             "ap_best": pa.float64(),  # trapezoid, best order of ties

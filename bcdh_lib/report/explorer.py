@@ -51,7 +51,7 @@ def explorer_files(study: Study) -> dict[str, bytes]:
             name: {"photos": list(photos[name]), "database": len(benchmark.photos), "codes": _codes(study, benchmark, compared)}
             for name, benchmark in collections.items()
         },
-        "benchmarks": [_asked(each, list(photos[each.encoded_as]), sizes) for each in benchmarks],
+        "benchmarks": [_asked(each, list(photos[each.photo_set]), sizes) for each in benchmarks],
     }
     data = f"const explored = {json.dumps(explored, separators=(',', ':'))};\n"
     return {"explorer-data.js": data.encode(), **files}
@@ -92,7 +92,7 @@ def _asked(benchmark: Benchmark, names: list[str], sizes: dict[tuple[str, str], 
     for query in benchmark.queries:
         box = None
         if query.box:
-            (left, top, right, bottom), (width, height) = query.box, sizes[benchmark.encoded_as, query.photo]
+            (left, top, right, bottom), (width, height) = query.box, sizes[benchmark.photo_set, query.photo]
             box = [round(share, 4) for share in (left / width, top / height, (right - left) / width, (bottom - top) / height)]
         queries.append(
             {
@@ -103,4 +103,4 @@ def _asked(benchmark: Benchmark, names: list[str], sizes: dict[tuple[str, str], 
                 "junk": sorted(place[name] for name in query.junk),
             }
         )
-    return {"label": benchmark_label(benchmark.name), "collection": benchmark.encoded_as, "queries": queries}
+    return {"label": benchmark_label(benchmark.name), "collection": benchmark.photo_set, "queries": queries}

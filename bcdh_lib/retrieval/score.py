@@ -18,7 +18,7 @@ from bcdh_lib.core.files import read_array, write_array
 from bcdh_lib.core.metrics import Ties, average_precision, precision_at, precision_at_recall, recall_within, ties_of_distances
 from bcdh_lib.core.tables import read_table, write_table
 from bcdh_lib.params import run_name
-from bcdh_lib.retrieval.benchmarks import Benchmark, asked, read_benchmark, require_photos
+from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks, require_photos
 from bcdh_lib.retrieval.scales import encode_at, sides_by_folder
 from bcdh_lib.retrieval.shallow import SHALLOW, Coder, fit
 from bcdh_lib.study import Study
@@ -61,11 +61,6 @@ def _count_training_photos(study: Study) -> int:
     return int((read_table(study.pairs, "members")["split"] == "train").sum())
 
 
-def read_benchmarks(study: Study) -> list[Benchmark]:
-    """The benchmarks of retrieval.benchmarks, in that order."""
-    return [read_benchmark(study, name) for name in asked(study)]
-
-
 def write_codes(study: Study) -> None:
     """Encode every benchmark's database and queries by every system, as codes/BENCHMARK/NAME.database.npy and .queries.npy.
 
@@ -91,7 +86,7 @@ def write_codes(study: Study) -> None:
 
 def collections_of(benchmarks: Iterable[Benchmark]) -> dict[str, Benchmark]:
     """One benchmark of each collection of photos and queries, by the name that the codes of them all bear."""
-    return {benchmark.encoded_as: benchmark for benchmark in benchmarks}
+    return {benchmark.photo_set: benchmark for benchmark in benchmarks}
 
 
 def parts_of(study: Study, benchmark: Benchmark) -> dict[str, Views]:
@@ -123,7 +118,7 @@ def load_codes(study: Study, benchmark: Benchmark, system: System, folder: str =
     """
     arrays = []
     for part, rows in (("queries", len(benchmark.queries)), ("database", len(benchmark.photos))):
-        path = study.codes / benchmark.encoded_as / folder / f"{system.name}.{part}.npy"
+        path = study.codes / benchmark.photo_set / folder / f"{system.name}.{part}.npy"
         try:
             array = read_array(path)
         except (OSError, ValueError) as error:
@@ -172,6 +167,7 @@ def query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties) -
             "bits": pd.Series([system.bits] * len(benchmark.queries), dtype="Int32"),
             "seed": study.params.run.seed,
             "query": [query.name for query in benchmark.queries],
+            "group": [query.group for query in benchmark.queries],
             "positives": ties.positives,
             "ap": average_precision(ties, "trapezoid"),
             "ap_best": average_precision(ties, "trapezoid", "best"),
@@ -194,7 +190,12 @@ def summarise(queries: pd.DataFrame) -> pd.DataFrame:
     keys = ["benchmark", "method", "bits"]
     queries = queries.assign(bits=queries["bits"].astype("Int32"))  # pandas reads a column with nulls as real numbers
     answered = queries[queries["positives"] > 0]
-    means = answered.drop(columns=["query", "seed", "positives"]).groupby(keys, dropna=False, sort=False).mean().reset_index()
+    means = (
+        answered.drop(columns=["query", "group", "seed", "positives"])
+        .groupby(keys, dropna=False, sort=False)
+        .mean()
+        .reset_index()
+    )
     means = means.rename(columns={column: column.replace("ap", "map", 1) for column in means if column.startswith("ap")})
     counts = queries.groupby(keys, dropna=False, sort=False)["positives"].agg(queries="size", empty=lambda p: int((p == 0).sum()))
     return means.merge(counts.reset_index(), on=keys)

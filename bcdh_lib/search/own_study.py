@@ -40,7 +40,7 @@ def settings_for(photos: Path) -> dict[str, Any]:
         "photos.folder": str(photos.resolve()),
         "pairs.source": "reconstruction",
         "pairs.test_share": 0.2,
-        "retrieval.benchmarks": ["pile"],
+        "retrieval.benchmarks": ["collection"],
     }
 
 

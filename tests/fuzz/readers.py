@@ -48,9 +48,7 @@ from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark
 from bcdh_lib.retrieval.benchmarks.holidays import read_holidays
 from bcdh_lib.retrieval.benchmarks.oxford_paris import read_oxford_paris
 from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
-from bcdh_lib.retrieval.downloads.archives import unpack
-from bcdh_lib.retrieval.downloads.benchmarks import _check_pickle, _recorded
-from bcdh_lib.retrieval.downloads.transfer import Part
+from bcdh_lib.retrieval.download import _read_digests, unpack
 from bcdh_lib.retrieval.score import System, load_codes
 from bcdh_lib.search import large_search
 from bcdh_lib.search.contact_sheet import thumbnail
@@ -558,20 +556,9 @@ def _write_archive(folder: Path) -> None:
 
 def _read_archive(folder: Path) -> None:
     target = folder.with_name(f"{folder.name}-unpacked")
-    unpack(folder / "archive.tgz", target, lambda name: f"images/{len(name)}" if name.endswith(".jpg") else None, 100_000)
+    target.mkdir(exist_ok=True)
+    unpack(folder / "archive.tgz", target)
     assert all(path.is_relative_to(target / "images") for path in target.rglob("*") if path.is_file())
-
-
-def _write_part(folder: Path) -> None:
-    (folder / "archive.tgz.part").write_bytes(b"0123456789")
-    write_json(folder / "archive.tgz.part.json", {"url": "https://x/archive.tgz", "validator": '"a"', "length": 20})
-
-
-def _read_part(folder: Path) -> None:
-    part = Part(folder / "archive.tgz", "https://x/archive.tgz")
-    assert part.size in (0, 10)
-    assert part.complete in (True, False)
-    assert part.version is None or isinstance(part.version.validator, str | None)
 
 
 def _write_record(folder: Path) -> None:
@@ -579,7 +566,7 @@ def _write_record(folder: Path) -> None:
 
 
 def _read_record(folder: Path) -> None:
-    assert all(isinstance(digest, str) for digest in _recorded(folder).values())
+    assert all(isinstance(digest, str) for digest in _read_digests(folder).values())
 
 
 READERS = {
@@ -722,16 +709,6 @@ READERS = {
             weight=120,
             changes=lambda name: name == "archive.tgz",
         ),
-        Reader(
-            "downloaded pickles",
-            _write_sfm,
-            lambda folder: _check_pickle(folder / "database.pkl"),
-            mutations.PICKLE,
-            (StudyError,),
-            weight=30,
-            changes=lambda name: True,
-        ),
-        Reader("download notes", _write_part, _read_part, mutations.JSON, weight=40, mutated="*.json", changes=lambda name: True),
         Reader("download digests", _write_record, _read_record, mutations.TEXT, (StudyError,), weight=40),
     )
 }

@@ -25,7 +25,7 @@ def study_of(root: Path, photos: Path | str, threads: int = 2, **settings) -> St
     root.mkdir(exist_ok=True)
     shutil.copy(find_root() / "params.yaml", root)
     changes = {"photos": {"source": "folder", "folder": str(photos), **settings}, "run": {"threads": threads}}
-    return open_study(changes | {"retrieval": {"benchmarks": ["pile"]}}, root)  # nothing to render
+    return open_study(changes | {"retrieval": {"benchmarks": ["collection"]}}, root)  # nothing to render
 
 
 def picture(number: int, width: int = 96, height: int = 72) -> Image.Image:
@@ -266,7 +266,7 @@ def kill_at_the_fifth(photo):
 kill_at_the_fifth.count = 0
 folder.asdict = kill_at_the_fifth
 root, photos = map(Path, sys.argv[1:])
-changes = {"photos": {"source": "folder", "folder": str(photos)}, "retrieval": {"benchmarks": ["pile"]}}
+changes = {"photos": {"source": "folder", "folder": str(photos)}, "retrieval": {"benchmarks": ["collection"]}}
 gather(open_study(changes, root))
 """
 

@@ -90,7 +90,7 @@ def test_the_study_is_whole(photos, tmp_path):
     assert missing == []
     params = load_params(into / "params.yaml")
     assert (params.photos.source, params.photos.folder) == ("folder", str(photos))
-    assert (params.pairs.test_share, params.retrieval.benchmarks) == (0.2, ["pile"])
+    assert (params.pairs.test_share, params.retrieval.benchmarks) == (0.2, ["collection"])
     assert sorted(path.name for path in into.parent.iterdir()) == ["study"]
     listed = subprocess.run(
         [sys.executable, "-m", "dvc", "stage", "list", "--name-only"], cwd=into, capture_output=True, text=True, check=True

@@ -9,7 +9,7 @@ from bcdh_lib.report.figures.display import show
 from bcdh_lib.report.figures.labels import benchmark_label, blank, counted
 from bcdh_lib.report.figures.sheets import ImageOf, Sheet, evenly, photo_sheet, shortened
 from bcdh_lib.report.figures.style import BLUE, GREY, PAGE, Drawn, new_figure, styled
-from bcdh_lib.retrieval.benchmarks import Benchmark, asked, read_benchmark
+from bcdh_lib.retrieval.benchmarks import Benchmark, benchmark_names, read_benchmark
 from bcdh_lib.study import Study
 
 
@@ -69,9 +69,9 @@ def sizes(photos: pd.DataFrame) -> Drawn:
 
 
 def show_benchmarks(study: Study) -> None:
-    """Show a sheet of every benchmark of retrieval.benchmarks but `pile`, which comes of the pairs and is not there yet."""
-    for name in asked(study):
-        if name != "pile":
+    """Show a sheet of every benchmark of retrieval.benchmarks but `collection`, which is made from the pairs."""
+    for name in benchmark_names(study):
+        if name != "collection":
             benchmark = read_benchmark(study, name)
             counts = f"{len(benchmark.photos):,} photos, {counted(len(benchmark.queries), 'query', 'queries')}"
             show(*benchmark_sheet(benchmark), caption=f"**{benchmark_label(name)}**: {counts}.", photographic=True)

@@ -1,92 +1,96 @@
-"""Retrieval benchmarks, one file a protocol. A new benchmark is one reader and one line here."""
+"""Retrieval benchmarks, one file a protocol. A new protocol is one file here with a FORM; nothing else names it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.registry import discover
+from bcdh_lib.core.text import one_line
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
-from bcdh_lib.retrieval.benchmarks.files import require_photos
-from bcdh_lib.retrieval.benchmarks.holidays import read_holidays
-from bcdh_lib.retrieval.benchmarks.oxford_paris import CORRUPT, read_oxford_paris
-from bcdh_lib.retrieval.benchmarks.pile import read_pile
-from bcdh_lib.retrieval.benchmarks.published import require_counts, require_folder
-from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
+from bcdh_lib.retrieval.benchmarks.form import Form, require_counts, require_folder
+from bcdh_lib.retrieval.benchmarks.photo_files import require_photos
 from bcdh_lib.study import Study
 
-Reader = Callable[[Path], Benchmark]
-SEVERAL = {name: [f"{name}_{protocol}" for protocol in PROTOCOLS] for name in ("roxford5k", "rparis6k")}
-"""What retrieval.benchmarks may name for all of its protocols at once. They lie in one folder of that name."""
-FOLDERS = {each: name for name, protocols in SEVERAL.items() for each in protocols}
+FORMS: dict[str, Form] = discover(__name__, "FORM")
+MADE_BY_STUDY = {name: form for form in FORMS.values() for name in form.made_by_study}
+PUBLISHED = {name: form for form in FORMS.values() for name in form.published}
 
 
-def _rendered(read: Reader) -> Callable[[Study, str], Benchmark]:
-    """A reader of benchmark folders as a reader of the benchmark of a name that the study renders."""
+def forms_by_folder(study: Study) -> dict[str, Form]:
+    """Every benchmark folder that the study knows, and its form: made by the study, published, or the user's own.
 
-    def read_named(study: Study, name: str) -> Benchmark:
-        folder = folder_of(study, name)
-        if not folder.is_dir():
-            raise StudyError(f"{folder}: is not there; make it with: dvc repro photos")
-        return read(folder)
-
-    return read_named
-
-
-def _published(read: Reader) -> Callable[[Study, str], Benchmark]:
-    """The same of a published benchmark, which must be whole."""
-
-    def read_named(study: Study, name: str) -> Benchmark:
-        folder = folder_of(study, name)
-        require_folder(folder)
-        benchmark = read(folder)
-        require_counts(folder, benchmark)
-        return benchmark
-
-    return read_named
+    Raises StudyError if retrieval.own_benchmarks names an unknown form or uses a reserved name.
+    """
+    forms = MADE_BY_STUDY | PUBLISHED
+    for name, form in study.params.retrieval.own_benchmarks.items():
+        key = f"retrieval.own_benchmarks.{one_line(name)}"
+        if name in forms or Path(name).name != name:
+            raise StudyError(f"{key}: is reserved or no folder's name; rename the folder in {study.benchmarks}")
+        if form not in FORMS:
+            raise StudyError(f"{key}: form {one_line(form)} is unknown; known: {', '.join(FORMS)}")
+        forms[name] = FORMS[form]
+    return forms
 
 
-BENCHMARKS: dict[str, Callable[[Study, str], Benchmark]] = {
-    "rendered_oxford": _rendered(read_oxford_paris),
-    "rendered_paris": _rendered(read_oxford_paris),
-    "rendered_holidays": _rendered(read_holidays),
-    "pile": lambda study, _: read_pile(study),
-    "oxford5k": _published(read_oxford_paris),
-    "paris6k": _published(partial(read_oxford_paris, corrupt=CORRUPT)),
-    "holidays": _published(read_holidays),
-    **{f"roxford5k_{protocol}": _published(partial(read_revisited, protocol=protocol)) for protocol in PROTOCOLS},
-    **{f"rparis6k_{protocol}": _published(partial(read_revisited, protocol=protocol)) for protocol in PROTOCOLS},
-}
-
-
-def folder_of(study: Study, name: str) -> Path:
-    """Where the benchmark of that name lies, if it has a folder."""
-    return study.benchmarks / FOLDERS.get(name, name)
-
-
-def asked(study: Study) -> list[str]:
-    """The names of the benchmarks that retrieval.benchmarks asks for, in that order, each protocol by its own, each once."""
-    names = [each for name in study.params.retrieval.benchmarks for each in SEVERAL.get(name, [name])]
+def benchmark_names(study: Study) -> list[str]:
+    """The benchmarks of retrieval.benchmarks in that order, once each; a name with variants stands for all of them."""
+    forms, names = forms_by_folder(study), []
+    for name in study.params.retrieval.benchmarks:
+        names += _variants(name, forms[name]) if name in forms else [name]
     return list(dict.fromkeys(names))
 
 
+def _variants(folder: str, form: Form) -> list[str]:
+    return [f"{folder}_{variant}" if variant else folder for variant in form.variants]
+
+
+def _place(study: Study, name: str) -> tuple[str, str]:
+    """Folder and variant of the benchmark of that name. Raises StudyError."""
+    forms = forms_by_folder(study)
+    known = {
+        full: (folder, variant)
+        for folder, form in forms.items()
+        for full, variant in zip(_variants(folder, form), form.variants, strict=True)
+    }
+    if name not in known:
+        raise StudyError(
+            f"retrieval.benchmarks: {one_line(name)} is unknown; known: {', '.join(known)}; "
+            "name the form of your own under retrieval.own_benchmarks"
+        )
+    return known[name]
+
+
+def benchmark_folder(study: Study, name: str) -> Path:
+    """Folder of the benchmark of that name; `collection` has none, its photos are the study's."""
+    return study.benchmarks / _place(study, name)[0]
+
+
 def read_benchmark(study: Study, name: str) -> Benchmark:
-    """The benchmark of that name. Raises StudyError where it is unknown, not there, or not of its protocol's form."""
-    if name not in BENCHMARKS:
-        known = ", ".join([*BENCHMARKS, *(f"{each} (all its protocols)" for each in SEVERAL)])
-        raise StudyError(f"retrieval.benchmarks: {name} is unknown; known: {known}")
-    return BENCHMARKS[name](study, name)
+    """The benchmark of that name. Raises StudyError if it is unknown, not there, or not of its protocol's form."""
+    folder_name, variant = _place(study, name)
+    form, folder = forms_by_folder(study)[folder_name], study.benchmarks / folder_name
+    require_folder(folder, form)
+    benchmark = form.read(study, folder, variant)
+    if folder_name in form.published:
+        require_counts(folder, benchmark, form.published[folder_name])
+    return benchmark
+
+
+def read_benchmarks(study: Study) -> list[Benchmark]:
+    """The benchmarks of retrieval.benchmarks, in that order. Raises StudyError."""
+    return [read_benchmark(study, name) for name in benchmark_names(study)]
 
 
 __all__ = [
-    "BENCHMARKS",
-    "SEVERAL",
+    "FORMS",
+    "PUBLISHED",
     "Benchmark",
     "Query",
-    "StudyError",
-    "asked",
-    "folder_of",
+    "benchmark_folder",
+    "benchmark_names",
+    "forms_by_folder",
     "read_benchmark",
+    "read_benchmarks",
     "require_photos",
 ]

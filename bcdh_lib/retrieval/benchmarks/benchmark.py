@@ -1,4 +1,4 @@
-"""A retrieval benchmark in memory: database photos, queries, and what answers them."""
+"""A retrieval benchmark in memory: database photos, queries, and the photos that answer them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Query:
-    """A query photo (by its name), cropped to a box (px: left, top, right, bottom) where there is one.
+    """A query photo (by its name), cropped to a box (px: left, top, right, bottom) if there is one.
 
-    `positives` answer it; `junk` is dropped from the ranking before scoring. Both are names of database photos.
+    positives: names of the database photos that answer it; junk: those dropped from the ranking before scoring.
+    group: what the query shows (a landmark, a group of Holidays, a group of models). Queries of one group share their answers,
+    so statistics resample groups. Default: the query's own name.
     """
 
     name: str
@@ -26,38 +28,38 @@ class Query:
     box: Box | None
     positives: frozenset[str]
     junk: frozenset[str]
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "group", self.group or self.name)
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """The database in its own order (names, and where the photos are) and the queries in theirs.
+    """The database in its own order (name -> path) and the queries in theirs.
 
-    `query_photos` are those of queries that are not in the database. Benchmarks that ask the same queries of the same photos and
-    differ only in what answers them have one `collection`: its photos are encoded once for all of them.
+    query_photos: those of queries that are not in the database. photo_set: benchmarks with the same photos and queries, which
+    differ only in the answers, share one photo set, and its photos are encoded once. Default: the benchmark's name.
     """
 
     name: str
     photos: dict[str, Path]
     queries: list[Query]
     query_photos: dict[str, Path] = field(default_factory=dict)
-    collection: str = ""
+    photo_set: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "photo_set", self.photo_set or self.name)
         for query in self.queries:
             missing = (({query.photo} - self.query_photos.keys()) | query.positives | query.junk) - self.photos.keys()
             if missing:
                 raise StudyError(
                     f"{self.name}: query {query.name} names {one_line(min(missing))}, which is not among the photos; "
-                    "unpack the benchmark's photos whole"
+                    "unpack all of the benchmark's photos"
                 )
 
-    @property
-    def encoded_as(self) -> str:
-        """The name its codes bear."""
-        return self.collection or self.name
-
     def photo_of(self, query: Query) -> Path:
-        """Where a query's photo is."""
+        """Path of a query's photo."""
         return self.photos[query.photo] if query.photo in self.photos else self.query_photos[query.photo]
 
     def positive(self) -> NDArray[np.bool_]:
@@ -69,13 +71,13 @@ class Benchmark:
         return self._marked([query.junk for query in self.queries])
 
     def ignored_rows(self) -> NDArray[np.int64]:
-        """Where the database holds a query's own photo that its protocol ignores, int [queries]; -1 where there is none."""
-        place = {name: index for index, name in enumerate(self.photos)}
-        return np.array([place[q.photo] if q.photo in q.junk else -1 for q in self.queries], dtype=np.int64)
+        """Database row of each query's own photo if the protocol ignores it, else -1; int [queries]."""
+        row = {name: index for index, name in enumerate(self.photos)}
+        return np.array([row[q.photo] if q.photo in q.junk else -1 for q in self.queries], dtype=np.int64)
 
     def _marked(self, named: list[frozenset[str]]) -> NDArray[np.bool_]:
-        place = {name: index for index, name in enumerate(self.photos)}
-        marks = np.zeros((len(named), len(place)), dtype=bool)
+        row = {name: index for index, name in enumerate(self.photos)}
+        marks = np.zeros((len(named), len(row)), dtype=bool)
         for query, names in enumerate(named):
-            marks[query, [place[name] for name in names]] = True
+            marks[query, [row[name] for name in names]] = True
         return marks

@@ -1,9 +1,9 @@
-"""Ground truth as the authors of the revisited benchmarks publish it: gnd_NAME.pkl, read as plain data; nothing in it is run.
+"""Ground truth as the authors of the revisited benchmarks publish it: gnd_NAME.pkl, read as plain data; no code in it runs.
 
-A dict of `imlist` (names of the database photos, in the order that the ground truth counts in), `qimlist` (names of the queries'
-photos) and `gnd`, a dict a query: `bbx` (left, top, right, bottom, px) and lists of rows of imlist, `ok` and `junk` or, where
-revisited, `easy`, `hard` and `junk`. The published files hold lists of plain numbers. One with numpy arrays in it is refused like
-any other that asks for code: to build an array is to call what a pickle names, with arguments of its choice.
+A dict of `imlist` (names of the database photos; the ground truth counts in this order), `qimlist` (names of the queries'
+photos) and `gnd`, one dict a query: `bbx` (left, top, right, bottom, px) and lists of rows of imlist: `ok` and `junk`, or
+`easy`, `hard` and `junk` in the revisited form. The published files hold lists of plain numbers. A file with numpy arrays is
+refused: building an array calls what the pickle names, with arguments of its choice.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Rows = list[Annotated[int, Field(ge=0)]]
 
 
 class Answers(BaseModel):
-    """A query's box, and what is dropped from its ranking; a form of ground truth adds what answers it."""
+    """A query's box and junk; a form of ground truth adds the positives."""
 
     model_config = ConfigDict(strict=True)
     bbx: Annotated[list[FiniteFloat], Field(min_length=4, max_length=4)]
@@ -54,12 +54,12 @@ class GroundTruth(BaseModel, Generic[Form]):
     gnd: list[Form]
 
     @model_validator(mode="after")
-    def hangs_together(self) -> GroundTruth:
+    def consistent(self) -> GroundTruth:
         if len(self.qimlist) != len(self.gnd):
             raise ValueError(f"qimlist holds {len(self.qimlist)} queries, gnd {len(self.gnd)}")
         for key, names in (("imlist", self.imlist), ("qimlist", self.qimlist)):
             if len(set(names)) < len(names):
-                raise ValueError(f"{key}: a name stands there twice")
+                raise ValueError(f"{key}: a name repeats")
         for place, answers in enumerate(self.gnd):
             for kind, rows in answers.model_dump(exclude={"bbx"}).items():
                 if max(rows, default=0) >= len(self.imlist):
@@ -72,12 +72,12 @@ class GroundTruth(BaseModel, Generic[Form]):
 
 
 def gnd_file(folder: Path) -> Path:
-    """Where a benchmark's folder holds the file, if it does."""
+    """Path of the ground truth in a benchmark's folder; it need not exist."""
     return folder / f"gnd_{folder.name}.pkl"
 
 
 def read_gnd(file: Path, form: type[Form]) -> GroundTruth[Form]:
-    """The ground truth of a file, of that form. Raises StudyError where it is absent, of another form or more than data."""
+    """The ground truth of a file in that form. Raises StudyError if it is absent, in another form or contains code."""
     try:
         return GroundTruth[form].model_validate(read_plain_pickle(file))  # type: ignore[valid-type]
     except PickleError as error:

@@ -1,8 +1,8 @@
 """INRIA Holidays: jpg/NNNNNN.jpg (or images/); the name is the ground truth.
 
-The photos whose number shares all but the last two digits are one group; its first (number divisible by 100) is the query,
-the others its positives. The query itself is in the database and is ignored wherever it ranks. Queries are whole photos.
-Photos are taken as they are stored: put the upright set there ("manually rotated") where results of that are to be compared.
+Photos whose number shares all but the last two digits are one group. Its first photo (number divisible by 100) is the query,
+the others are its positives. The query itself is in the database and is ignored wherever it ranks. Queries are whole photos.
+Photos are read as they are stored: to compare with results on the "manually rotated" set, put that one there.
 """
 
 from __future__ import annotations
@@ -12,11 +12,20 @@ from pathlib import Path
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.text import one_line
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
-from bcdh_lib.retrieval.benchmarks.files import photo_folder, photos_in
+from bcdh_lib.retrieval.benchmarks.form import Form, Published
+from bcdh_lib.retrieval.benchmarks.photo_files import photo_folder, photos_in
+
+FORM = Form(
+    read=lambda study, folder, variant: read_holidays(folder),
+    made_by_study=("rendered_holidays",),
+    published={
+        "holidays": Published(1491, 500, tuple(f"http://pascal.inrialpes.fr/data/holidays/jpg{n}.tar.gz" for n in (1, 2)))
+    },
+)
 
 
 def read_holidays(folder: Path) -> Benchmark:
-    """The benchmark in `folder`; raises StudyError where a photo's name is not a number or a group lacks its query."""
+    """The benchmark in `folder`. Raises StudyError if a photo's name is not a number or a group lacks its query."""
     photos = photos_in(folder)
     for stem, path in photos.items():
         if not (stem.isascii() and stem.isdigit()):
@@ -28,7 +37,7 @@ def read_holidays(folder: Path) -> Benchmark:
 
 
 def group_queries(stems: list[str]) -> list[Query]:
-    """One query a group, sorted by name, from the photos' numbers. Raises StudyError where a group lacks its query."""
+    """One query a group, sorted by name, from the photos' numbers. Raises StudyError if a group lacks its query."""
     groups: dict[str, set[str]] = {}
     for stem in sorted(stems):
         groups.setdefault(stem[:-2], set()).add(stem)
@@ -37,5 +46,5 @@ def group_queries(stems: list[str]) -> list[Query]:
         query = f"{group}00"
         if query not in members:
             raise StudyError(f"{min(members)}.jpg: the first photo of its group, {query}.jpg, is not there")
-        queries.append(Query(query, query, None, frozenset(members - {query}), frozenset({query})))
+        queries.append(Query(query, query, None, frozenset(members - {query}), frozenset({query}), group))
     return queries

@@ -5,20 +5,22 @@ writes `oxc1_` before the photo's name), and NAME_good.txt, NAME_ok.txt, NAME_ju
 positives, the query's own photo among them; junk is dropped from the ranking. Lines are a set: a repeated one counts once.
 The database is every photo, sorted by name.
 
-gnd_NAME.pkl (gnd.py), which goes first where both are there: `ok` are the positives, `imlist` is the database. A query bears
-its photo's name. Either way a query is the box cut out of its photo.
+gnd_NAME.pkl (gnd.py), which is used if both are there: `ok` are the positives, `imlist` is the database, and a query is named
+after its photo. Either way a query is the box cut out of its photo, and its landmark is its name without the last number
+(all_souls_1 -> all_souls).
 """
 
 from __future__ import annotations
 
-from collections.abc import Set
+import re
 from pathlib import Path
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.text import one_line
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
-from bcdh_lib.retrieval.benchmarks.files import chosen_photos, photos_in
+from bcdh_lib.retrieval.benchmarks.form import Form, Published
 from bcdh_lib.retrieval.benchmarks.gnd import Answers, Rows, gnd_file, read_gnd
+from bcdh_lib.retrieval.benchmarks.photo_files import chosen_photos, photos_in
 
 CORRUPT = frozenset(
     f"paris_{each}"
@@ -31,36 +33,61 @@ CORRUPT = frozenset(
 )
 """Photos that are corrupt in Paris' published archives, as their authors list them (corrupt.txt): in no published database."""
 
+VGG = "https://www.robots.ox.ac.uk/~vgg/data"
+OXFORD_PHOTOS = (f"{VGG}/oxbuildings/oxbuild_images-v1.tgz",)
+PARIS_PHOTOS = tuple(f"{VGG}/parisbuildings/paris_{part}-v1.tgz" for part in (1, 2))
+
+FORM = Form(
+    read=lambda study, folder, variant: read_oxford_paris(folder),
+    made_by_study=("rendered_oxford", "rendered_paris"),
+    published={
+        "oxford5k": Published(5063, 55, (*OXFORD_PHOTOS, f"{VGG}/oxbuildings/gt_files_170407.tgz"), "groundtruth"),
+        "paris6k": Published(6392, 55, (*PARIS_PHOTOS, f"{VGG}/parisbuildings/paris_120310.tgz"), "groundtruth"),
+    },
+)
+
 
 class OriginalAnswers(Answers):
     ok: Rows
 
 
-def read_oxford_paris(folder: Path, corrupt: Set[str] = frozenset()) -> Benchmark:
-    """The benchmark in `folder`, less the photos known to be corrupt.
+def read_oxford_paris(folder: Path) -> Benchmark:
+    """The benchmark in `folder`, without the photos known to be corrupt.
 
-    Raises StudyError where a file is absent, misformed or names an unknown photo.
+    Raises StudyError if a file is absent, malformed or names an unknown photo.
     """
     if gnd_file(folder).is_file():
         truth = read_gnd(gnd_file(folder), OriginalAnswers)
         queries = [
-            Query(photo, photo, answers.box, truth.names(answers.ok), truth.names(answers.junk) - truth.names(answers.ok))
+            Query(
+                photo,
+                photo,
+                answers.box,
+                truth.names(answers.ok),
+                truth.names(answers.junk) - truth.names(answers.ok),
+                landmark_of(photo),
+            )
             for photo, answers in zip(truth.qimlist, truth.gnd, strict=True)
         ]
         return Benchmark(folder.name, chosen_photos(folder, truth.imlist), queries)
-    photos = {name: path for name, path in photos_in(folder).items() if name not in corrupt}
-    return Benchmark(folder.name, photos, read_ground_truth(folder / "groundtruth", corrupt))
+    photos = {name: path for name, path in photos_in(folder).items() if name not in CORRUPT}
+    return Benchmark(folder.name, photos, read_ground_truth(folder / "groundtruth"))
 
 
-def read_ground_truth(folder: Path, corrupt: Set[str] = frozenset()) -> list[Query]:
+def landmark_of(name: str) -> str:
+    """What a query shows, by its name: all_souls_1 and all_souls_000013 -> all_souls."""
+    return re.sub(r"_\d+$", "", name)
+
+
+def read_ground_truth(folder: Path) -> list[Query]:
     """The queries, sorted by name, from the original text files; corrupt photos answer none. Raises StudyError."""
     files = sorted(folder.glob("*_query.txt"))
     if not files:
         raise StudyError(f"{folder}: holds no *_query.txt; put the benchmark's ground truth there")
-    return [_read_query(file, corrupt) for file in files]
+    return [_read_query(file) for file in files]
 
 
-def _read_query(file: Path, corrupt: Set[str]) -> Query:
+def _read_query(file: Path) -> Query:
     name = file.name.removesuffix("_query.txt")
     fields = _lines(file)[0].split() if _lines(file) else []
     try:
@@ -69,8 +96,9 @@ def _read_query(file: Path, corrupt: Set[str]) -> Query:
         raise StudyError(f"{file}: must hold one line: PHOTO left top right bottom") from None
     if not (0 <= left < right and 0 <= top < bottom):
         raise StudyError(f"{file}: the box {left} {top} {right} {bottom} is empty or outside its photo")
-    good, ok, junk = (frozenset(_lines(file.with_name(f"{name}_{kind}.txt"))) - corrupt for kind in ("good", "ok", "junk"))
-    return Query(name, photo.removeprefix("oxc1_"), (left, top, right, bottom), good | ok, junk - good - ok)
+    good, ok, junk = (frozenset(_lines(file.with_name(f"{name}_{kind}.txt"))) - CORRUPT for kind in ("good", "ok", "junk"))
+    box = (left, top, right, bottom)
+    return Query(name, photo.removeprefix("oxc1_"), box, good | ok, junk - good - ok, landmark_of(name))
 
 
 def _lines(file: Path) -> list[str]:

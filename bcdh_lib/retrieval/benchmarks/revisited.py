@@ -1,13 +1,13 @@
 """ROxford5k and RParis6k (Radenović, Iscen, Tolias, Avrithis, Chum; CVPR 2018): jpg/ and gnd_NAME.pkl.
 
 The 70 queries are boxes cut out of photos that are not in the database, though they lie in the same jpg/. Every database photo
-is easy, hard, junk or nothing to a query, and three protocols read that differently, each a benchmark of its own:
+is easy, hard, junk or nothing to a query. The protocols score that in three ways, each a benchmark of its own:
 
     easy     easy photos answer          hard and junk ones are dropped
     medium   easy and hard photos answer          junk ones are dropped
     hard     hard photos answer          easy and junk ones are dropped
 
-A query that nothing answers under a protocol leaves its mean, and is counted.
+A query without positives under a protocol is left out of its mean, and is counted.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pathlib import Path
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
-from bcdh_lib.retrieval.benchmarks.files import chosen_photos
+from bcdh_lib.retrieval.benchmarks.form import Form, Published
 from bcdh_lib.retrieval.benchmarks.gnd import Answers, GroundTruth, Rows, gnd_file, read_gnd
+from bcdh_lib.retrieval.benchmarks.oxford_paris import OXFORD_PHOTOS, PARIS_PHOTOS, landmark_of
+from bcdh_lib.retrieval.benchmarks.photo_files import chosen_photos
 
 PROTOCOLS = {
     "easy": (("easy",), ("junk", "hard")),
@@ -26,6 +28,17 @@ PROTOCOLS = {
 }
 """Which kinds of photos answer, and which are dropped."""
 
+REVISITED = "http://cmp.felk.cvut.cz/revisitop/data/datasets"
+
+FORM = Form(
+    read=lambda study, folder, variant: read_revisited(folder, variant),
+    variants=tuple(PROTOCOLS),
+    published={
+        "roxford5k": Published(4993, 70, (*OXFORD_PHOTOS, f"{REVISITED}/roxford5k/gnd_roxford5k.pkl"), "gnd_roxford5k.pkl"),
+        "rparis6k": Published(6322, 70, (*PARIS_PHOTOS, f"{REVISITED}/rparis6k/gnd_rparis6k.pkl"), "gnd_rparis6k.pkl"),
+    },
+)
+
 
 class RevisitedAnswers(Answers):
     easy: Rows
@@ -33,7 +46,7 @@ class RevisitedAnswers(Answers):
 
 
 def read_revisited(folder: Path, protocol: str) -> Benchmark:
-    """The benchmark of one protocol in `folder`; all three are one collection. Raises StudyError."""
+    """The benchmark of one protocol in `folder`; all three share one photo set. Raises StudyError."""
     file = gnd_file(folder)
     truth = read_gnd(file, RevisitedAnswers)
     both = set(truth.imlist) & set(truth.qimlist)
@@ -52,4 +65,4 @@ def read_revisited(folder: Path, protocol: str) -> Benchmark:
 def _query(truth: GroundTruth[RevisitedAnswers], place: int, protocol: str) -> Query:
     answers, photo = truth.gnd[place], truth.qimlist[place]
     positives, junk = (truth.names([row for kind in kinds for row in getattr(answers, kind)]) for kinds in PROTOCOLS[protocol])
-    return Query(photo, photo, answers.box, positives, junk - positives)
+    return Query(photo, photo, answers.box, positives, junk - positives, landmark_of(photo))

@@ -20,7 +20,7 @@ def make_benchmark(root: Path, names: list[str]) -> Path:
 
 def test_by_hand(tmp_path):
     benchmark = read_holidays(make_benchmark(tmp_path, ["100101.jpg", "100000.jpg", "100001.jpg", "100002.jpg", "100100.jpg"]))
-    assert [query.name for query in benchmark.queries] == ["100000", "100100"]
+    assert [(query.name, query.group) for query in benchmark.queries] == [("100000", "1000"), ("100100", "1001")]
     assert benchmark.positive().tolist() == [[False, True, True, False, False], [False, False, False, False, True]]
     assert benchmark.junk().tolist() == [[True, False, False, False, False], [False, False, False, True, False]]
 

@@ -33,7 +33,7 @@ def test_by_hand(tmp_path):
     benchmark = read_oxford_paris(make_benchmark(tmp_path))
     assert list(benchmark.photos) == ["hall_10", "hall_2", "tower_1"]
     (query,) = benchmark.queries
-    assert (query.name, query.photo, query.box) == ("hall_1", "hall_2", (1.5, 2, 30, 40.5))
+    assert (query.name, query.photo, query.box, query.group) == ("hall_1", "hall_2", (1.5, 2, 30, 40.5), "hall")
     assert benchmark.positive().tolist() == [[True, True, False]]
     assert benchmark.junk().tolist() == [[False, False, True]]
 

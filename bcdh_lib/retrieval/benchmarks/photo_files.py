@@ -1,4 +1,4 @@
-"""The photo files of benchmarks: where they lie, and whether each can be opened and holds the box that is cut out of it."""
+"""The photo files of benchmarks: where they are, whether each can be opened, and whether it contains its queries' boxes."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ def photo_folder(folder: Path) -> Path:
 
 
 def photos_in(folder: Path) -> dict[str, Path]:
-    """Stem -> path of every .jpg of a benchmark, sorted by stem. Raises StudyError where there is none."""
+    """Stem -> path of every .jpg of a benchmark, sorted by stem. Raises StudyError if there is none."""
     place = photo_folder(folder)
     photos = {path.stem: path for path in sorted(place.glob("*.jpg"))}
     if not photos:
-        raise StudyError(f"{place}: holds no .jpg; put the benchmark's photos there, none in a folder of its own")
+        raise StudyError(f"{place}: holds no .jpg; put the benchmark's photos there, not in subfolders")
     return photos
 
 
 def chosen_photos(folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Name -> path of a benchmark's photos of these names, in their order. Raises StudyError where one is not there."""
+    """Name -> path of a benchmark's photos of these names, in their order. Raises StudyError if one is missing."""
     photos = photos_in(folder)
     missing = [name for name in names if name not in photos]
     if missing:
         raise StudyError(
-            f"{photo_folder(folder)}: lacks {one_line(missing[0])}.jpg, in all {len(missing):,} of {len(names):,} photos that "
-            "the ground truth names; unpack the benchmark's photos there whole"
+            f"{photo_folder(folder)}: lacks {one_line(missing[0])}.jpg, and in all {len(missing):,} of the {len(names):,} photos "
+            "that the ground truth names; unpack all of the benchmark's photos there"
         )
     return {name: photos[name] for name in names}
 
 
 def require_photos(benchmarks: Iterable[Benchmark]) -> None:
-    """Open every photo's header, each once, before hours of encoding end at it; decodes nothing.
+    """Open every photo's header once, so that a broken file is found before hours of encoding; decodes nothing.
 
-    Raises StudyError at the first photo that is no photo, or that a query's box reaches out of.
+    Raises StudyError at the first file that is no photo, or whose query has a box that exceeds it.
     """
     sizes: dict[Path, tuple[int, int]] = {}
     for benchmark in benchmarks:
@@ -55,8 +55,8 @@ def require_photos(benchmarks: Iterable[Benchmark]) -> None:
             width, height = sizes[path]
             if query.box and (query.box[2] > width + SLACK or query.box[3] > height + SLACK):
                 raise StudyError(
-                    f"{path}: query {query.name}'s box {query.box} reaches out of the photo of {width} x {height} px; "
-                    "put the photo in its published size there"
+                    f"{path}: query {query.name}'s box {query.box} exceeds the photo of {width} x {height} px; "
+                    "put the photo there in its published size"
                 )
 
 
@@ -65,6 +65,6 @@ def _size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path) as image:
             return image.size
-    except Exception as error:  # whatever Pillow's readers stumble over in a stranger's file
+    except Exception as error:  # Pillow's readers raise many kinds of errors on broken files
         said = "no image" if isinstance(error, OSError) and not error.errno else one_line(error)
         raise StudyError(f"{path}: cannot be read as a photo ({said}); unpack it again from the published archive") from None

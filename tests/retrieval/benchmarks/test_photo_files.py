@@ -5,7 +5,7 @@ from PIL import Image
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.retrieval.benchmarks import Benchmark, Query, require_photos
-from bcdh_lib.retrieval.benchmarks.files import photos_in
+from bcdh_lib.retrieval.benchmarks.photo_files import photos_in
 from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
 
 
@@ -27,7 +27,7 @@ def test_boxes_inside_and_none(roxford, box):
 
 @pytest.mark.parametrize("box", [(0, 0, 42, 30), (0, 0, 40, 32), (90, 90, 99, 99)])
 def test_a_box_outside_its_photo_is_named(roxford, box):
-    with pytest.raises(StudyError, match=r"jpg/a\.jpg: query q's box .* reaches out of the photo of 40 x 30 px; put"):
+    with pytest.raises(StudyError, match=r"jpg/a\.jpg: query q's box .* exceeds the photo of 40 x 30 px; put"):
         require_photos([with_box(roxford / "jpg/a.jpg", box)])
 
 

@@ -1,0 +1,182 @@
+"""Every benchmark by name on a tiny folder of its form; own ones by the form they name; published ones must be complete."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.tables import write_table
+from bcdh_lib.retrieval import benchmarks
+from bcdh_lib.retrieval.benchmarks import (
+    MADE_BY_STUDY,
+    PUBLISHED,
+    benchmark_folder,
+    benchmark_names,
+    read_benchmark,
+    read_benchmarks,
+    require_photos,
+)
+from bcdh_lib.retrieval.benchmarks.oxford_paris import CORRUPT
+from bcdh_lib.study import Study
+
+from .conftest import DATABASE, QUERIES, original_truth, revisited_truth, save_photos, save_text, save_truth
+
+REAL = Path(__file__).resolve().parents[4] / "shared/benchmarks"
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no real ground truth next to the repository (../shared/benchmarks)")
+NAMES = [*MADE_BY_STUDY, *PUBLISHED]
+
+
+def study_with(root, params, names, own=None):
+    retrieval = params.retrieval.model_copy(update={"benchmarks": names, "own_benchmarks": own or {}})
+    return Study(root, params.model_copy(update={"retrieval": retrieval}))
+
+
+def make(study, name, form):
+    """A tiny benchmark of that name and form; the numbers of its photos and queries."""
+    folder = study.benchmarks / name
+    if form == "collection":
+        write_table(study.pairs, "members", pd.DataFrame({"photo_id": [0, 1], "model_id": 0, "group_id": 0, "split": "test"}))
+        save_photos(study.photos / "images", ["0000000", "0000001"])
+        return 2, 2
+    if form == "holidays":
+        save_photos(folder / "jpg", ["100000", "100001", "100100", "100101", "100102"])
+        return 5, 2
+    if form == "revisited":
+        save_truth(save_photos(folder / "jpg", DATABASE + QUERIES), revisited_truth())
+        return 4, 2
+    save_text(save_photos(folder / "images", DATABASE))
+    return 4, 1
+
+
+def form_name(name):
+    return next(key for key, form in benchmarks.FORMS.items() if name in (*form.made_by_study, *form.published))
+
+
+def expect(monkeypatch, name, photos, queries):
+    """Let the published benchmark of that name have these counts."""
+    form = PUBLISHED[name]
+    counted = form.published | {name: replace(form.published[name], photos=photos, queries=queries)}
+    monkeypatch.setitem(PUBLISHED, name, replace(form, published=counted))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_benchmark_by_name(tmp_path, params, monkeypatch, name):
+    study = study_with(tmp_path, params, [name])
+    photos, queries = make(study, name, form_name(name))
+    if name in PUBLISHED:
+        expect(monkeypatch, name, photos, queries)
+    found = read_benchmarks(study)
+    require_photos(found)
+    assert [each.name for each in found] == benchmark_names(study)
+    assert {each.photo_set for each in found} == {name}
+    for each in found:
+        assert (len(each.photos), len(each.queries)) == (photos, queries)
+        assert each.positive().any()
+
+
+@pytest.mark.parametrize("form", ["holidays", "oxford_paris", "revisited"])
+def test_an_own_benchmark_has_the_form_that_it_names_and_its_own_counts(tmp_path, params, form):
+    study = study_with(tmp_path, params, ["my_town"], {"my_town": form})
+    photos, queries = make(study, "my_town", form)
+    for benchmark in read_benchmarks(study):
+        assert (len(benchmark.photos), len(benchmark.queries)) == (photos, queries)
+        assert benchmark_folder(study, benchmark.name) == study.benchmarks / "my_town"
+
+
+@pytest.mark.parametrize("own", [{"my_town": "oxbridge"}, {"oxford5k": "holidays"}, {"../my_town": "holidays"}])
+def test_an_own_benchmark_of_unknown_form_or_reserved_name_is_named(tmp_path, params, own):
+    study = study_with(tmp_path, params, ["rendered_oxford"], own)
+    with pytest.raises(StudyError, match=rf"retrieval\.own_benchmarks\.{next(iter(own))}: "):
+        benchmark_names(study)
+
+
+@pytest.mark.parametrize("name", ["oxbridge", "roxford5k_soft"])
+def test_an_unknown_benchmark_is_named(tmp_path, params, name):
+    study = study_with(tmp_path, params, [name])
+    with pytest.raises(StudyError, match=rf"retrieval\.benchmarks: {name} is unknown; known: .*rparis6k_hard"):
+        read_benchmarks(study)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_benchmark_that_is_absent_or_incomplete_is_named(tmp_path, params, monkeypatch, name):
+    study, known = study_with(tmp_path, params, [name]), PUBLISHED[name].published[name]
+    with pytest.raises(StudyError, match=rf"{name}: is not there; .*make benchmarks NAME={name}"):
+        read_benchmarks(study)
+    photos, queries = make(study, name, form_name(name))
+    with pytest.raises(StudyError, match=rf"gives {name} {photos} photos, not {known.photos:,}; .*own_benchmarks"):
+        read_benchmarks(study)
+    expect(monkeypatch, name, photos, known.queries)
+    with pytest.raises(StudyError, match=rf"gives {name} {queries} queries, not {known.queries};"):
+        read_benchmarks(study)
+
+
+def test_published_counts():
+    counts = {name: (form.published[name].photos, form.published[name].queries) for name, form in PUBLISHED.items()}
+    assert counts["roxford5k"] == (counts["oxford5k"][0] - 70, 70)
+    assert counts["rparis6k"] == (counts["paris6k"][0] - 70, 70)
+    assert counts["paris6k"][0] + len(CORRUPT) == 6412
+    assert counts["holidays"] == (1491, 500)
+
+
+@pytest.mark.parametrize("name", ["oxford5k", "paris6k"])
+def test_text_and_pickle_give_the_same_answers(tmp_path, params, monkeypatch, name):
+    """The pickle keeps its own order of the database, and names a query after its photo."""
+    expect(monkeypatch, name, 4, 1)
+    study = study_with(tmp_path, params, [name])
+    folder = save_text(save_photos(study.benchmarks / name / "jpg", DATABASE))
+    text = read_benchmark(study, name)
+    pickled = read_benchmark(study, save_truth(folder, original_truth()).name)
+    assert list(text.photos) == ["a", "b", "c", "d"]
+    assert list(pickled.photos) == DATABASE
+    assert text.photos == pickled.photos
+    assert [replace(query, name="a", group="a") for query in text.queries] == pickled.queries
+    assert pickled.queries[0].positives == {"a", "d"}
+
+
+def test_corrupt_photos_of_paris_are_in_no_database_and_answer_nothing(tmp_path, params, monkeypatch):
+    expect(monkeypatch, "paris6k", 4, 1)
+    study, corrupt = study_with(tmp_path, params, ["paris6k"]), min(CORRUPT)
+    folder = save_text(save_photos(study.benchmarks / "paris6k/jpg", [*DATABASE, corrupt]))
+    (folder / f"jpg/{corrupt}.jpg").write_bytes(b"<html>")
+    (folder / "groundtruth/hall_1_ok.txt").write_text(f"{corrupt}\n")
+    (benchmark,) = read_benchmarks(study)
+    require_photos([benchmark])
+    assert benchmark.queries[0].positives == {"a", "d"}
+
+
+def test_a_name_with_variants_stands_for_all_of_them_once(tmp_path, params):
+    study = study_with(tmp_path, params, ["collection", "roxford5k", "roxford5k_hard"])
+    assert benchmark_names(study) == ["collection", "roxford5k_easy", "roxford5k_medium", "roxford5k_hard"]
+
+
+@needs_real
+def test_the_real_ground_truth_of_oxford_with_as_many_photos(tmp_path, params):
+    """Photos are empty files here: 845 that the ground truth names, the rest made up."""
+    study = study_with(tmp_path, params, ["oxford5k"])
+    folder = study.benchmarks / "oxford5k"
+    (folder / "jpg").mkdir(parents=True)
+    (folder / "groundtruth").symlink_to(REAL / "oxford5k_ground_truth")
+    texts = [file.read_text().split() for file in (folder / "groundtruth").iterdir() if not file.name.endswith("_query.txt")]
+    asked_for = [file.read_text().split()[0].removeprefix("oxc1_") for file in (folder / "groundtruth").glob("*_query.txt")]
+    named = {name for names in [*texts, asked_for] for name in names}
+    for name in [*named, *(f"made_up_{place:06d}" for place in range(5063 - len(named)))]:
+        (folder / f"jpg/{name}.jpg").touch()
+    (benchmark,) = read_benchmarks(study)
+    assert benchmark.positive().sum() == 2840
+    assert len({query.group for query in benchmark.queries}) == 11
+    (folder / f"jpg/{asked_for[0]}.jpg").unlink()
+    with pytest.raises(StudyError, match=f"{asked_for[0]}, which is not among the photos"):
+        read_benchmarks(study)
+
+
+@needs_real
+def test_the_real_list_of_holidays(tmp_path, params):
+    study = study_with(tmp_path, params, ["holidays"])
+    (study.benchmarks / "holidays/jpg").mkdir(parents=True)
+    for name in (REAL / "holidays/holidays_images.dat").read_text().split():
+        (study.benchmarks / "holidays/jpg" / name).touch()
+    (benchmark,) = read_benchmarks(study)
+    assert benchmark.positive().sum() == 991
+    assert len({query.group for query in benchmark.queries}) == benchmark.junk().sum() == 500
