@@ -44,7 +44,8 @@ class Rendered(Section):
     width: Annotated[int, Field(ge=64)]
     height: Annotated[int, Field(ge=64)]
     benchmark_landmarks: Annotated[int, Field(ge=2)]
-    photos_per_benchmark_landmark: Annotated[int, Field(ge=5)]
+    photos_per_benchmark_landmark: Annotated[int, Field(ge=2)]
+    queries_per_landmark: Positive
     distractors: NotNegative
     holidays_groups: Annotated[int, Field(ge=2)]
 

@@ -19,7 +19,7 @@ TINY = {
         "photos_per_landmark": 9,
         "strays": 3,
         "benchmark_landmarks": 2,
-        "photos_per_benchmark_landmark": 6,
+        "photos_per_benchmark_landmark": 5,
         "distractors": 4,
         "holidays_groups": 4,
     },

@@ -20,8 +20,8 @@ SOURCES: dict[str, Callable[[Study], Path]] = {"rendered": lambda study: study.r
 def gather(study: Study) -> None:
     """The photos stage: the photos of photos.source, upright and decoded once, with photos.parquet and left_out.parquet.
 
-    First comes what is rendered, the pool or the benchmarks or neither; a rendered pool is taken in by the very code that takes
-    in a stranger's folder. Raises StudyError.
+    A rendered collection is read by the same code as anybody's folder. Raises StudyError.
     """
-    render(study)
+    if study.params.photos.source == "rendered":
+        render(study)
     take_in(study, SOURCES[study.params.photos.source](study))

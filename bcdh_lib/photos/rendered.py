@@ -29,7 +29,6 @@ from bcdh_lib.photos.scene.facades import Rng
 from bcdh_lib.photos.scene.places import build_place
 from bcdh_lib.study import Study
 
-QUERIES = 5  # a landmark, in the benchmarks of Oxford's form
 GOOD, OK = 0.6, 0.25  # share of the landmark that a photo called good, or ok, shows at least
 QUERY = 0.35  # and a photo that may become a query
 LOT = 5  # photos a place among the distractors
@@ -76,29 +75,25 @@ def random_numbers(seed: int, collection: int, number: int, photo: int) -> Rng:
 
 
 def render(study: Study) -> None:
-    """Make what the settings ask for, in place of what an earlier run left: the pool with its truth, and the benchmarks.
+    """Render the collection with its truth, and the three benchmarks; they replace those of an earlier run.
 
-    The pool is asked for by photos.source, a benchmark by retrieval.benchmarks; without either nothing is loaded or made.
-    A killed run goes on from its finished outings. Raises Open3dError where the ray caster's system libraries lack.
+    A killed run goes on from its finished outings. Raises Open3dError if the ray caster's system libraries are missing.
     """
     params = study.params
-    here = study.unfinished("rendered", (params.rendered, params.photos.source, params.retrieval.benchmarks), [], __name__)
-    workshop = Study(here, params)  # everything is made in there, and moved once it is whole
-    pool = plan_pool(workshop) if params.photos.source == "rendered" else []
-    plans, asked = _plans(workshop), params.retrieval.benchmarks
-    benchmarks = {folder: plan(workshop, folder) for folder, plan in plans.items() if folder.name in asked}
-    if pool or benchmarks:
-        import_open3d()  # fails here, in one line, rather than in every worker
+    here = study.unfinished("rendered", params.rendered, [], __name__)
+    workshop = Study(here, params)  # everything is made in there, and moved once it is complete
+    pool, plans = plan_pool(workshop), _plans(workshop)
+    benchmarks = {folder: plan(workshop, folder) for folder, plan in plans.items()}
+    import_open3d()  # fails here, in one line, rather than in every worker
     taken = _take(workshop, pool + [outing for outings in benchmarks.values() for outing in outings])
-    if pool:
-        _write_truth(workshop, pool)
+    _write_truth(workshop, pool)
     for folder, outings in benchmarks.items():
         if folder.name in PREFIXES:
             own = [outing for outing in outings if outing.collection in (Collection.OXFORD, Collection.PARIS)]
-            write_ground_truth(folder / "groundtruth", own, taken, PREFIXES[folder.name])
+            write_ground_truth(folder / "groundtruth", own, taken, PREFIXES[folder.name], params.rendered.queries_per_landmark)
     for made in (workshop.rendered_pool, workshop.truth.parent, *plans):
         made.mkdir(parents=True, exist_ok=True)
-        place = study.root / made.relative_to(here)
+        place = study.base("photos") / made.relative_to(here)
         shutil.rmtree(place, ignore_errors=True)
         place.parent.mkdir(parents=True, exist_ok=True)
         made.rename(place)
@@ -177,7 +172,7 @@ def plan_oxford(collection: Collection, others: Collection, city: str, study: St
             collection,
             k,
             tuple(folder / f"images/{city}_landmark_{k:02d}_{photo:06d}.jpg" for photo in range(count)),
-            plain=QUERIES,
+            plain=settings.queries_per_landmark,
         )
         for k in range(settings.benchmark_landmarks)
     ]
@@ -207,11 +202,11 @@ def _plans(study: Study) -> dict[Path, Callable[[Study, Path], list[Outing]]]:
     }
 
 
-def write_ground_truth(folder: Path, outings: Sequence[Outing], taken: dict[Path, Taken], prefix: str) -> None:
+def write_ground_truth(folder: Path, outings: Sequence[Outing], taken: dict[Path, Taken], prefix: str, most: int) -> None:
     """Four files a query, in the form of the Oxford buildings benchmark (Philbin et al., CVPR 2007).
 
     good: GOOD of the landmark is seen or more; ok: more than OK; junk: less. What shows nothing of it is in no file.
-    A query is one of the first QUERIES good or ok photos of its landmark, with the box around what is seen of it.
+    Queries are up to `most` good or ok photos of a landmark that have another one, with the box around what is seen of it.
     """
     folder.mkdir(exist_ok=True)
     for outing in outings:
@@ -221,7 +216,8 @@ def write_ground_truth(folder: Path, outings: Sequence[Outing], taken: dict[Path
             "ok": [p for p in photos if OK < p.share < GOOD],
             "junk": [p for p in photos if 0 < p.share <= OK],
         }
-        queries = [photo for photo in photos if photo.share > OK][:QUERIES]
+        shown = lists["good"] + lists["ok"]
+        queries = [photo for photo in photos if photo in shown][:most] if len(shown) > 1 else []
         landmark = outing.files[0].stem.rpartition("_")[0]
         for k, query in enumerate(queries, start=1):
             assert query.box is not None

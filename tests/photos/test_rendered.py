@@ -23,6 +23,7 @@ TINY = {
     "height": 64,
     "benchmark_landmarks": 2,
     "photos_per_benchmark_landmark": 6,
+    "queries_per_landmark": 2,
     "distractors": 3,
     "holidays_groups": 2,
 }
@@ -107,7 +108,7 @@ def test_oxford_form(study, name, prefix):
     images = {path.stem for path in (folder / "images").iterdir()}
     assert len(images) == 2 * 6 + 3
     queries = sorted((folder / "groundtruth").glob("*_query.txt"))
-    assert len(queries) == 2 * 5
+    assert len(queries) == 2 * 2
     for query in queries:
         lists = {
             kind: query.with_name(query.name.replace("_query", f"_{kind}")).read_text().split() for kind in ("good", "ok", "junk")
@@ -139,7 +140,7 @@ def test_ground_truth_by_hand(tmp_path):
     shares = [0.9, 0.25, 0.5, 0.0, 0.61, 0.1, 0.26, 0.6, 0.7]
     files = tuple(tmp_path / f"arch_{k:06d}.jpg" for k in range(9))
     taken = {path: Taken(path, share, (1.0, 2.5, 30.04, 40.0)) for path, share in zip(files, shares, strict=True)}
-    write_ground_truth(tmp_path / "groundtruth", [Outing(Collection.OXFORD, 0, files)], taken, "oxc1_")
+    write_ground_truth(tmp_path / "groundtruth", [Outing(Collection.OXFORD, 0, files)], taken, "oxc1_", 5)
     read = {path.name: path.read_text() for path in (tmp_path / "groundtruth").iterdir()}
     assert len(read) == 5 * 4
     assert read["arch_1_query.txt"] == "oxc1_arch_000000 1.0 2.5 30.0 40.0\n"
