@@ -1,16 +1,15 @@
-# The study, a word a task; `make` alone lists them. Each sets up .venv first, once; where pyproject.toml or constraints.txt has
-# changed since, it is brought up to date.
+# `make` alone lists what can be done. Each target first sets up .venv, once, and again after pyproject.toml or constraints.txt changed.
 
 PYTHON ?= python3
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 STRIP := --keep-id --extra-keys "metadata.papermill cell.metadata.papermill metadata.language_info"
 
-# Jupyter, IPython and matplotlib keep their files in .venv instead of the user's home.
+# Jupyter, IPython and matplotlib keep their files in .venv, not in the user's home.
 export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/home/jupyter
 export JUPYTER_DATA_DIR := $(CURDIR)/.venv/home/jupyter-data
 export JUPYTER_RUNTIME_DIR := $(CURDIR)/.venv/home/jupyter-runtime
 export IPYTHONDIR := $(CURDIR)/.venv/home/ipython
-# The stages of dvc.yaml call python: .venv's.
+# The stages of dvc.yaml call python, which must be that of .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export MPLCONFIGDIR := $(CURDIR)/.venv/home/matplotlib
 
@@ -19,11 +18,11 @@ export MPLCONFIGDIR := $(CURDIR)/.venv/home/matplotlib
 help: ## list what make can do
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-repro: .venv/set-up ## run all of the study that is not up to date, and write reports/site/index.html
+repro: .venv/set-up ## run every stage that is not up to date, and write reports/site/index.html
 	@.venv/bin/nbstripout $(STRIP) $(NOTEBOOKS)
 	@.venv/bin/dvc repro
 
-study: .venv/set-up ## after repro: run the comparison of study.yaml that is not finished, all methods, lengths and seeds, hours
+study: .venv/set-up ## run the comparison of study.yaml, all methods, lengths and seeds: hours; goes on after a stop
 	@.venv/bin/python -m bcdh_lib.comparison.matrix --side-by-side
 
 benchmarks: .venv/set-up ## download a published benchmark: make benchmarks NAME=oxford5k (paris6k, holidays, roxford5k, rparis6k)
@@ -33,17 +32,18 @@ test: .venv/set-up ## check style, types and tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n 2 --dist loadfile
 
 lab: .venv/set-up ## open the notebooks in JupyterLab
+	@.venv/bin/python tools/lab.py
 	@.venv/bin/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
 
-clean: ## remove all that the study made, its cache included; keeps published benchmarks, and .venv (remove that by hand)
+clean: ## remove everything that the study made, its cache included; keeps published benchmarks and .venv
 	@rm -rf $(filter-out data/benchmarks,$(wildcard data/*)) data/benchmarks/rendered_* work reports/site reports/executed
 	@rm -rf .dvc/cache .dvc/tmp .pytest_cache .ruff_cache .mypy_cache
 	@find bcdh_lib tests -name __pycache__ -exec rm -rf {} +
 
-constraints: .venv/set-up ## resolve constraints.txt anew from pyproject.toml
+constraints: .venv/set-up ## resolve constraints.txt again from pyproject.toml, with the newest versions
 	@.venv/bin/python -m pip install --quiet uv
 	@.venv/bin/uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --quiet --upgrade \
 		pyproject.toml -o constraints.txt

@@ -48,7 +48,7 @@ fi
 .venv/bin/python -c '' 2>/dev/null || "$python" -m venv --clear .venv
 .venv/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 mkdir -p .venv/home  # for what Jupyter, IPython and matplotlib would write to the user's home (see Makefile)
-.venv/bin/python -m ipykernel install --prefix .venv --name python3 --display-name bcdh
+.venv/bin/python -m ipykernel install --prefix .venv --name python3 --display-name "Python 3"
 
 # JupyterLab opens without dialogs: open3d brings dash, whose extension asks for a build; and no question about news.
 mkdir -p .venv/share/jupyter/lab/settings
