@@ -14,11 +14,12 @@ import yaml
 from nbformat.v4 import new_markdown_cell, new_notebook
 from PIL import Image
 
-from bcdh_lib.core.files import write_array
 from bcdh_lib.core.parallel import ONE_THREAD
 from bcdh_lib.core.tables import write_table
 from bcdh_lib.photos.decoding import prepare_process
-from bcdh_lib.retrieval.score import score, systems
+from bcdh_lib.retrieval.codes import code_outputs, write_system_codes
+from bcdh_lib.retrieval.score import score
+from bcdh_lib.retrieval.systems import systems
 from bcdh_lib.search import index_update
 from bcdh_lib.study import Study, find_root, open_study
 from bcdh_lib.training.network import HashNetwork, save_checkpoint
@@ -137,10 +138,8 @@ def scored_study(tmp_path_factory, draw_photo):
     members = pd.DataFrame({"photo_id": range(32), "model_id": 0, "group_id": 0, "split": "train"})
     write_table(study.pairs, "members", members)
     for system in systems(study):
-        for part, rows in (("queries", 6), ("database", 40)):
-            vectors = random.normal(size=(rows, 8)).astype(np.float32)
-            codes = random.integers(0, 256, (rows, (system.bits or 8) // 8), np.uint8)
-            write_array(study.codes / f"rendered_oxford/{system.name}.{part}.npy", codes if system.bits else vectors)
+        queries, database = (random.normal(size=(rows, system.bits or 8)).astype(np.float32) for rows in (6, 40))
+        write_system_codes(study, "rendered_oxford", system, code_outputs(queries, database, system.bits))
     score(study)
     (study.reports / "executed").mkdir()
     nbformat.write(

@@ -88,9 +88,9 @@ from bcdh_lib.core.recentring import pack_recentred
 from bcdh_lib.core.settings import NotNegative, Section, first_fault, read_yaml
 from bcdh_lib.core.text import one_line
 from bcdh_lib.params import Params
-from bcdh_lib.retrieval.benchmarks import Benchmark, benchmark_folder, benchmark_names
+from bcdh_lib.retrieval.benchmarks import Benchmark
 from bcdh_lib.retrieval.score import FLOAT, OURS, RECALLS, Coded, System, query_rows, read_benchmarks, ties_between
-from bcdh_lib.retrieval.shallow import SHALLOW, fit
+from bcdh_lib.retrieval.shallow import SHALLOW, fit_shallow
 from bcdh_lib.study import Study, open_study
 from bcdh_lib.training.losses import LOSSES, loss_of, make_loss
 from bcdh_lib.training.network import HashNetwork, load_checkpoint
@@ -209,7 +209,7 @@ def material_of(study: Study, benchmarks: list[Benchmark], training_set: Callabl
 def check_data(study: Study) -> None:
     """Raise StudyError where the pipeline has not made what is compared on. Looks at names only, opens nothing."""
     tables = [study.photos / "photos.parquet", study.pairs / "members.parquet", study.pairs / "pairs.parquet"]
-    folders = [benchmark_folder(study, name) for name in benchmark_names(study) if name != "collection"]
+    folders = [study.benchmarks / name for name in study.params.retrieval.benchmarks if name != "collection"]
     for path in tables + folders:
         if not path.exists():
             raise StudyError(f"{path}: is not there; make it first with: make repro")
@@ -365,8 +365,8 @@ def coder_of(cell: Cell, vectors: np.ndarray) -> Callable[[np.ndarray, np.ndarra
         return pack_recentred
     if not cell.bits:
         return lambda queries, database: (queries, database)
-    code = fit(cell.coder, vectors, cell.bits, cell.seed) if cell.coder else pack
-    return lambda queries, database: (code(queries), code(database))
+    code = fit_shallow(cell.coder, vectors, cell.bits, cell.seed) if cell.coder else np.asarray
+    return lambda queries, database: (pack(code(queries)), pack(code(database)))
 
 
 def main(arguments: list[str] | None = None) -> int:

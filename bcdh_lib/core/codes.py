@@ -1,10 +1,15 @@
-"""Outputs -> packed codes -> Hamming distances and search.
+"""Outputs -> packed codes -> distances and search.
 
-A code is uint8 [L/8]: bit k, counted from the lowest bit of the first byte, is 1 where output k is >= 0 (sgn(0) is +1).
+A code is uint8 [L/8]: bit k, counted from the lowest bit of the first byte, is 1 if output k is >= 0 (sgn(0) is +1).
+
+Recentring moves the bits' thresholds to the mean output over the searched photos; no label is needed. A network centres its
+outputs on the training photos. On photos of another kind most outputs may lie on one side of a threshold: then that bit has one
+value on nearly all of them and separates nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import faiss
@@ -14,6 +19,11 @@ from numpy.typing import NDArray
 from bcdh_lib.core.errors import StudyError
 
 Codes = NDArray[np.uint8]
+Centre = NDArray[np.float32]
+STEPS = 2.0**30
+"""A query's largest output, in the integer steps that asymmetric distances count: sums over up to 2^22 bits are exact."""
+BLOCK = 1 << 14
+"""Codes unpacked at a time."""
 
 
 def pack(outputs: NDArray) -> Codes:
@@ -50,6 +60,37 @@ def hamming(queries: Codes, database: Codes) -> NDArray[np.uint8 | np.uint16]:
 def distances(queries: NDArray, database: NDArray) -> NDArray:
     """Distances [queries, database]: of codes (uint8) in bits, of unit vectors (float) squared."""
     return hamming(queries, database) if queries.dtype == np.uint8 else 2 - 2 * (queries @ database.T)
+
+
+def asymmetric_distances(outputs: NDArray, database: Codes) -> NDArray[np.float64]:
+    """Distances [q, n] of real outputs [q, L] to codes: the sum of |output k| over the bits k where the code differs in sign.
+
+    Of outputs -1 and +1 it is the Hamming distance. Outputs are rounded to 1 / STEPS of the query's largest, which makes sums
+    exact: equal codes tie, and the order of the database changes nothing. Raises StudyError if code lengths differ.
+    """
+    if outputs.shape[1] != 8 * database.shape[1]:
+        raise StudyError(f"outputs of {outputs.shape[1]} and codes of {8 * database.shape[1]} bits do not compare")
+    largest = np.abs(outputs).max(1, keepdims=True, initial=0).astype(np.float64)
+    scale = np.where(largest > 0, largest, 1) / STEPS
+    steps = np.rint(outputs / scale)
+    total, found = np.abs(steps).sum(1, keepdims=True), np.empty((len(outputs), len(database)))
+    for start in range(0, len(database), BLOCK):
+        products = steps @ unpack(database[start : start + BLOCK]).T.astype(np.float64)
+        found[:, start : start + BLOCK] = (total - products) * (scale / 2)
+    return found
+
+
+def centre_of(blocks: Iterable[NDArray[np.float32]]) -> Centre:
+    """The mean output [L] over blocks [n, L], at least one photo; summed in double precision, so float32 rounds once."""
+    total, count = np.zeros(1), 0
+    for outputs in blocks:
+        total, count = total + outputs.sum(0, dtype=np.float64), count + len(outputs)
+    return (total / count).astype(np.float32)
+
+
+def pack_around(outputs: NDArray[np.float32], centre: Centre) -> Codes:
+    """Codes uint8 [n, L/8] of outputs [n, L]: bit k is 1 if output k is at least the centre's. Raises StudyError."""
+    return pack(outputs - centre)
 
 
 def _words(codes: Codes) -> NDArray:

@@ -102,6 +102,7 @@ TABLES = {
             "method": pa.string(),
             "bits": pa.int32(),  # null for real vectors
             "seed": pa.int32(),
+            "scoring": pa.string(),  # hamming | cosine | recentred | asymmetric | expanded: how queries and database are compared
             "query": pa.string(),
             "group": pa.string(),  # what the query shows (landmark, Holidays group, group of models): the unit of statistics
             "positives": pa.int32(),
@@ -114,7 +115,7 @@ TABLES = {
             "p_at_10": pa.float64(),
             "recall_in_radius": pa.float64(),  # inside retrieval.radius bits; NaN for real vectors
         },
-        key=("benchmark", "method", "bits", "seed", "query"),
+        key=("benchmark", "method", "bits", "seed", "scoring", "query"),
         stage="retrieval",
     ),
     "history": Table(

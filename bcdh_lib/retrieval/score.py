@@ -1,171 +1,120 @@
-"""Codes of the benchmarks, then their scores: two steps, so that a code can be looked at and a score can be made anew.
+"""From codes to scores: queries.parquet, one row a query, system and scoring, and the summaries of it.
 
-What is compared is a system: a trained run, the pretrained network without training, or shallow codes (LSH, ITQ, ...) of the
-float parent's vectors, fitted on the training photos. Codes are uint8 [n, L/8], vectors float32 [n, d] where bits is None.
+A scoring is a way to compare queries with the database. They are never mixed: a table has them in the column `scoring`.
+
+    hamming      codes as they are, by Hamming distance
+    cosine       real vectors (bits null), by inner product
+    recentred    codes about the mean output of the database, by Hamming distance
+    asymmetric   the queries' real outputs against the database's recentred codes
+    expanded     as hamming or cosine, with query expansion (only if retrieval.query_expansion is set)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bcdh_lib.core.codes import distances, pack
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.files import read_array, write_array
+from bcdh_lib.core.codes import asymmetric_distances, distances, hamming, pack
+from bcdh_lib.core.files import write_bytes, write_json
 from bcdh_lib.core.metrics import Ties, average_precision, precision_at, precision_at_recall, recall_within, ties_of_distances
 from bcdh_lib.core.tables import read_table, write_table
-from bcdh_lib.params import run_name
-from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks, require_photos
-from bcdh_lib.retrieval.scales import encode_at, sides_by_folder
-from bcdh_lib.retrieval.shallow import SHALLOW, Coder, fit
-from bcdh_lib.study import Study
-from bcdh_lib.training.network import HashNetwork, load_checkpoint
-from bcdh_lib.training.training_set import device, encode_kept, keep, prepare
-from bcdh_lib.training.views import Views
+from bcdh_lib.params import Expansion, run_name
+from bcdh_lib.retrieval.benchmarks import FORMS, Benchmark, read_benchmarks
+from bcdh_lib.retrieval.codes import BenchmarkCodes, read_codes, write_codes
+from bcdh_lib.retrieval.rerank import expanded_distances
+from bcdh_lib.retrieval.systems import System, systems
+from bcdh_lib.study import Study, computes
 
-OURS, FLOAT, WHITENED, PRETRAINED = "binary_constrained", "float", "whitened", "pretrained"
+HAMMING, COSINE, RECENTRED, ASYMMETRIC, EXPANDED = "hamming", "cosine", "recentred", "asymmetric", "expanded"
 RECALLS = np.linspace(0.05, 1, 20)
-Coded = tuple[np.ndarray, np.ndarray]
-"""Codes or vectors of a benchmark's queries and of its database."""
+KEYS = ["benchmark", "method", "bits", "scoring"]
 
 
-@dataclass(frozen=True)
-class System:
-    """What turns photos into codes (bits) or vectors (bits None), by the name its files bear."""
-
-    method: str
-    bits: int | None
-
-    @property
-    def name(self) -> str:
-        return run_name(self.method, self.bits)
+def _inputs(study: Study) -> list[Path]:
+    """The files that the retrieval step reads."""
+    folders = [study.benchmarks / name for name in study.params.retrieval.benchmarks]
+    return [study.photos / "photos.parquet", study.pairs / "members.parquet", study.checkpoints, *folders]
 
 
-def systems(study: Study) -> list[System]:
-    """All that is compared: the trained runs, the pretrained network plain and whitened, shallow codes at every code length.
+@computes("retrieval", inputs=_inputs)
+def score_all(study: Study) -> None:
+    """The retrieval step: encode every benchmark by every system, then score the codes. Raises StudyError."""
+    write_codes(study)
+    score(study)
 
-    Shallow codes need the float parent, and as many training photos as bits: longer ones are not made.
+
+def score(study: Study) -> None:
+    """Score every system's codes on every benchmark.
+
+    Writes the table `queries`, and under reports/: map.csv (its summary), curves.csv (precision at each recall of RECALLS, mean
+    over queries, plain scorings) and scores.json (a few means, which `dvc metrics` compares).
     """
-    runs = [System(run.method, run.bits) for run in study.params.training.runs]
-    lengths = sorted({run.bits for run in runs if run.bits and run.bits <= _count_training_photos(study)})
-    parent = any(run.bits is None for run in runs)
-    shallow = [System(method, bits) for method in SHALLOW for bits in lengths] if parent else []
-    untrained = [WHITENED, PRETRAINED] if study.params.network.whitening is not None else [PRETRAINED]
-    return [*runs, *shallow, *(System(method, None) for method in untrained)]
-
-
-def _count_training_photos(study: Study) -> int:
-    return int((read_table(study.pairs, "members")["split"] == "train").sum())
-
-
-def write_codes(study: Study) -> None:
-    """Encode every benchmark's database and queries by every system, as codes/BENCHMARK/NAME.database.npy and .queries.npy.
-
-    Photos are decoded once a collection, whose name its benchmarks' codes bear, and scale; rows follow the benchmark's own order.
-    Every photo's header is read before the first one is encoded. Raises StudyError.
-    """
-    sides = sides_by_folder(study.params.network.side, study.params.retrieval.scales)
-    benchmarks = read_benchmarks(study)
-    require_photos(benchmarks)
-    prepare(study.params)
-    stored = [system.name for system in systems(study) if system.method not in (PRETRAINED, *SHALLOW)]
-    networks = {PRETRAINED: HashNetwork(study.params.network, bits=None).to(device()).eval()}
-    networks |= {name: load_checkpoint(study.checkpoint(name))[0].to(device()) for name in stored}
-    coders = _shallow_coders(study, networks)
-    for name, benchmark in collections_of(benchmarks).items():
-        for part, views in parts_of(study, benchmark).items():
-            for folder, outputs in encode_at(sides, networks, views, study.params.run.threads, f"{name} {part}").items():
-                coded = {system: pack(array) if networks[system].bits else array for system, array in outputs.items()}
-                coded |= {system: coder(outputs[FLOAT]) for system, coder in coders.items()}
-                for system, array in coded.items():
-                    write_array(study.codes / name / folder / f"{system}.{part}.npy", array)
-
-
-def collections_of(benchmarks: Iterable[Benchmark]) -> dict[str, Benchmark]:
-    """One benchmark of each collection of photos and queries, by the name that the codes of them all bear."""
-    return {benchmark.photo_set: benchmark for benchmark in benchmarks}
-
-
-def parts_of(study: Study, benchmark: Benchmark) -> dict[str, Views]:
-    """The photos of a benchmark's database and queries as the network sees them, queries cut to their boxes."""
-    side = study.params.network.side
-    return {
-        "database": Views(list(benchmark.photos.values()), side),
-        "queries": Views([benchmark.photo_of(q) for q in benchmark.queries], side, boxes=[q.box for q in benchmark.queries]),
-    }
-
-
-def _shallow_coders(study: Study, networks: dict[str, HashNetwork]) -> dict[str, Coder]:
-    """The shallow systems, by name, fitted to the float parent's vectors of the training photos."""
-    shallow = [system for system in systems(study) if system.method in SHALLOW]
-    if not shallow:
-        return {}
-    members = read_table(study.pairs, "members")
-    paths = [study.image(photo) for photo in members.loc[members["split"] == "train", "photo_id"]]
-    views = Views(paths, study.params.network.side)
-    kept = keep(networks[FLOAT], views, study.params.run.threads, "training photos for shallow codes")
-    vectors = encode_kept(networks[FLOAT], kept).numpy()
-    return {system.name: fit(system.method, vectors, system.bits or 0, study.params.run.seed) for system in shallow}
-
-
-def load_codes(study: Study, benchmark: Benchmark, system: System, folder: str = "") -> Coded:
-    """Queries and database of a benchmark as a system coded them. Raises StudyError where the files do not fit.
-
-    folder: "", or scales.AT_SCALES for the codes of several scales.
-    """
-    arrays = []
-    for part, rows in (("queries", len(benchmark.queries)), ("database", len(benchmark.photos))):
-        path = study.codes / benchmark.photo_set / folder / f"{system.name}.{part}.npy"
-        try:
-            array = read_array(path)
-        except (OSError, ValueError) as error:
-            raise StudyError(f"{path}: cannot be read ({error}); make it with: dvc repro retrieval") from None
-        kind, width = (np.uint8, system.bits // 8) if system.bits else (np.float32, None)
-        if array.ndim != 2 or array.dtype != kind or len(array) != rows or (width and array.shape[1] != width):
-            raise StudyError(f"{path}: holds {array.dtype} {array.shape}, not {rows} rows of {system.name}; make it anew")
-        arrays.append(array)
-    return arrays[0], arrays[1]
-
-
-def ties_on(study: Study, benchmark: Benchmark, system: System) -> Ties:
-    """The rankings of a system on a benchmark, as ties, after the benchmark's junk rule."""
-    return ties_between(benchmark, load_codes(study, benchmark, system))
-
-
-def ties_between(benchmark: Benchmark, coded: Coded) -> Ties:
-    """The rankings that codes or vectors of a benchmark's queries and database give, as ties, after the benchmark's junk rule."""
-    return ties_of_distances(distances(*coded), benchmark.positive(), benchmark.junk())
-
-
-def score(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score every system on every benchmark: the tables of query rows and of precision-recall curves; writes `queries`.
-
-    A curve is the precision at each recall of RECALLS, mean over the queries with positives: benchmark, method, bits, recall,
-    precision.
-    """
-    compared = systems(study)
     rows, curves = [], []
     for benchmark in read_benchmarks(study):
-        for system in compared:
-            ties = ties_on(study, benchmark, system)
-            rows.append(query_rows(study, benchmark, system, ties))
-            curves.append(_curve(benchmark, system, ties))
+        for system in systems(study):
+            codes = read_codes(study, benchmark, system)
+            rows.append(score_codes(study, benchmark, system, codes))
+            ties = ties_of(benchmark, codes, scorings_of(codes)[0])
+            precision = np.nanmean(precision_at_recall(ties, RECALLS), axis=0)
+            curves.append(pd.DataFrame({"benchmark": benchmark.name, **vars(system), "recall": RECALLS, "precision": precision}))
     queries = pd.concat(rows, ignore_index=True)
     write_table(study.reports, "queries", queries)
-    return queries, pd.concat(curves, ignore_index=True)
+    summary = summarise(queries)
+    for name, table in (("map", summary), ("curves", pd.concat(curves))):
+        write_bytes(study.reports / f"{name}.csv", table.to_csv(index=False, float_format="%.6f").encode())
+    runs = {run.name for run in study.params.training.runs}
+    write_json(study.reports / "scores.json", mean_scores(summary, runs), indent=1)
+    print(*revisited_lines(plain(summary)), sep="\n", end="")
 
 
-def query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties) -> pd.DataFrame:
-    """Rows of the table `queries` of one system on one benchmark."""
+def read_summary(study: Study) -> pd.DataFrame:
+    """The summary of every scored query, as in reports/map.csv. Raises StudyError."""
+    return summarise(read_table(study.reports_of("retrieval"), "queries"))
+
+
+def scorings_of(codes: BenchmarkCodes, expansion: Expansion | None = None) -> list[str]:
+    """The scorings that these codes or vectors have, the plain one first."""
+    own = [COSINE] if codes.recentred_database is None else [HAMMING, RECENTRED, ASYMMETRIC]
+    return own + [EXPANDED] * (expansion is not None)
+
+
+def ties_of(benchmark: Benchmark, codes: BenchmarkCodes, scoring: str, expansion: Expansion | None = None) -> Ties:
+    """The rankings of a benchmark's queries by a scoring, as ties, after the benchmark's junk rule."""
+    if scoring == EXPANDED and expansion:
+        found = expanded_distances(codes.queries, codes.database, benchmark.ignored_rows(), expansion)
+    elif codes.recentred_database is None or codes.centred_queries is None or scoring == HAMMING:
+        found = distances(codes.queries, codes.database)
+    elif scoring == RECENTRED:
+        found = hamming(pack(codes.centred_queries), codes.recentred_database)
+    else:
+        found = asymmetric_distances(codes.centred_queries, codes.recentred_database)
+    return ties_of_distances(found, benchmark.positive(), benchmark.junk())
+
+
+def score_codes(study: Study, benchmark: Benchmark, system: System, codes: BenchmarkCodes) -> pd.DataFrame:
+    """Rows of the table `queries` of one system on one benchmark, by every scoring."""
+    expansion = study.params.retrieval.query_expansion
+    tables = [
+        query_rows(study, benchmark, system, ties_of(benchmark, codes, scoring, expansion), scoring)
+        for scoring in scorings_of(codes, expansion)
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties, scoring: str = "") -> pd.DataFrame:
+    """Rows of the table `queries` of one system on one benchmark, by one scoring, whose rankings are `ties`."""
+    scoring = scoring or (HAMMING if system.bits else COSINE)
+    in_bits = scoring in (HAMMING, RECENTRED)
     return pd.DataFrame(
         {
             "benchmark": benchmark.name,
             "method": system.method,
             "bits": pd.Series([system.bits] * len(benchmark.queries), dtype="Int32"),
             "seed": study.params.run.seed,
+            "scoring": scoring,
             "query": [query.name for query in benchmark.queries],
             "group": [query.group for query in benchmark.queries],
             "positives": ties.positives,
@@ -174,28 +123,91 @@ def query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties) -
             "ap_worst": average_precision(ties, "trapezoid", "worst"),
             "ap_rectangle": average_precision(ties, "rectangle"),
             **{f"p_at_{k}": precision_at(ties, k) for k in (1, 5, 10)},
-            "recall_in_radius": recall_within(ties, study.params.retrieval.radius) if system.bits else np.nan,
+            "recall_in_radius": recall_within(ties, study.params.retrieval.radius) if in_bits else np.nan,
         }
     )
 
 
-def _curve(benchmark: Benchmark, system: System, ties: Ties) -> pd.DataFrame:
-    precision = np.nanmean(precision_at_recall(ties, RECALLS), axis=0)
-    curve = pd.DataFrame({"recall": RECALLS, "precision": precision}).assign(benchmark=benchmark.name, **vars(system))
-    return curve[["benchmark", "method", "bits", "recall", "precision"]]
-
-
 def summarise(queries: pd.DataFrame) -> pd.DataFrame:
-    """Means over the queries that have positives, one row a benchmark and system; `empty` counts the queries that have none."""
-    keys = ["benchmark", "method", "bits"]
+    """Means over the queries with positives, a row a benchmark, system and scoring; `empty` counts the queries without."""
     queries = queries.assign(bits=queries["bits"].astype("Int32"))  # pandas reads a column with nulls as real numbers
-    answered = queries[queries["positives"] > 0]
-    means = (
-        answered.drop(columns=["query", "group", "seed", "positives"])
-        .groupby(keys, dropna=False, sort=False)
-        .mean()
-        .reset_index()
-    )
+    figures = queries[queries["positives"] > 0].drop(columns=["query", "group", "seed", "positives"])
+    means = figures.groupby(KEYS, dropna=False, sort=False).mean().reset_index()
     means = means.rename(columns={column: column.replace("ap", "map", 1) for column in means if column.startswith("ap")})
-    counts = queries.groupby(keys, dropna=False, sort=False)["positives"].agg(queries="size", empty=lambda p: int((p == 0).sum()))
-    return means.merge(counts.reset_index(), on=keys)
+    counts = queries.groupby(KEYS, dropna=False, sort=False)["positives"].agg(queries="size", empty=lambda p: int((p == 0).sum()))
+    return means.merge(counts.reset_index(), on=KEYS)
+
+
+def plain(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of codes by Hamming distance and of real vectors by cosine."""
+    return table[table["scoring"].isin([HAMMING, COSINE])]
+
+
+def table_of(summary: pd.DataFrame, value: str = "map") -> pd.DataFrame:
+    """One figure of the summary as a table: a row a method and code length, a column a benchmark and, if several, scoring."""
+    named = summary.assign(bits=summary["bits"].map(lambda bits: "real" if pd.isna(bits) else str(bits)))
+    order = named[["method", "bits"]].drop_duplicates().apply(tuple, axis=1)
+    several = not named["scoring"].isin([HAMMING, COSINE]).all()
+    columns = ["benchmark", "scoring"] if several else "benchmark"
+    return named.pivot(index=["method", "bits"], columns=columns, values=value).loc[list(order)].round(3)
+
+
+def mean_scores(summary: pd.DataFrame, names: Collection[str]) -> dict[str, dict[str, dict[str, float]]]:
+    """mAP by scoring, and recall inside the Hamming radius, of each system named; means over the benchmarks.
+
+    {"map": {scoring: {system: value}}, "recall_in_radius": {scoring: {system: value}}}; figures that nothing has are left out.
+    """
+    bits = [None if pd.isna(bits) else int(bits) for bits in summary["bits"]]
+    named = summary.assign(system=list(map(run_name, summary["method"], bits)))
+    named = named[named["system"].isin(names)]
+    means = named.groupby(["scoring", "system"], sort=False)[["map", "recall_in_radius"]].mean().round(6)
+    scores: dict[str, dict[str, dict[str, float]]] = {figure: {} for figure in means}
+    for figure, column in means.items():
+        for (scoring, system), value in column.dropna().items():
+            scores[str(figure)].setdefault(scoring, {})[system] = value
+    return scores
+
+
+def revisited_lines(summary: pd.DataFrame) -> list[str]:
+    """ROxford's and RParis' figures in %, a line a system, in the form in which the revisited program prints them.
+
+    mAP is the program's (trapezoid), expected over ties. mP@k is the share of positives among the first k photos, junk dropped,
+    expected over ties. The program (compute_map) divides by min(k, rank of the query's last positive) instead of k: its figure
+    is higher if a query has fewer than k positives, all ranked before the k-th photo, and equal otherwise.
+    """
+    lines = []
+    for folder in FORMS["revisited"].published:
+        scored = summary[summary["benchmark"].isin([f"{folder}_{variant}" for variant in FORMS["revisited"].variants])]
+        for (method, bits), rows in scored.groupby(["method", "bits"], dropna=False, sort=False):
+            percent = 100 * rows.set_index("benchmark")[["map", "p_at_1", "p_at_5", "p_at_10"]]
+            found = [(name.removeprefix(f"{folder}_")[0].upper(), percent.loc[name]) for name in percent.index]
+            maps = ", ".join(f"{letter}: {row['map']:.2f}" for letter, row in found)
+            precisions = ", ".join(f"{letter}: [{' '.join(f'{value:.2f}' for value in row.iloc[1:])}]" for letter, row in found)
+            system = run_name(str(method), None if pd.isna(bits) else int(bits))
+            lines.append(f">> {folder}, {system}: mAP {maps}; mP@k[1 5 10] {precisions}\n")
+    return lines
+
+
+# Names of before, until their callers use the new ones.
+from bcdh_lib.retrieval.codes import benchmark_views as parts_of  # noqa: E402, F401
+from bcdh_lib.retrieval.codes import one_per_photo_set as collections_of  # noqa: E402, F401
+from bcdh_lib.retrieval.systems import BCDH as OURS  # noqa: E402, F401
+from bcdh_lib.retrieval.systems import FLOAT, PRETRAINED, WHITENED  # noqa: E402, F401
+
+Coded = tuple[np.ndarray, np.ndarray]
+
+
+def load_codes(study: Study, benchmark: Benchmark, system: System, folder: str = "") -> Coded:
+    """Queries and database."""
+    codes = read_codes(study, benchmark, system)
+    return codes.queries, codes.database
+
+
+def ties_between(benchmark: Benchmark, coded: Coded) -> Ties:
+    """Plain ties."""
+    return ties_of_distances(distances(*coded), benchmark.positive(), benchmark.junk())
+
+
+def ties_on(study: Study, benchmark: Benchmark, system: System) -> Ties:
+    """Plain ties."""
+    return ties_between(benchmark, load_codes(study, benchmark, system))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bcdh_lib.core.codes import distances, hamming, make_index, pack, search, unpack
+from bcdh_lib.core.codes import asymmetric_distances, centre_of, distances, hamming, make_index, pack, pack_around, search, unpack
 from bcdh_lib.core.errors import StudyError
 
 
@@ -51,3 +51,52 @@ def test_distances_are_bits_of_codes_and_squares_of_vectors() -> None:
     assert distances(codes[:1], codes).tolist() == [[0, 2]]
     vectors = np.array([[1.0, 0.0], [0.6, 0.8]], dtype=np.float32)
     assert np.allclose(distances(vectors[:1], vectors), [[0, 0.8]])
+
+
+@pytest.mark.parametrize("bits", [8, 64, 128])
+def test_asymmetric_distances_equal_a_slow_sum_tie_exactly_and_know_no_order(bits):
+    random = np.random.default_rng(bits)
+    outputs, database = random.normal(size=(5, bits)).astype(np.float32), pack(random.normal(size=(30, bits)))
+    database = np.concatenate([database, database[:7]])
+    found = asymmetric_distances(outputs, database)
+    slow = [[np.abs(row)[(row >= 0) != (code > 0)].sum() for code in unpack(database)] for row in outputs]
+    np.testing.assert_allclose(found, slow, atol=1e-5)
+    assert (found[:, :7] == found[:, 30:]).all()
+    order = random.permutation(37)
+    assert (asymmetric_distances(outputs, database[order]) == found[:, order]).all()
+
+
+def test_asymmetric_distances_of_codes_are_hamming_distances_and_of_zeros_zero():
+    codes = pack(np.random.default_rng(0).normal(size=(9, 16)))
+    assert (asymmetric_distances(unpack(codes), codes) == hamming(codes, codes)).all()
+    assert not asymmetric_distances(np.zeros((1, 16)), codes).any()
+    assert asymmetric_distances(np.zeros((0, 16)), codes).shape == (0, 9)
+    with pytest.raises(StudyError, match="8 and codes of 16 bits"):
+        asymmetric_distances(np.zeros((1, 8)), codes)
+
+
+def test_recentring_by_hand():
+    outputs = np.zeros((3, 8), np.float32)
+    outputs[:, 0] = 1, 2, 6
+    assert centre_of([outputs]).tolist() == [3, 0, 0, 0, 0, 0, 0, 0]
+    assert pack_around(outputs, centre_of([outputs]))[:, 0].tolist() == [0b11111110, 0b11111110, 0b11111111]
+
+
+def test_codes_on_one_side_come_apart_and_a_centre_of_zero_changes_nothing():
+    outputs = np.random.default_rng(0).normal(5, 1, (400, 16)).astype(np.float32)
+    assert len(np.unique(pack(outputs), axis=0)) == 1
+    recentred = unpack(pack_around(outputs, centre_of([outputs])))
+    assert (np.abs(recentred.mean(0)) < 0.2).all()
+    slow = np.array(
+        [[1 if value >= middle else -1 for value, middle in zip(row, outputs.mean(0), strict=True)] for row in outputs]
+    )
+    assert (recentred != slow).mean() < 1e-3  # the middle is rounded otherwise
+    around = outputs - 5
+    assert (pack_around(around, np.zeros(16, np.float32)) == pack(around)).all()
+
+
+def test_recentring_one_photo_and_broken_outputs():
+    one = np.full((1, 8), 0.3, np.float32)
+    assert pack_around(one, centre_of([one])).tolist() == [[255]]
+    with pytest.raises(StudyError, match="not finite"):
+        pack_around(np.full((2, 8), np.inf, np.float32), np.zeros(8, np.float32))

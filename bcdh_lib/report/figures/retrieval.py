@@ -19,7 +19,7 @@ from bcdh_lib.report.figures.labels import benchmark_label, blank, counted, syst
 from bcdh_lib.report.figures.sheets import Sheet, shortened
 from bcdh_lib.report.figures.style import DISSIMILAR, GREY, INK, METHODS, PAGE, SIMILAR, Drawn, face, new_figure, styled
 from bcdh_lib.retrieval.benchmarks import Benchmark, Query
-from bcdh_lib.retrieval.score import OURS, System, load_codes, read_benchmarks
+from bcdh_lib.retrieval.score import OURS, System, load_codes, plain, read_benchmarks
 from bcdh_lib.study import Study
 
 BETTER, WORSE = SIMILAR, DISSIMILAR
@@ -186,7 +186,7 @@ def ranking_gallery(benchmark: Benchmark, distances: NDArray, queries: Sequence[
 
 def show_rankings(study: Study, method: str = OURS, bits: int | None = 64, worst: int = 4) -> None:
     """Show what a system ranks first for the queries that it answers worst, on every benchmark of retrieval.benchmarks."""
-    system, queries = System(method, bits), read_table(study.reports, "queries")
+    system, queries = System(method, bits), plain(read_table(study.reports_of("retrieval"), "queries"))
     for benchmark in read_benchmarks(study):
         names = worst_queries(queries, benchmark.name, system, worst)
         caption = (

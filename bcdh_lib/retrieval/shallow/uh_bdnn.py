@@ -6,31 +6,28 @@ codes B [m, L] in {-1, +1}, outputs H [m, L] = encoder(X), reconstructions decod
     J = 1/(2m) ||X - decoder(B)||^2 + lambda1/2 ||weights||^2 + lambda2/(2m) ||H - B||^2
         + lambda3/2 ||H'H/m - I||^2 + lambda4/(2m) ||H'1||^2
 
-that is reconstruction, decay, binary outputs, independent bits, balanced bits. B starts as ITQ's codes; then, in turns, the
-weights with B fixed, and B with the weights fixed, bit by bit, each in closed form. A fresh vector's code is the sign of its H.
+that is reconstruction, decay, binary outputs, independent bits, balanced bits. B starts as ITQ's codes. Then the weights (with B
+fixed) and B (with the weights fixed, bit by bit, in closed form) take turns. A new vector's code is the sign of its H.
 
-From the authors' demonstration code: the lambdas, the layers (two of sigmoids, one linear) and the principal axes that the first
-two start from, inputs scaled into 0..1, the widths up to 32 bits. Ours: the widths beyond; far fewer iterations (theirs: 400 of
-L-BFGS a turn, at most 20 turns, until mAP on validation photos falls), which least squares make up for: they give the decoder at
-every turn, exactly, where the authors leave it to L-BFGS, and the start of the last encoding layer, where the authors take
-principal axes; and a B step that starts from the B before it, so that J never rises.
+From the authors' demonstration code: the lambdas, the layers (two of sigmoids, one linear), the principal axes that the first two
+start from, inputs scaled into 0..1, and the widths up to 32 bits. Different here: the widths beyond 32 bits; far fewer iterations
+(the authors: 400 of L-BFGS a turn, at most 20 turns, until mAP on validation photos falls). Least squares make up for these: they
+give the decoder exactly at every turn (the authors: L-BFGS) and the start of the last encoding layer (the authors: principal
+axes). The B step starts from the previous B, so J never rises.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bcdh_lib.core.codes import Codes, pack, unpack
+from bcdh_lib.core.codes import pack, unpack
+from bcdh_lib.retrieval.shallow.coder import Coder, Vectors
 from bcdh_lib.training.itq import train_itq
-
-if TYPE_CHECKING:
-    from bcdh_lib.retrieval.shallow import Coder, Vectors
 
 DECAY, BINARY, INDEPENDENT, BALANCED = 1e-5, 5e-2, 1e-2, 0.5e-6  # lambda1 to lambda4
 DIMENSIONS = 800  # of the inputs, at most, as in the paper
@@ -121,7 +118,7 @@ def weight_step(network: BinaryAutoencoder, inputs: Tensor, codes: Tensor) -> No
     optimizer.step(closure)
 
 
-def fit_uh_bdnn(vectors: Vectors, bits: int, seed: int) -> Coder:
+def fit(vectors: Vectors, bits: int, seed: int) -> Coder:
     """UH-BDNN (see the module's docstring). The seed is ITQ's, which gives the first codes."""
     with _one_thread():
         reduce = _reduction(torch.from_numpy(vectors).double(), bits)
@@ -134,9 +131,9 @@ def fit_uh_bdnn(vectors: Vectors, bits: int, seed: int) -> Coder:
             codes = code_step(network, inputs, codes)
             weight_step(network, inputs, codes)
 
-    def code(fresh: Vectors) -> Codes:
+    def code(fresh: Vectors) -> Vectors:
         with torch.no_grad():
-            return pack(network.encoder(reduce(torch.from_numpy(fresh).double())).numpy())
+            return network.encoder(reduce(torch.from_numpy(fresh).double())).float().numpy()
 
     return code
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from bcdh_lib.core.codes import hamming
-from bcdh_lib.retrieval.uh_bdnn import (
+from bcdh_lib.core.codes import hamming, pack
+from bcdh_lib.retrieval.shallow.uh_bdnn import (
     BALANCED,
     BINARY,
     DECAY,
     INDEPENDENT,
     BinaryAutoencoder,
     code_step,
-    fit_uh_bdnn,
+    fit,
     hidden_widths,
     least_squares,
     objective,
@@ -59,7 +59,7 @@ def test_objective_by_hand():
 
 
 def test_each_bit_of_a_sweep_is_the_better_of_its_two_values(monkeypatch):
-    monkeypatch.setattr("bcdh_lib.retrieval.uh_bdnn.SWEEPS", 1)
+    monkeypatch.setattr("bcdh_lib.retrieval.shallow.uh_bdnn.SWEEPS", 1)
     for seed in range(3):
         network, inputs, codes = problem(m=5, seed=seed)
         slow = codes.clone()
@@ -111,12 +111,12 @@ def test_least_squares_leave_no_gradient():
 
 @pytest.mark.parametrize("bits", [16, 32])
 def test_codes_keep_neighbours_near_and_repeat(bits):
-    codes = fit_uh_bdnn(vectors(), bits, 3)(vectors())
+    codes = pack(fit(vectors(), bits, 3)(vectors()))
     assert codes.shape == (200, bits // 8)
     same = np.arange(200)[:, None] % 10 == np.arange(200)[None] % 10
     distances = hamming(codes, codes)
     assert distances[same].mean() < 0.5 * distances[~same].mean()
-    assert (fit_uh_bdnn(vectors(), bits, 3)(vectors()) == codes).all()
+    assert (pack(fit(vectors(), bits, 3)(vectors())) == codes).all()
 
 
 def test_widths_are_the_authors_up_to_32_bits_and_no_wider_than_the_layer_before():
@@ -127,6 +127,6 @@ def test_widths_are_the_authors_up_to_32_bits_and_no_wider_than_the_layer_before
 
 def test_equal_vectors_have_one_code_and_few_vectors_have_codes():
     equal = np.full((20, 16), 0.25, np.float32)
-    codes = fit_uh_bdnn(equal, 8, 0)(equal)
+    codes = fit(equal, 8, 0)(equal)
     assert (codes == codes[0]).all()
-    assert fit_uh_bdnn(vectors(16), 16, 0)(vectors(3)).shape == (3, 2)
+    assert fit(vectors(16), 16, 0)(vectors(3)).shape == (3, 16)

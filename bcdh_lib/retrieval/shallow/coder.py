@@ -1,0 +1,12 @@
+"""What a shallow coder takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vectors = NDArray[np.float32]
+Coder = Callable[[Vectors], NDArray[np.float32]]
+"""Vectors [m, d] -> real outputs [m, L], whose signs are the codes."""
