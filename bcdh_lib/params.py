@@ -95,13 +95,11 @@ class Pairs(Section):
 
 
 class Network(Section):
-    backbone: Literal["efficientnet_lite0", "vgg16", "resnet50", "resnet101"]
+    backbone: str  # checked by training.backbones, which finds them
     side: Annotated[int, Field(ge=32)]
     frozen_blocks: NotNegative
     gem_power: Annotated[float, Field(ge=1)]
-    normalise: bool
     whitening: Annotated[float, Field(gt=0)] | None
-    start: Literal["best", "itq", "random", "parent"]
 
 
 class TrainingRun(Section):
@@ -111,7 +109,7 @@ class TrainingRun(Section):
     @model_validator(mode="after")
     def bits_where_hashed(self) -> TrainingRun:
         if (self.method == "float") != (self.bits is None):
-            raise ValueError("bits is null for the float parent, and a multiple of 8 for every other method")
+            raise ValueError("bits is null for the float baseline, and a multiple of 8 for every other method")
         return self
 
     @property
@@ -124,17 +122,28 @@ def run_name(method: str, bits: int | None) -> str:
     return method if bits is None else f"{method}-{bits}"
 
 
-class Training(Section):
-    runs: Annotated[list[TrainingRun], Field(min_length=1)]
+class FloatBaseline(Section):
     rounds: Positive
     steps_per_round: Positive
     tuples: Annotated[int, Field(ge=2)]
     negatives: Positive
     views: Positive
     learning_rate: Annotated[float, Field(gt=0)]
-    head_learning_rate: Annotated[float, Field(gt=0)]
-    parent_rate: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Annotated[float, Field(ge=0)]
+    margin: Annotated[float, Field(gt=0, le=2)]
+
+
+class HashLayer(Section):
+    rounds: Positive
+    steps_per_round: Positive
+    photos: Annotated[int, Field(ge=2)]
+    places: Annotated[int, Field(ge=2)]
+
+
+class Training(Section):
+    runs: Annotated[list[TrainingRun], Field(min_length=1)]
+    float_baseline: FloatBaseline
+    hash_layer: HashLayer
 
 
 class Expansion(Section):
@@ -165,7 +174,7 @@ class Params(Section):
     pairs: Pairs
     network: Network
     training: Training
-    losses: dict[str, dict[str, float | str | bool]]
+    losses: dict[str, dict[str, float | str | bool | None]]
     retrieval: Retrieval
 
 

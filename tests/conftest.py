@@ -22,8 +22,10 @@ from bcdh_lib.retrieval.score import score
 from bcdh_lib.retrieval.systems import systems
 from bcdh_lib.search import index_update
 from bcdh_lib.study import Study, find_root, open_study
-from bcdh_lib.training.network import HashNetwork, save_checkpoint
-from bcdh_lib.training.training_set import TrainingSet, prepare
+from bcdh_lib.training.checkpoint import save_checkpoint
+from bcdh_lib.training.device import prepare
+from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.training_set import TrainingSet
 
 
 def pytest_addoption(parser):
@@ -35,8 +37,11 @@ def params():
     """The study's settings with a small, quick network and a short training."""
     changes = {
         "run": {"threads": 1},
-        "network": {"side": 64, "frozen_blocks": 15, "start": "random"},
-        "training": {"rounds": 2, "steps_per_round": 2, "tuples": 4, "negatives": 2, "views": 1, "learning_rate": 1e-3},
+        "network": {"side": 64, "frozen_blocks": 15},
+        "training": {
+            "float_baseline": {"rounds": 2, "steps_per_round": 2, "tuples": 4, "negatives": 2, "views": 1, "learning_rate": 1e-3},
+            "hash_layer": {"rounds": 2, "steps_per_round": 5, "photos": 16, "places": 4},
+        },
     }
     params = open_study(changes, find_root()).params
     prepare(params)
@@ -52,7 +57,7 @@ def training_set():
     noise[:, :, :96] *= 3  # half of the channels carry no meaning: what training can find out
     meaning[:, :96] = 0
     pairs = np.array([(i, j) for i in range(24) for j in range(24) if i != j and group[i] == group[j]])
-    return TrainingSet(meaning[group][:, None] + noise, group, group < 4, pairs, np.empty((24, 0)))
+    return TrainingSet(meaning[group][:, None] + noise, group, group < 4, pairs)
 
 
 @pytest.fixture

@@ -1,21 +1,71 @@
-"""What a round of training sees: tuples of a query, a positive and hard negatives, and the pairs known among a batch's photos."""
+"""Batches: tuples of a query, a positive and hard negatives for the float baseline; many places at once for the hash layer."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor
 
-from bcdh_lib.params import Params
-from bcdh_lib.training.training_set import TrainingSet, distances_from
+from bcdh_lib.params import FloatBaseline
+from bcdh_lib.training.training_set import TrainingSet, TrainingVectors
+from bcdh_lib.training.validation import distances_from
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of the training set and the view of each, [n]; which pairs of them are similar and dissimilar, bool [n, n].
+
+    A pair of one group that is not known to be similar is neither.
+    """
+
+    rows: np.ndarray
+    views: np.ndarray
+    similar: Tensor
+    dissimilar: Tensor
+
+
+class Labels:
+    """What the 3D models say about the pairs of any photos of a training set."""
+
+    def __init__(self, training_set: TrainingSet | TrainingVectors) -> None:
+        n, (first, second) = len(training_set.group), training_set.pairs.T
+        known = csr_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(n, n))
+        self.similar, self.group = (known + known.T).tocsr(), training_set.group
+
+    def batch(self, rows: np.ndarray, views: np.ndarray | None = None) -> Batch:
+        """The batch of these rows, plain views unless given."""
+        similar = self.similar[rows][:, rows].toarray() > 0
+        dissimilar = self.group[rows][:, None] != self.group[rows]
+        plain = np.zeros(len(rows), dtype=np.int64)
+        return Batch(rows, plain if views is None else views, torch.from_numpy(similar), torch.from_numpy(dissimilar))
+
+
+def draw_tuples(training_set: TrainingSet, vectors: Tensor, settings: FloatBaseline, seed: int, round_number: int) -> list[Batch]:
+    """The float baseline's batches of a round: tuples of a query, one of its positives and its hard negatives, one a query.
+
+    vectors [n, d] are the baseline's as the round begins; they say which negatives are hard.
+    """
+    generator, labels, pairs = np.random.default_rng([seed, 4, round_number]), Labels(training_set), training_set.train_pairs
+    shuffled = pairs[generator.permutation(len(pairs))]
+    _, first = np.unique(shuffled[:, 0], return_index=True)
+    once = shuffled[np.sort(first)]  # every query with one random positive, in random order
+    drawn = np.resize(once, (settings.steps_per_round * settings.tuples, 2))
+    distances = distances_from(vectors.numpy(), drawn[:, 0], None)
+    negatives = mine_negatives(training_set, distances, drawn[:, 0], settings.negatives)
+    tuples = np.concatenate([drawn, negatives], 1).reshape(settings.steps_per_round, -1)
+    views = generator.integers(0, 1 + settings.views, tuples.shape)
+    return [labels.batch(rows, view) for rows, view in zip(tuples, views, strict=True)]
 
 
 def mine_negatives(training_set: TrainingSet, distances: np.ndarray, queries: np.ndarray, count: int) -> np.ndarray:
     """Hard negatives [q, count]: the nearest training photos of other groups, at most one a group, by `distances` [q, n].
 
-    Equal distances go by row number. Where there are fewer other groups than `count`, they repeat in the same order.
+    Equal distances go by row number. If there are fewer other groups than `count`, they repeat in the same order.
     """
     train, group = np.flatnonzero(training_set.train), training_set.group
     found = np.empty((len(queries), count), dtype=np.int64)
@@ -27,39 +77,35 @@ def mine_negatives(training_set: TrainingSet, distances: np.ndarray, queries: np
     return found
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Rows of the training set and the view of each, [n]; pairs of places in the batch [p, 2], and whether similar [p]."""
+def draw_places(vectors: TrainingVectors, photos: int, places: int, seed: int) -> Iterator[Batch]:
+    """The hash layer's batches, without end: about `photos` photos of `places` groups, or of as many as there are.
 
-    rows: np.ndarray
-    views: np.ndarray
-    pairs: Tensor
-    similar: Tensor
-
-
-def draw_round(training_set: TrainingSet, outputs: Tensor, bits: int | None, params: Params, round_number: int) -> list[Batch]:
-    """The batches of a round: tuples of a query, one of its positives and its hard negatives, one tuple a query."""
-    settings, generator = params.training, np.random.default_rng([params.run.seed, 4, round_number])
-    pairs = training_set.train_pairs
-    shuffled = pairs[generator.permutation(len(pairs))]
-    _, first = np.unique(shuffled[:, 0], return_index=True)
-    once = shuffled[np.sort(first)]  # every query with one random positive, in random order
-    drawn = np.resize(once, (settings.steps_per_round * settings.tuples, 2))
-    distances = distances_from(outputs, drawn[:, 0], bits)
-    negatives = mine_negatives(training_set, distances, drawn[:, 0], settings.negatives)
-    tuples = np.concatenate([drawn, negatives], 1).reshape(settings.steps_per_round, -1)
-    views = generator.integers(0, 1 + settings.views, tuples.shape)
-    return [Batch(rows, view, *_pairs_in(training_set, rows)) for rows, view in zip(tuples, views, strict=True)]
+    Of each group a random photo and random positives of it: so a batch knows many similar pairs however large the groups are.
+    """
+    generator, labels = np.random.default_rng([seed, 6]), Labels(vectors)
+    queries = np.unique(vectors.train_pairs[:, 0])
+    groups, first = np.unique(vectors.group[queries], return_inverse=True)
+    of_group = [queries[first == number] for number in range(len(groups))]
+    count = min(places, len(groups))
+    while True:
+        chosen = [generator.choice(of_group[number]) for number in generator.permutation(len(groups))[:count]]
+        yield labels.batch(np.concatenate([_with_positives(labels, query, photos // count, generator) for query in chosen]))
 
 
-def _pairs_in(training_set: TrainingSet, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Every pair of places in a batch of which the models say something: known similar, or of two groups."""
-    first, second = np.triu_indices(len(rows), 1)
-    apart = training_set.group[rows[first]] != training_set.group[rows[second]]
-    n = len(training_set.group)
-    known = np.isin(
-        np.minimum(rows[first], rows[second]) * n + np.maximum(rows[first], rows[second]),
-        training_set.pairs.min(1) * n + training_set.pairs.max(1),
-    )
-    said = apart | known
-    return torch.from_numpy(np.stack([first, second], 1)[said]), torch.from_numpy(known[said])
+def _with_positives(labels: Labels, query: int, count: int, generator: np.random.Generator) -> np.ndarray:
+    """A photo and up to count - 1 of its positives."""
+    similar = labels.similar
+    positives = similar.indices[similar.indptr[query] : similar.indptr[query + 1]]
+    return np.concatenate([[query], generator.permutation(positives)[: count - 1]])
+
+
+def __getattr__(name: str) -> Any:  # old names, until their callers have changed
+    from bcdh_lib.training import checkpoint, device, encoding, validation
+
+    old = {"keep": encoding.cache_activations, "encode_kept": encoding.encode, "outputs_of": None, "settle": None}
+    for module in (checkpoint, device, encoding, validation):
+        if hasattr(module, name):
+            return getattr(module, name)
+    if name in (*old, "VALIDATED", "load_start", "save_start", "train_run", "batch_loss", "make_run", "draw_round", "loss_of"):
+        return old.get(name)
+    raise AttributeError(name)

@@ -1,4 +1,4 @@
-"""Several processes that train one network: which of them this is, and their outputs put together."""
+"""Several processes that train one network: which of them this is, and all their rows."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def process_rank() -> int:
 
 
 def wait_for_all() -> None:
-    """Return once every process has come here."""
+    """Return once every process has called this."""
     if dist.is_initialized():
         dist.barrier()
 
 
-class _Gather(torch.autograd.Function):
+class _AllRows(torch.autograd.Function):
     """All processes' rows, with gradients that DistributedDataParallel's mean turns into those of one process.
 
     Every process computes the same loss of all rows, so the gradient of its own rows is already whole. DDP averages parameter
@@ -41,6 +41,6 @@ class _Gather(torch.autograd.Function):
         return gradient.chunk(process_count())[process_rank()] * process_count()
 
 
-def gather(rows: Tensor) -> Tensor:
-    """The rows [n, L] of every process, in the order of their ranks, [count * n, L]; differentiable."""
-    return _Gather.apply(rows) if process_count() > 1 else rows
+def all_rows(rows: Tensor) -> Tensor:
+    """The rows [n, d] of every process in the order of their ranks, [count * n, d]; differentiable."""
+    return _AllRows.apply(rows) if process_count() > 1 else rows

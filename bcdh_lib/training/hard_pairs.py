@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bcdh_lib.study import Study
+from bcdh_lib.training.device import device, prepare
+from bcdh_lib.training.encoding import cache_activations, encode
 from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import device, encode_kept, keep, prepare
 from bcdh_lib.training.views import Views
 
 
@@ -19,7 +20,7 @@ def pretrained_vectors(study: Study, photo_ids: Sequence[int]) -> NDArray[np.flo
     prepare(study.params)
     network = HashNetwork(study.params.network, bits=None).to(device()).eval()
     views = Views([study.image(photo) for photo in photo_ids], study.params.network.side)
-    vectors = encode_kept(network, keep(network, views, study.params.run.threads, "pretrained vectors"))
+    vectors = encode(network, cache_activations(network, views, study.params.run.threads, "pretrained vectors"))
     return vectors.numpy()
 
 

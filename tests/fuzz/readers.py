@@ -36,7 +36,7 @@ from bcdh_lib.core.files import write_array, write_json
 from bcdh_lib.core.plain_pickle import PickleError
 from bcdh_lib.core.tables import TABLES, read_figures, read_table, write_table
 from bcdh_lib.pairs.retrieval_sfm import photo_path, read_published_pairs
-from bcdh_lib.params import Network, Photos, load_params
+from bcdh_lib.params import Photos, load_params
 from bcdh_lib.photos import folder as photo_folder
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.photos.folder import LeftOut, Photo, find_files, path_from_table, path_in_table, take
@@ -57,7 +57,8 @@ from bcdh_lib.search.ledger import Ledger, note
 from bcdh_lib.search.own_study import settings_for, with_settings
 from bcdh_lib.search.photo_index import ROW, Block, Facts, open_index, publish
 from bcdh_lib.study import Study, open_study
-from bcdh_lib.training.network import HashNetwork, load_checkpoint, load_start, save_checkpoint, save_start
+from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
+from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.views import Views
 
 from . import mutations
@@ -93,7 +94,7 @@ class Reader:
 @cache
 def study_in(folder: Path) -> Study:
     """A study in the folder, with this study's settings."""
-    study = open_study({"run": {"threads": 1}, "network": {"side": 64, "frozen_blocks": 15, "start": "random"}}, ROOT)
+    study = open_study({"run": {"threads": 1}, "network": {"side": 64, "frozen_blocks": 15}}, ROOT)
     return Study(folder, study.params)
 
 
@@ -320,17 +321,6 @@ def _network(bits: int) -> HashNetwork:
 
 def _write_checkpoint(folder: Path) -> None:
     save_checkpoint(folder / "model.safetensors", _network(BITS), {"method": "dsh"})
-
-
-def _write_start(folder: Path) -> None:
-    save_start(folder / "model.start.safetensors", _network(BITS))
-
-
-def _read_start(folder: Path) -> None:
-    load_start(folder / "model.start.safetensors", Network(**study_in(ROOT).params.network.model_dump()), BITS)
-
-
-# indexes of photos
 
 
 def _rows() -> Block:
@@ -650,7 +640,6 @@ READERS = {
             "*.safetensors",
             15,
         ),
-        Reader("start", _write_start, _read_start, mutations.BYTES, (StudyError,), weight=15),
         Reader("index facts", _write_index, _search_index, mutations.JSON, (StudyError,), "index.json", 60),
         Reader("index photos", _write_index, _search_index, mutations.PARQUET, (StudyError,), "*/photos.parquet", 60),
         Reader("index codes", _write_index, _search_index, mutations.NPY, (StudyError,), "*/*.npy", 60),

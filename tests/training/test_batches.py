@@ -1,34 +1,30 @@
-"""Hard negatives and batches: by hand, against loops, at the edges."""
+"""Batches: hard negatives by hand and against a loop; labels against the pairs; places in the numbers asked for."""
 
 import numpy as np
+import pytest
 import torch
 
-from bcdh_lib.training.batches import draw_round, mine_negatives
-from bcdh_lib.training.training_set import TrainingSet
+from bcdh_lib.training.batches import Labels, draw_places, draw_tuples, mine_negatives
+from bcdh_lib.training.training_set import TrainingSet, TrainingVectors
 
 
 def small_set(groups, train=None):
     group = np.array(groups)
     train = np.ones(len(group), dtype=bool) if train is None else np.array(train)
-    return TrainingSet(torch.zeros(len(group), 2, 1, 1, 1), group, train, np.array([[0, 1], [1, 0]]), np.empty((len(group), 0)))
+    return TrainingSet(torch.zeros(len(group), 2, 1, 1, 1), group, train, np.array([[0, 1], [1, 0]]))
 
 
-def test_negatives_by_hand():
+@pytest.mark.parametrize(("count", "expected"), [(2, [3, 4]), (3, [3, 4, 3])])
+def test_negatives_by_hand(count, expected):
     """From photo 0 of group 7: rows 3 and 2 (both group 8) are nearest, then 4 (group 9); row 5 is held apart."""
     training_set = small_set([7, 7, 8, 8, 9, 5], [True] * 5 + [False])
-    distances = np.array([[0, 1, 3, 2, 4, 0]])
-    assert mine_negatives(training_set, distances, np.array([0]), 2).tolist() == [[3, 4]]
-    assert mine_negatives(training_set, distances, np.array([0]), 3).tolist() == [[3, 4, 3]]
-
-
-def test_equal_distances_go_by_row():
-    assert mine_negatives(small_set([0, 0, 1, 1, 2]), np.zeros((1, 5)), np.array([0]), 2).tolist() == [[2, 4]]
+    assert mine_negatives(training_set, np.array([[0, 1, 3, 2, 4, 0]]), np.array([0]), count).tolist() == [expected]
 
 
 def test_negatives_equal_a_loop():
     generator = np.random.default_rng(0)
     training_set = small_set(np.sort(generator.integers(0, 8, 40)), generator.random(40) < 0.8)
-    distances, queries = generator.integers(0, 9, (5, 40)), generator.integers(0, 40, 5)
+    distances, queries = generator.integers(0, 9, (5, 40)), generator.integers(0, 40, 5)  # many are equal: by row
     mined = mine_negatives(training_set, distances, queries, 3)
     for place, query in enumerate(queries):
         chosen, groups = [], {training_set.group[query]}
@@ -39,18 +35,45 @@ def test_negatives_equal_a_loop():
         assert mined[place].tolist() == chosen[:3]
 
 
-def test_a_round_holds_true_pairs_of_training_photos_and_repeats_for_its_seed(training_set, params):
-    outputs = torch.randn(24, 16, generator=torch.Generator().manual_seed(1))
-    batches = draw_round(training_set, outputs, 16, params, 1)
-    known = set(map(tuple, training_set.pairs))
-    assert len(batches) == params.training.steps_per_round
+def check_labels(batch, training_set):
+    """Every pair of the batch is labelled as the training set's tables say."""
+    known = {tuple(sorted(pair)) for pair in training_set.pairs.tolist()}
+    for i, first in enumerate(batch.rows.tolist()):
+        for j, second in enumerate(batch.rows.tolist()):
+            assert bool(batch.similar[i, j]) == (tuple(sorted((first, second))) in known)
+            assert bool(batch.dissimilar[i, j]) == (training_set.group[first] != training_set.group[second])
+
+
+def test_a_pair_of_one_group_that_is_not_known_to_be_similar_is_neither(training_set):
+    few = TrainingSet(training_set.activations, training_set.group, training_set.train, np.array([[0, 1], [5, 4]]))
+    batch = Labels(few).batch(np.array([0, 1, 2, 4, 5, 0]))
+    check_labels(batch, few)
+    assert not batch.similar[0, 2]
+    assert not batch.dissimilar[0, 2]
+
+
+def test_a_round_of_tuples_repeats_for_its_seed(training_set, params):
+    vectors, settings = torch.randn(24, 16, generator=torch.Generator().manual_seed(1)), params.training.float_baseline
+    batches = draw_tuples(training_set, vectors, settings, 7, 1)
+    assert len(batches) == settings.steps_per_round
     for batch in batches:
         assert training_set.train[batch.rows].all()
-        assert bool(batch.similar.any())
-        assert bool((~batch.similar).any())
-        for (first, second), similar in zip(batch.rows[batch.pairs.numpy()], batch.similar.tolist(), strict=True):
-            assert ((first, second) in known) == similar
-            assert similar or training_set.group[first] != training_set.group[second]
-    again, other = draw_round(training_set, outputs, 16, params, 1), draw_round(training_set, outputs, 16, params, 2)
+        check_labels(batch, training_set)
+    again, other = (draw_tuples(training_set, vectors, settings, 7, number) for number in (1, 2))
     assert all((a.rows == b.rows).all() for a, b in zip(batches, again, strict=True))
     assert any((a.rows != b.rows).any() for a, b in zip(batches, other, strict=True))
+
+
+@pytest.mark.parametrize(("photos", "places", "expected"), [(8, 4, 8), (9, 3, 9), (99, 64, 16), (3, 2, 2)])
+def test_places_are_as_many_as_asked_for_or_as_there_are(training_set, photos, places, expected):
+    """Four groups of four photos to train on; a batch knows a similar pair of every place it has two photos of."""
+    vectors = TrainingVectors(np.empty((24, 2)), training_set.group, training_set.train, training_set.pairs)
+    batches = draw_places(vectors, photos, places, 3)
+    for batch in (next(batches) for _ in range(5)):
+        assert len(batch.rows) == len(set(batch.rows)) == expected
+        assert training_set.train[batch.rows].all()
+        assert len(set(training_set.group[batch.rows])) == min(places, 4)
+        check_labels(batch, training_set)
+        assert bool(batch.similar.any(1).all()) == (photos >= 2 * min(places, 4))
+    first, again = (next(draw_places(vectors, photos, places, 3)).rows for _ in range(2))
+    assert (first == again).all()

@@ -1,4 +1,4 @@
-"""Losses on pairs of network outputs, one file each behind one interface. A new loss is one file and one line here."""
+"""Losses on the pairs of a batch, one file each. A new loss is a new file here that defines LOSS, a subclass of PairwiseLoss."""
 
 from __future__ import annotations
 
@@ -8,34 +8,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.registry import discover
 from bcdh_lib.core.settings import first_fault
 from bcdh_lib.core.text import one_line
 from bcdh_lib.params import Params
-from bcdh_lib.training.losses.binary_constrained import BinaryConstrained
-from bcdh_lib.training.losses.contrastive import Contrastive
-from bcdh_lib.training.losses.dch import DCH
-from bcdh_lib.training.losses.dhn import DHN
-from bcdh_lib.training.losses.dpsh import DPSH
-from bcdh_lib.training.losses.dsh import DSH
-from bcdh_lib.training.losses.greedyhash import GreedyHash
-from bcdh_lib.training.losses.hashnet import HashNet
 from bcdh_lib.training.losses.pairwise import PairwiseLoss
 
-LOSSES: dict[str, type[PairwiseLoss]] = {
-    "binary_constrained": BinaryConstrained,
-    "contrastive": Contrastive,
-    "dsh": DSH,
-    "dpsh": DPSH,
-    "dhn": DHN,
-    "hashnet": HashNet,
-    "dch": DCH,
-    "greedyhash": GreedyHash,
-}
-
-
-def loss_of(method: str) -> str:
-    """The loss that trains a method; the float parent's is contrastive."""
-    return "contrastive" if method == "float" else method
+LOSSES: dict[str, type[PairwiseLoss]] = discover(__name__, "LOSS")
 
 
 def make_loss(method: str, bits: int, settings: Mapping[str, Any]) -> PairwiseLoss:
@@ -55,9 +34,18 @@ def check_losses(params: Params) -> None:
             known = ", ".join(LOSSES[method].Settings.model_fields)
             raise StudyError(f"params.yaml: losses.{method}.{first_fault(error)}; settings of this loss: {known}") from None
     for run in params.training.runs:
-        if run.method != "float" and run.method not in params.losses:
+        if run.bits is not None and run.method not in params.losses:
             known = ", ".join(["float", *params.losses])
             raise StudyError(f"params.yaml: training.runs: {one_line(run.method)} has no settings under losses; known: {known}")
 
 
-__all__ = ["LOSSES", "PairwiseLoss", "check_losses", "loss_of", "make_loss"]
+def __getattr__(name: str) -> Any:  # old names, until their callers have changed
+    from bcdh_lib.training import checkpoint, device, encoding, validation
+
+    old = {"keep": encoding.cache_activations, "encode_kept": encoding.encode, "outputs_of": None, "settle": None}
+    for module in (checkpoint, device, encoding, validation):
+        if hasattr(module, name):
+            return getattr(module, name)
+    if name in (*old, "VALIDATED", "load_start", "save_start", "train_run", "batch_loss", "make_run", "draw_round", "loss_of"):
+        return old.get(name)
+    raise AttributeError(name)

@@ -1,4 +1,4 @@
-"""The contrastive loss on unit vectors: real-valued, blind to the sign that follows it."""
+"""The contrastive loss on unit vectors (Radenovic et al., ECCV 2016): real-valued, it does not see the sign that follows."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from bcdh_lib.core.settings import Section
-from bcdh_lib.training.losses.pairwise import PairwiseLoss, ends
+from bcdh_lib.training.losses.pairwise import LossSettings, PairwiseLoss
 
 
 class Contrastive(PairwiseLoss):
-    """s/2 D^2 + (1-s)/2 [margin - D]+^2 with D the distance of the two unit vectors (Radenovic et al., ECCV 2016)."""
+    """s/2 D^2 + (1-s)/2 [margin - D]+^2 with D the distance of the two unit vectors."""
 
-    class Settings(Section):
-        margin: Annotated[float, Field(gt=0, le=2)]  # tau, a distance between unit vectors
+    class Settings(LossSettings):
+        margin: Annotated[float, Field(gt=0, le=2)]  # a distance between unit vectors
 
-    def forward(self, outputs: Tensor, pairs: Tensor, similar: Tensor) -> Tensor:
-        u, v = ends(F.normalize(outputs, dim=1), pairs)
-        # The 1e-6 keeps the root's gradient finite where two vectors coincide.
-        distance = ((u - v).square().sum(1) + 1e-6).sqrt()
-        apart = (self.settings.margin - distance).clamp(min=0)
-        return 0.5 * distance.square().where(similar, apart.square())
+    def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
+        unit = F.normalize(outputs, dim=1)
+        # The 1e-6 keeps the gradient of the root finite if two vectors coincide.
+        distance = ((2 - 2 * unit @ unit.T).clamp(min=0) + 1e-6).sqrt()
+        return 0.5 * distance.where(similar, (self.settings.margin - distance).clamp(min=0)).square()
+
+
+LOSS = Contrastive

@@ -16,24 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def linear(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
-    """l_1 = d and l_0 = m - d: no distance is enough, and l_0 may be negative."""
-    return distance.where(similar, margin - distance)
-
-
 def hinge(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
     """l_1 = d and l_0 = max(0, m - d)."""
     return distance.where(similar, (margin - distance).clamp(min=0))
-
-
-def squared(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
-    """l_1 = d^2 / m and l_0 = max(0, m - d)^2 / m: as the hinge at d = m and at d = 0."""
-    return distance.where(similar, (margin - distance).clamp(min=0)).square() / margin
-
-
-def logistic(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
-    """l_1 = log(1 + e^(d - m)) and l_0 = log(1 + e^(m - d)): the likelihood of the label at odds of e^(m - d)."""
-    return F.softplus((distance - margin).where(similar, margin - distance))
 
 
 RARE = 3.0
@@ -56,10 +41,4 @@ def chance(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tenso
     return F.softplus(HAZARD * (z + RARE)).where(similar, -torch.special.log_ndtr(z))
 
 
-DISTANCE_LOSSES: dict[str, Callable[[Tensor, Tensor, float, int], Tensor]] = {
-    "linear": linear,
-    "hinge": hinge,
-    "squared": squared,
-    "logistic": logistic,
-    "chance": chance,
-}
+DISTANCE_LOSSES: dict[str, Callable[[Tensor, Tensor, float, int], Tensor]] = {"hinge": hinge, "chance": chance}

@@ -1,12 +1,13 @@
-"""What every loss on pairs offers, and the sign that training, coding and tests share."""
+"""What every loss on the pairs of a batch offers, and the sign that training, coding and tests share."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from bcdh_lib.core.settings import Section
@@ -27,20 +28,15 @@ class _StraightThrough(torch.autograd.Function):
         return gradient
 
 
-def straight_through(outputs: Tensor) -> Tensor:
-    """sgn of the outputs, whose gradient passes as if the sign were not there."""
-    return _StraightThrough.apply(outputs)
+def hamming_distances(outputs: Tensor) -> Tensor:
+    """Hamming distances [n, n], in bits, of the signs of outputs [n, L]; the gradient passes straight through the signs."""
+    codes = _StraightThrough.apply(outputs)
+    return (outputs.shape[1] - codes @ codes.T) / 2
 
 
-def sign_distance(outputs: Tensor, pairs: Tensor) -> Tensor:
-    """Hamming distance of the signs of every pair, [p], in bits; its gradient passes straight through the signs."""
-    a, b = ends(straight_through(outputs), pairs)
-    return (outputs.shape[1] - (a * b).sum(1)) / 2
-
-
-def quantization_error(u: Tensor, v: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """||u - a||^2 + ||v - b||^2 of outputs u, v and codes a, b, [p]."""
-    return (u - a).square().sum(1) + (v - b).square().sum(1)
+def of_both(values: Tensor) -> Tensor:
+    """The sum of the two photos' values [n] for every pair, [n, n]."""
+    return values[:, None] + values[None, :]
 
 
 def log_cosh(x: Tensor) -> Tensor:
@@ -48,21 +44,26 @@ def log_cosh(x: Tensor) -> Tensor:
     return x.abs() + F.softplus(-2 * x.abs()) - math.log(2)
 
 
-def likelihood(theta: Tensor, similar: Tensor) -> Tensor:
-    """log(1 + e^theta) - s theta, [p]: minus the log likelihood of the label when a pair is similar with odds e^theta."""
+def negative_log_likelihood(theta: Tensor, similar: Tensor) -> Tensor:
+    """log(1 + e^theta) - s theta: of the label of a pair that is similar with odds e^theta."""
     return F.softplus(theta.where(~similar, -theta))
 
 
-class PairwiseLoss(nn.Module):
-    """A loss on pairs of real network outputs u, v in R^L with a label: similar or not.
+class LossSettings(Section):
+    """What the settings of every loss hold."""
 
-    A subclass names its settings in `Settings` and computes `forward(outputs, pairs, similar)`:
-    outputs float [n, L], one row an image of the batch; pairs int64 [p, 2], rows of outputs; similar bool [p].
-    It returns the loss of each pair, float [p]; training averages them alike for every method.
+    learning_rate: Annotated[float, Field(gt=0)]  # of Adam, as a share of the standard deviation of the hash layer's weights
+
+
+class PairwiseLoss(nn.Module):
+    """A loss on all pairs of a batch's outputs u in R^L, each pair with a label: similar or not.
+
+    A subclass names its settings in `Settings` and computes `forward(outputs, similar)`: outputs float [n, L], one row a photo
+    of the batch; similar bool [n, n]. It returns the loss of every pair as a symmetric matrix, float [n, n].
     """
 
-    class Settings(Section):
-        """No settings."""
+    class Settings(LossSettings):
+        """The learning rate alone."""
 
     def __init__(self, bits: int, settings: Any) -> None:
         super().__init__()
@@ -70,12 +71,24 @@ class PairwiseLoss(nn.Module):
         self.settings = settings
 
     def advance(self, share: float) -> None:
-        """Take up the share of training that is done: 0 in the first round, 1 in the last. For losses that change on the way."""
+        """Set the share of training that is done, from 0 to 1; for losses that change during training."""
 
-    def forward(self, outputs: Tensor, pairs: Tensor, similar: Tensor) -> Tensor:
+    def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def weights(self, outputs: Tensor, dissimilar: Tensor) -> Tensor:
+        """What each dissimilar pair counts, float [n, n], 0 for all others, the sum 1; all alike unless a loss says otherwise."""
+        return dissimilar / dissimilar.sum()
 
-def ends(outputs: Tensor, pairs: Tensor) -> tuple[Tensor, Tensor]:
-    """The outputs u, v (each [p, L]) at the two ends of every pair."""
-    return outputs[pairs[:, 0]], outputs[pairs[:, 1]]
+    def of_batch(self, outputs: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
+        """The batch's loss: the mean over its similar pairs and the weighted mean over its dissimilar pairs, half each.
+
+        similar, dissimilar: symmetric bool [n, n]; a pair that is neither does not count. A batch with pairs of one kind alone
+        gives that kind's mean.
+        """
+        values, parts = self(outputs, similar), []
+        if bool(similar.any()):
+            parts.append(values[similar].mean())
+        if bool(dissimilar.any()):
+            parts.append((values * self.weights(outputs.detach(), dissimilar)).sum())
+        return torch.stack(parts).mean()

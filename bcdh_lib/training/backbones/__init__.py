@@ -1,0 +1,19 @@
+"""Pretrained backbones, one file each. A new one is one new file here that defines BACKBONE(pretrained) -> Backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.registry import discover
+from bcdh_lib.core.text import one_line
+from bcdh_lib.training.backbones.backbone import Backbone
+
+BACKBONES: dict[str, Callable[[bool], Backbone]] = discover(__name__, "BACKBONE")
+
+
+def make_backbone(name: str, pretrained: bool) -> Backbone:
+    """The backbone of that name, with its ImageNet weights or random ones. Raises StudyError."""
+    if name not in BACKBONES:
+        raise StudyError(f"network.backbone: {one_line(name)} is unknown; known: {', '.join(BACKBONES)}")
+    return BACKBONES[name](pretrained)

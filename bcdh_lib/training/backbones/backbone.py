@@ -1,0 +1,46 @@
+"""What a backbone offers, and how torchvision's come about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from bcdh_lib.core.errors import StudyError
+
+Three = tuple[float, float, float]
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A convolutional network as blocks in order, each a module; the last gives `channels` feature maps.
+
+    mean, std: of the RGB values in 0..1 that the pretraining saw.
+    """
+
+    blocks: Sequence[nn.Module]
+    channels: int
+    mean: Three = IMAGENET_MEAN
+    std: Three = IMAGENET_STD
+
+
+def torchvision_model(name: str, pretrained: bool) -> Any:
+    """A model of torchvision. Raises StudyError if its weights cannot be downloaded."""
+    from bcdh_lib.core.torchvision_import import import_torchvision
+
+    try:
+        return import_torchvision().models.get_model(name, weights="IMAGENET1K_V1" if pretrained else None)
+    except OSError as error:
+        raise StudyError(
+            f"network.backbone: {name}: its weights could not be downloaded ({error}); go online once, or set efficientnet_lite0"
+        ) from None
+
+
+def resnet(name: str, pretrained: bool) -> Backbone:
+    """A residual network of torchvision; its stem and every residual block are one block each."""
+    net = torchvision_model(name, pretrained)
+    stem = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
+    return Backbone([stem, *net.layer1, *net.layer2, *net.layer3, *net.layer4], 2048)

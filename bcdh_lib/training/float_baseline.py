@@ -1,0 +1,139 @@
+"""The float baseline: the network without a hash layer, trained end to end on mined tuples, resumable, on one process or many.
+
+Batches, negatives and weights are functions of the seed and of the round alone, so a run that was killed continues to the very
+weights of an undisturbed one. Under torchrun every process computes its share of each batch, and all see the whole batch's
+vectors and loss.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.params import FloatBaseline, Params
+from bcdh_lib.training.batches import Batch, draw_tuples
+from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint, write_tensors
+from bcdh_lib.training.device import device
+from bcdh_lib.training.distributed import all_rows, process_count, process_rank, wait_for_all
+from bcdh_lib.training.encoding import pool
+from bcdh_lib.training.hash_layer import History
+from bcdh_lib.training.losses import PairwiseLoss, make_loss
+from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.training_set import TrainingSet, set_whitening
+from bcdh_lib.training.validation import validation_map
+
+
+class Pooling(nn.Module):
+    """The part of the network that learns, as one module for DistributedDataParallel."""
+
+    def __init__(self, network: HashNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, activations: Tensor) -> Tensor:
+        return pool(self.network, activations)
+
+
+def train_float_baseline(training_set: TrainingSet, params: Params, work: Path) -> tuple[HashNetwork, History]:
+    """The float baseline of the best validation mAP, and the history, one row a round (round 0: pretrained and whitened).
+
+    After every round the state and the best network so far are in the folder `work`; a killed run continues from there.
+    Raises StudyError if the loss is not finite; the last good state and the best network so far stay.
+    """
+    settings, seed = params.training.float_baseline, params.run.seed
+    torch.manual_seed(seed)
+    network = HashNetwork(params.network, bits=None).to(device())
+    loss, optimiser = make_baseline_loss(settings), make_optimiser(settings, network)
+    wait_for_all()
+    history = load_state(work / "state.safetensors", network, optimiser)
+    wait_for_all()
+    pooling: nn.Module = Pooling(network)
+    if process_count() > 1:
+        pooling = nn.parallel.DistributedDataParallel(pooling)
+    vectors = set_whitening(network, training_set)
+    rounds = range(len(history), settings.rounds + 1)
+    for round_number in tqdm(rounds, desc="float baseline", unit="round", disable=process_rank() > 0):
+        row: dict[str, Any] = {"round": round_number, "loss": float("nan"), "quantization": float("nan")}
+        if round_number > 0:
+            batches = draw_tuples(training_set, vectors, settings, seed, round_number)
+            row["loss"] = train_round(pooling, loss, optimiser, training_set.activations, batches)
+            vectors = set_whitening(network, training_set)
+        row["validation_map"] = validation_map(training_set.group, training_set.train, vectors, None)
+        history.append(row)
+        if process_rank() == 0:
+            if row["validation_map"] > max((earlier["validation_map"] for earlier in history[:-1]), default=-1):
+                save_checkpoint(work / "best.safetensors", network, row)
+            save_state(work / "state.safetensors", network, optimiser, history)
+    wait_for_all()
+    return load_checkpoint(work / "best.safetensors")[0].to(device()), history
+
+
+def make_baseline_loss(settings: FloatBaseline) -> PairwiseLoss:
+    """The contrastive loss on the vectors."""
+    return make_loss("contrastive", 0, {"learning_rate": settings.learning_rate, "margin": settings.margin})
+
+
+def make_optimiser(settings: FloatBaseline, network: HashNetwork) -> torch.optim.AdamW:
+    """AdamW of the blocks that are not frozen."""
+    return torch.optim.AdamW(network.late.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def train_round(
+    pooling: nn.Module, loss: PairwiseLoss, optimiser: torch.optim.Optimizer, activations: Tensor, batches: list[Batch]
+) -> float:
+    """One pass over a round's batches; the mean loss. Raises StudyError if it is not finite."""
+    losses = []
+    for batch in batches:
+        if len(batch.rows) % process_count():
+            raise StudyError(
+                f"a batch of {len(batch.rows)} photos does not divide among {process_count()} processes: "
+                "change training.float_baseline.tuples"
+            )
+        share = slice(process_rank(), None, process_count())
+        vectors = _in_batch_order(all_rows(pooling(activations[batch.rows[share], batch.views[share]])))
+        value = loss.of_batch(vectors, batch.similar.to(vectors.device), batch.dissimilar.to(vectors.device))
+        if not torch.isfinite(value):
+            raise StudyError(f"the loss became {value.item()}: lower training.float_baseline.learning_rate")
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        losses.append(value.item())
+    return float(np.mean(losses))
+
+
+def _in_batch_order(rows: Tensor) -> Tensor:
+    """Undo the dealing out of a batch's places to the processes: place i went to process i mod count."""
+    return rows.unflatten(0, (process_count(), -1)).transpose(0, 1).flatten(0, 1)
+
+
+def save_state(path: Path, network: HashNetwork, optimiser: torch.optim.Optimizer, history: History) -> None:
+    """Write weights, the optimiser's moments and the history in one file, atomically."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    write_tensors(path, tensors, {"history": json.dumps(history)})
+
+
+def load_state(path: Path, network: HashNetwork, optimiser: torch.optim.Optimizer) -> History:
+    """Restore what `save_state` wrote, and return its history; an empty one, and nothing changed, if there is no file."""
+    if not path.is_file():
+        return []
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        history = json.loads(file.metadata()["history"])
+    network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")})
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimiser."):
+            _, index, moment = name.split(".")
+            state.setdefault(int(index), {})[moment] = tensor
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+    return history

@@ -1,0 +1,94 @@
+"""The hash layer: started from ITQ, trained on cached vectors of the float baseline with all pairs of large batches.
+
+A layer on cached vectors takes seconds, so batches can hold hundreds of photos of many places, and hard pairs are in every batch.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.params import Params
+from bcdh_lib.training.batches import draw_places
+from bcdh_lib.training.device import device
+from bcdh_lib.training.itq import itq_projection
+from bcdh_lib.training.losses import make_loss
+from bcdh_lib.training.network import HashLayer, HashNetwork
+from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.validation import validation_map
+
+History = list[dict[str, Any]]
+"""One row a round: round (0: before training), loss, quantization, validation_map."""
+
+
+def start_layer(vectors: TrainingVectors, bits: int, seed: int) -> HashLayer:
+    """The layer before training: ITQ of the training photos' vectors, the same for every method."""
+    train = vectors.vectors[vectors.train]
+    layer = HashLayer(train.shape[1], bits)
+    layer.linear.load_state_dict({"weight": torch.from_numpy(itq_projection(train, bits, seed))})
+    recompute_normalisation(layer, torch.from_numpy(train))
+    return layer.eval()
+
+
+def recompute_normalisation(layer: HashLayer, vectors: Tensor) -> None:
+    """Set the normalisation to the statistics of these vectors' outputs: a running mean would describe the last batches."""
+    with torch.no_grad():
+        outputs = layer.linear(vectors)
+    statistics = {"running_mean": outputs.mean(0), "running_var": outputs.var(0)}
+    layer.norm.load_state_dict(layer.norm.state_dict() | statistics)
+
+
+def train_hash_layer(vectors: TrainingVectors, params: Params, method: str, bits: int, seed: int) -> tuple[HashLayer, History]:
+    """A method's hash layer at a code length, ready to encode, and its history.
+
+    The layer of the round with the best validation mAP is returned; the start (round 0) is one of them, so it is never worse
+    there. Raises StudyError if the loss is not finite.
+    """
+    settings, loss = params.training.hash_layer, make_loss(method, bits, params.losses[method]).to(device())
+    layer, everything = start_layer(vectors, bits, seed).to(device()), torch.from_numpy(vectors.vectors).to(device())
+    train, batches = torch.from_numpy(vectors.train), draw_places(vectors, settings.photos, settings.places, seed)
+    rate = loss.settings.learning_rate * layer.linear.weight.std().item()
+    optimiser, steps = torch.optim.Adam(layer.linear.parameters(), lr=rate), settings.rounds * settings.steps_per_round
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    best, history = copy.deepcopy(layer), [_validated(layer, vectors, everything, {"round": 0})]
+    for round_number in range(1, settings.rounds + 1):
+        losses, quantization = [], []
+        for step in range(settings.steps_per_round):
+            loss.advance(((round_number - 1) * settings.steps_per_round + step) / max(steps - 1, 1))
+            batch = next(batches)
+            outputs = layer.train()(everything[batch.rows])
+            value = loss.of_batch(outputs, batch.similar.to(outputs.device), batch.dissimilar.to(outputs.device))
+            if not torch.isfinite(value):
+                raise StudyError(f"the loss became {value.item()}: lower losses.{method}.learning_rate")
+            optimiser.zero_grad()
+            value.backward()
+            optimiser.step()
+            schedule.step()
+            losses.append(value.item())
+            quantization.append((outputs.detach().abs() - 1).square().mean().item())
+        recompute_normalisation(layer.eval(), everything[train])
+        row = {"round": round_number, "loss": float(np.mean(losses)), "quantization": float(np.mean(quantization))}
+        history.append(_validated(layer, vectors, everything, row))
+        if history[-1]["validation_map"] > max(row["validation_map"] for row in history[:-1]):
+            best = copy.deepcopy(layer)
+    return best.cpu(), history
+
+
+def _validated(layer: HashLayer, vectors: TrainingVectors, everything: Tensor, row: dict[str, Any]) -> dict[str, Any]:
+    """The row of the history with the validation mAP of the layer's codes."""
+    with torch.no_grad():
+        outputs = layer(everything).cpu()
+    validation = validation_map(vectors.group, vectors.train, outputs, outputs.shape[1])
+    return {"round": 0, "loss": float("nan"), "quantization": float("nan")} | row | {"validation_map": validation}
+
+
+def assemble(baseline: HashNetwork, layer: HashLayer) -> HashNetwork:
+    """The hash network, pixels to bits: the float baseline's blocks and whitening, and a hash layer."""
+    network = HashNetwork(baseline.settings, layer.linear.out_features, pretrained=False)
+    network.load_state_dict(baseline.state_dict() | {f"hash_layer.{name}": tensor for name, tensor in layer.state_dict().items()})
+    return network.eval()
