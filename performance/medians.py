@@ -1,4 +1,4 @@
-"""Contestants timed side by side, so that what else the machine does falls on all of them alike."""
+"""Times contestants in turns, so that other work on the machine slows all of them equally."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 
 def medians(contestants: dict[str, Callable[[], Any]], runs: int, clock: Callable[[], float] = perf_counter) -> dict[str, float]:
-    """Median seconds of each by the clock, after one run that does not count; they take turns.
+    """Median seconds of each contestant by the clock, after one run that does not count.
 
-    time.process_time counts the processor's seconds, which other work beside it hardly touches: for one thread and no GPU.
+    time.process_time counts seconds of the processor, which other work hardly affects; use it for one thread without a GPU.
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(1 + runs):
