@@ -1,6 +1,10 @@
-"""README and docs: every link leads to a file or heading that exists."""
+"""README and docs: every link leads to a file or heading that exists; the examples of docs/adding.md run as one new file each."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -25,3 +29,60 @@ def test_links_lead_somewhere(page):
         file = (page.parent / path).resolve() if path else page
         assert file.exists(), target
         assert not anchor or anchor in anchors(file), target
+
+
+# Runs in a copy of the library that holds the examples' files; `settings` are the page's pieces of params.yaml.
+CHECK = """
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from bcdh_lib.retrieval.benchmarks import benchmark_names, read_benchmark
+from bcdh_lib.retrieval.shallow import SHALLOW
+from bcdh_lib.study import open_study
+from bcdh_lib.training.backbones import BACKBONES
+from bcdh_lib.training.losses import check_losses, make_loss
+
+changes = {}
+for settings in yaml.safe_load_all(open("settings.yaml")):
+    for section, values in settings.items():
+        changes.setdefault(section, {}).update(values)
+study = open_study(changes)
+
+check_losses(study.params)
+loss = make_loss("cosine", 2, {"learning_rate": 0.01, "margin": 0.5})
+outputs = torch.tensor([[3.0, 0.0], [0.0, 5.0], [1.0, 1.0]])
+similar = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+assert torch.allclose(loss(outputs, similar)[0], torch.tensor([0, 1, 0.5**0.5 - 0.5]))
+
+backbone = BACKBONES[study.params.network.backbone](False)
+features = torch.rand(1, 3, 64, 64)
+for block in backbone.blocks:
+    features = block(features)
+assert features.shape[1] == backbone.channels
+
+vectors = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+encode = SHALLOW["random_signs"](vectors, 16, 1)
+assert encode(vectors[:3]).shape == (3, 16)
+
+folder = study.benchmarks / "ukbench/full"
+folder.mkdir(parents=True)
+for number in range(8):
+    Image.new("RGB", (40, 30)).save(folder / f"ukbench{number:05d}.jpg")
+assert "ukbench" in benchmark_names(study)
+positive = read_benchmark(study, "ukbench").positive()
+assert positive.tolist() == [[True] * 4 + [False] * 4] * 4 + [[False] * 4 + [True] * 4] * 4
+"""
+
+
+def test_every_example_is_one_new_file(tmp_path):
+    page = (ROOT / "docs/adding.md").read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "bcdh_lib", tmp_path / "bcdh_lib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    for path, code in re.findall(r"^`(bcdh_lib/[\w/]+\.py)`.*?```python\n(.*?)```", page, re.DOTALL | re.MULTILINE):
+        assert not (tmp_path / path).exists()
+        (tmp_path / path).write_text(code, encoding="utf-8")
+    (tmp_path / "settings.yaml").write_text("---\n".join(re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)), encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", CHECK], cwd=tmp_path, env=environment, check=True)
