@@ -1,68 +1,67 @@
-"""dvc.yaml names, for every stage, all the code that the stage runs: else a change would not make it run again."""
+"""dvc.yaml: every stage names the code that it runs, and the settings and files of its step."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 
-from bcdh_lib.comparison.study_tables import READ
+from bcdh_lib.core.code import modules_of
+from bcdh_lib.study import STEPS
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-LEFT_OUT = {"params", "study", "figures"}
-"""What every stage imports and no result hangs on: settings are followed by their values; paths; a list of names."""
+CHECKED = [name for name, stage in STAGES.items() if not stage.get("always_changed")]
 
 
-def imported(source: str) -> set[str]:
-    """Modules of bcdh_lib that the source imports, as dotted names without the package; names from one may be modules too."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name.removeprefix("bcdh_lib.") for name in found if name.startswith("bcdh_lib.")}
-
-
-def file_of(module: str) -> Path | None:
-    place = ROOT / "bcdh_lib" / module.replace(".", "/")
-    return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
-
-
-def run_by(source: str) -> set[Path]:
-    """Every file of bcdh_lib that running the source imports, directly or not, but what LEFT_OUT names."""
-    files: set[Path] = set()
-    waiting = [source]
-    while waiting:
-        modules = imported(waiting.pop())
-        fresh = {file for module in modules - LEFT_OUT if (file := file_of(module))} - files
-        files |= fresh
-        waiting += [file.read_text() for file in fresh]
-    return files
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_names_the_code_it_runs(stage):
+def code_of(stage: str) -> set[Path]:
+    """The files of bcdh_lib that a stage's command imports, and those of the notebook that it executes."""
     _, _, module, *arguments = STAGES[stage]["cmd"].split()
-    files = run_by(f"import {module}")
+    source = f"import {module}"
     if module == "bcdh_lib.report.execute":
         notebook = nbformat.read(ROOT / f"notebooks/{arguments[0]}.ipynb", as_version=nbformat.NO_CONVERT)
-        files |= run_by("\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code"))
+        source += "".join(f"\n{cell.source}" for cell in notebook.cells if cell.cell_type == "code")
+    elif (main := ROOT / module.replace(".", "/") / "__main__.py").is_file():
+        source += "\nimport ".join(["", *re.findall(r"bcdh_lib[\w.]+", main.read_text())])
+    imported = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
+    modules = modules_of(*imported)
+    places = [ROOT / module.replace(".", "/") for module in modules]
+    return {file for place in places for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()}
+
+
+def outs_of(stage: str) -> set[str]:
+    entries = [entry for kind in ("outs", "metrics", "plots") for entry in STAGES[stage].get(kind, [])]
+    return {entry if isinstance(entry, str) else next(iter(entry)) for entry in entries}
+
+
+@pytest.mark.parametrize("stage", CHECKED)
+def test_every_stage_names_the_code_it_runs(stage: str) -> None:
     named = [ROOT / dependency for dependency in STAGES[stage]["deps"]]
-    missing = [file for file in files if not any(file.is_relative_to(path) for path in named)]
+    top = {ROOT / f"bcdh_lib/{name}/__init__.py" for name in (".", "report")}
+    missing = [file for file in code_of(stage) - top if not any(file.is_relative_to(path) for path in named)]
     assert [str(file.relative_to(ROOT)) for file in sorted(missing)] == []
 
 
-def test_the_comparison_names_the_tables_it_draws():
-    named = set(STAGES["comparison"]["deps"])
-    assert {f"reports/study/{name}.csv" for name in READ} | {"reports/study/queries.parquet"} <= named
+@pytest.mark.parametrize("step", STEPS)
+def test_a_compute_stage_has_the_settings_and_files_of_its_step(step: str) -> None:
+    assert STAGES[step]["params"] == list(STEPS[step].settings)
+    outs = outs_of(step)
+    assert f"data/stamps/{step}.json" in outs
+    for pattern in STEPS[step].writes:
+        assert any(Path(out).match(pattern) for out in outs), pattern
+    assert all(any(Path(out).match(pattern) for pattern in (*STEPS[step].writes, "data/stamps/*")) for out in outs)
 
 
-def test_imports_are_followed_through_modules():
-    assert ROOT / "bcdh_lib/training/itq.py" in run_by("from bcdh_lib.training.train import train_all")
-    assert ROOT / "bcdh_lib/photos/folder.py" in run_by("import bcdh_lib.photos")
-    assert run_by("import torch") == set()
+def test_every_notebook_has_a_stage_that_depends_on_its_stripped_copy() -> None:
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"work/stripped/{path.name}" in STAGES[path.stem]["deps"]
+        assert f"notebooks/{path.name}" not in STAGES[path.stem]["deps"]

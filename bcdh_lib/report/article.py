@@ -1,4 +1,4 @@
-"""An executed notebook as an HTML article: headings with anchors, maths as MathML, pictures in files beside it."""
+"""An executed notebook as an HTML article: headings with anchors, formulas as MathML, pictures in files next to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from jinja2 import pass_context
 from latex2mathml.converter import convert
 from nbconvert.exporters import TemplateExporter
@@ -18,7 +17,7 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from traitlets.config import Config
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.report.execute import read_notebook
 from bcdh_lib.report.figures.display import VIEW
 
 SITE = Path(__file__).parent / "templates"
@@ -34,7 +33,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Article:
-    """A notebook ready for the page. `files` are what it shows, by their path beside the page."""
+    """A notebook ready for the page. `files` are its pictures and views, by their path next to the page."""
 
     name: str
     short: str  # for the navigation, as in "3 Pairs"
@@ -48,13 +47,9 @@ class Article:
 def read_article(path: Path) -> Article:
     """The executed notebook at `path` as an article.
 
-    Raises StudyError where a picture has no words, a formula cannot be set, or there is no title.
+    Raises StudyError if a picture has no alt text, a formula cannot be converted, or there is no title.
     """
-    try:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-    except Exception as error:  # whatever nbformat stumbles over in a file that is no notebook
-        raise StudyError(f"{path.name}: is not a notebook ({one_line(error)}); make it anew with: dvc repro") from None
+    notebook = read_notebook(path)
     exporter = _Exporter()
     try:
         html, resources = exporter.from_notebook_node(notebook, {"unique_key": path.stem, "output_files_dir": path.stem})
@@ -72,7 +67,7 @@ def read_article(path: Path) -> Article:
 
 
 class _Exporter(TemplateExporter):
-    """nbconvert with the study's own template and markdown."""
+    """nbconvert with the study's template and markdown."""
 
     output_mimetype = "text/html"
     file_extension = ".html"
@@ -108,13 +103,13 @@ class _Exporter(TemplateExporter):
         return self._anchored(html)
 
     def _anchored(self, html: str) -> str:
-        """Give each heading an anchor of its own on the page, and note it for the contents."""
+        """Give each heading a unique anchor, and collect the headings for the table of contents."""
 
         def anchored(match: re.Match[str]) -> str:
             level, inner = int(match[1]), match[2]
             words = re.sub(r"[^\w]+", "-", unescape(re.sub(r"<[^>]*>", "", inner)).lower()).strip("-") or "part"
-            taken = sum(re.fullmatch(rf"{re.escape(words)}(-\d+)?", heading.anchor) is not None for heading in self.headings)
-            anchor = f"{words}-{taken + 1}" if taken else words
+            same = sum(re.fullmatch(rf"{re.escape(words)}(-\d+)?", heading.anchor) is not None for heading in self.headings)
+            anchor = f"{words}-{same + 1}" if same else words
             self.headings.append(Heading(level, anchor, inner))
             link = f'<a class="anchor" href="#{anchor}" aria-label="Link to this part">#</a>'
             return f'<h{level} id="{anchor}">{inner}{link}</h{level}>'
@@ -139,13 +134,13 @@ class _Renderer(IPythonRenderer):
 
 
 def _table(html: str) -> str:
-    """A table of pandas whose empty headings are plain cells, and whose names may break after an underscore."""
+    """A table of pandas with plain cells instead of empty headings, and names that may break after an underscore."""
     cells = re.sub(r"<th></th>", "<td></td>", html)
     return re.sub(r"(?<=>)[^<>]+(?=</t[hd]>)", lambda name: name[0].replace("_", "_<wbr>"), cells)
 
 
 def _mathml(formula: str, display: str) -> str:
-    """The formula in MathML. Raises StudyError where latex2mathml fails or passes a command on as it is."""
+    """The formula in MathML. Raises StudyError if latex2mathml fails or leaves a command unconverted."""
     shown = f"the formula {' '.join(formula.split())} is not understood"
     try:
         mathml = str(convert(formula, display=display))
@@ -153,8 +148,8 @@ def _mathml(formula: str, display: str) -> str:
         raise StudyError(f"{shown} ({type(error).__name__})") from None
     left_over = re.search(r">(\\[A-Za-z]+|&)<", mathml)
     if left_over:
-        raise StudyError(f"{shown}: {left_over[1]} is unknown; write it without")
-    # The bars of norms and sets: MathML would stretch and space them as operators between two things.
+        raise StudyError(f"{shown}: {left_over[1]} is unknown; write the formula without it")
+    # The bars of norms and sets: MathML would stretch and space them as binary operators.
     return re.sub(r"<mo[^>]*>(&#x02016;|&#x0007C;)</mo>", r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', mathml)
 
 
@@ -169,12 +164,12 @@ def _require_words(html: str) -> None:
             if tag == "section" and named.get("id"):
                 self.cell = str(named["id"])
             if tag == "img" and not (named.get("alt") or "").strip():
-                raise StudyError(f"{self.cell}: a picture has no alt text; show it with figures.show(figure, alt=...)")
+                raise StudyError(f"{self.cell}: a picture has no alt text; return a Picture(figure, alt)")
 
     Pictures().feed(html)
 
 
-# A 3D view's data becomes a script beside the page: pages opened from the file system may load scripts, but no JSON.
+# A 3D view's data becomes a script next to the page: pages opened from the file system may load scripts, but not JSON.
 
 
 def _view_file(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Notebooks executed as steps of the study: `python -m bcdh_lib.report.execute 03_pairs`.
+"""Execute a notebook of the study: `python -m bcdh_lib.report.execute 03_pairs`.
 
-notebooks/03_pairs.ipynb runs through papermill in the notebooks folder and becomes reports/executed/03_pairs.ipynb, without
-what differs between two runs of one study. Progress bars reach the terminal and not the notebook. A run that fails leaves
-nothing in reports/executed; how far it got lies in work/failed.
+notebooks/03_pairs.ipynb runs through papermill and becomes reports/executed/03_pairs.ipynb, without anything that differs between
+two runs of one study. Progress bars go to the terminal, not into the notebook. A run that fails writes nothing to
+reports/executed; the notebook as far as it got is in work/failed.
 """
 
 from __future__ import annotations
@@ -28,89 +28,87 @@ from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.text import one_line
 from bcdh_lib.study import find_root, open_study
 
+KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+
 
 def execute(name: str, changes: Mapping[str, Any] | None = None, root: Path | None = None) -> Path:
-    """Execute notebooks/`name`.ipynb of the study at `root` with `changes` laid over params.yaml; return what it wrote.
+    """Execute notebooks/`name`.ipynb with `changes` laid over params.yaml; return the path of the executed notebook.
 
-    Raises StudyError where there is no such notebook, it takes no changes, or a cell fails.
+    With changes that is in the sandbox of these changes, and the study's own page stays. Raises StudyError if there is no such
+    notebook, a setting is wrong, or a cell fails.
     """
     root = root or find_root()
-    source, out = root / f"notebooks/{name}.ipynb", root / f"reports/executed/{name}.ipynb"
+    source, out = root / f"notebooks/{name}.ipynb", open_study(changes, root).reports / f"executed/{name}.ipynb"
     running, failed = root / f"work/executing/{name}.ipynb", root / f"work/failed/{name}.ipynb"
-    _check(source, changes)
-    for path in (out, running, failed):  # what an earlier run left must not pass for this one's
-        path.unlink(missing_ok=True)
+    notebook = stripped(read_notebook(source))
+    if changes and not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
+        raise StudyError(f"{source}: takes no changes; tag a cell `parameters` and write in it: changes = {{}}")
+    for path in (out, running, failed):  # so that the results of an earlier run are not mistaken for this run's
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+    nbformat.write(notebook, running)
     try:
-        with tempfile.TemporaryDirectory(prefix="bcdh-") as sockets:
-            notebook = papermill.execute_notebook(
-                source,
+        # Unix sockets, whose path must be short: a port could be taken by another kernel that starts at the same time.
+        with tempfile.TemporaryDirectory(prefix="bcdh-", dir="/tmp" if os.access("/tmp", os.W_OK) else None) as sockets:
+            executed = papermill.execute_notebook(
+                running,
                 running,
                 parameters={"changes": dict(changes)} if changes else None,
-                kernel_name="python3",  # whatever kernel the notebook was last saved with
+                kernel_name="python3",
                 language="python",
                 progress_bar=False,
                 stderr_file=sys.stderr,
                 cwd=source.parent,
-                # Sockets in a folder of this run's own: no port that another kernel could take, nothing on the network.
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
             )
     except (PapermillExecutionError, DeadKernelError) as error:
         os.replace(running, failed)
-        raise StudyError(_fault(name, error, failed.relative_to(root))) from None
-    nbformat.write(normalised(notebook, root), running)
+        raise StudyError(_message(name, error, failed.relative_to(root))) from None
+    nbformat.write(normalised(executed, root), running)
     os.replace(running, out)
-    open_study(changes, root).forget(re.sub(r"^\d+_", "", name))
     return out
 
 
-def normalised(notebook: NotebookNode, root: Path) -> NotebookNode:
-    """The executed notebook without what differs between two runs of one study.
-
-    Gone are papermill's and the kernel's notes and times, random ids, what was written to stderr, addresses in memory
-    and the study's own path.
-    """
-    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    notebook.metadata = nbformat.from_dict(
-        {
-            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python", "pygments_lexer": "ipython3"},
-        }
-    )
-    for number, cell in enumerate(notebook.cells, start=1):
-        cell.id = f"cell-{number}"
-        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
-        if cell.cell_type == "code":
-            cell.outputs = _joined([output for output in cell.outputs if output.get("name") != "stderr"])
-            for place, output in enumerate(cell.outputs):
-                _clean(output, root, f"T_{number}_{place}")
+def read_notebook(path: Path) -> NotebookNode:
+    """The notebook at `path`. Raises StudyError if it is missing or damaged."""
+    if not path.is_file():
+        known = ", ".join(sorted(other.stem for other in path.parent.glob("*.ipynb"))) or "none"
+        raise StudyError(f"{path}: does not exist; the notebooks in this folder: {known}")
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except Exception as error:  # nbformat raises many kinds of errors on files that are not notebooks
+        raise StudyError(f"{path}: is not a notebook ({one_line(error)})") from None
     return notebook
 
 
-def _check(source: Path, changes: Mapping[str, Any] | None) -> None:
-    if not source.is_file():
-        known = ", ".join(sorted(path.stem for path in source.parent.glob("*.ipynb"))) or "none"
-        raise StudyError(f"{source}: is not there; the notebooks here: {known}")
-    try:
-        notebook = nbformat.read(source, as_version=4)
-        nbformat.validate(notebook)
-    except Exception as error:  # whatever nbformat stumbles over in a file that is no notebook
-        raise StudyError(f"{source}: is not a notebook ({one_line(error)})") from None
-    tagged = [cell.source for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
-    if changes and not any(re.match(r"changes\b", source) for source in tagged):
-        raise StudyError(f"{source}: takes no changes; tag a cell `parameters` and write in it: changes = {{}}")
+def stripped(notebook: NotebookNode) -> NotebookNode:
+    """The notebook as git keeps it: no outputs, no counts, no metadata but tags; an open notebook gives the same text."""
+    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
+    for cell in notebook.cells:
+        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return notebook
 
 
-def _fault(name: str, error: Exception, kept: Path) -> str:
-    """The traceback, where the notebook was kept, and last the plain fault."""
-    kept_line = f"The notebook, as far as it got: {kept}"
-    if isinstance(error, PapermillExecutionError):
-        return f"{error}\n{kept_line}\n{name}, In [{error.exec_count}]: {error.ename}: {error.evalue}"
-    return f"{kept_line}\n{name}: its kernel died, as happens when memory runs out; try smaller settings"
+def normalised(notebook: NotebookNode, root: Path) -> NotebookNode:
+    """The executed notebook without what differs between two runs: times, random ids, stderr, addresses, the study's path."""
+    normal = stripped(notebook)
+    normal.metadata.language_info = {"name": "python", "pygments_lexer": "ipython3"}
+    for number, (cell, executed) in enumerate(zip(normal.cells, notebook.cells, strict=True), start=1):
+        cell.id = f"cell-{number}"
+        if cell.cell_type == "code":
+            cell.execution_count = executed.execution_count
+            cell.outputs = _joined([output for output in executed.outputs if output.get("name") != "stderr"])
+            for place, output in enumerate(cell.outputs):
+                _clean(output, root, f"T_{number}_{place}")
+    return normal
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Outputs with neighbouring stretches of one stream made one: where the kernel cuts a stream depends on the clock."""
+    """Outputs with consecutive pieces of one stream joined: where the kernel cuts a stream depends on the clock."""
     joined: list[NotebookNode] = []
     for output in outputs:
         if output.output_type == "stream" and joined and joined[-1].get("name") == output.name:
@@ -121,7 +119,7 @@ def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def _clean(output: NotebookNode, root: Path, styler: str) -> None:
-    """Take the study's path, addresses in memory and pandas' random Styler ids out of an output's texts, in place."""
+    """Remove the study's path, addresses in memory and pandas' random Styler ids from an output's texts, in place."""
     for texts in (output, output.get("data", {})):
         for kind in texts:
             if kind == "text" or kind.startswith("text/"):
@@ -130,21 +128,29 @@ def _clean(output: NotebookNode, root: Path, styler: str) -> None:
                 texts[kind] = re.sub(r"\bT_[0-9a-f]{5}(?=\b|_)", styler, text) if kind == "text/html" else text
 
 
+def _message(name: str, error: Exception, failed: Path) -> str:
+    """The traceback, the path of the failed notebook, and last the error itself."""
+    path = f"The notebook as far as it got: {failed}"
+    if isinstance(error, PapermillExecutionError):
+        return f"{error}\n{path}\n{name}, In [{error.exec_count}]: {error.ename}: {error.evalue}"
+    return f"{path}\n{name}: its kernel died, which happens if memory runs out; try smaller settings"
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """The command line. Returns the exit code: 0 where the notebook ran to its end, 1 where it failed, 130 after Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="python -m bcdh_lib.report.execute", description="Execute one notebook of the study.")
-    parser.add_argument("notebook", help="its name in notebooks/, as in 03_pairs")
+    """The command line. Returns the exit code: 0 if the notebook ran to its end, 1 if it failed, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="python -m bcdh_lib.report.execute", description="Execute a notebook of the study.")
+    parser.add_argument("notebook", help="its name in notebooks/, such as 03_pairs")
     parser.add_argument(
         "--changes", type=_mapping, help='settings laid over params.yaml, as JSON: \'{"pairs": {"min_shared": 0.3}}\''
     )
     options = parser.parse_args(arguments)
     try:
         out = execute(options.notebook.removesuffix(".ipynb"), options.changes)
-    except (StudyError, FileNotFoundError) as error:
+    except StudyError as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"{options.notebook}: stopped; the same command goes on where it was", file=sys.stderr)
+        print(f"{options.notebook}: stopped; the same command goes on from where it was", file=sys.stderr)
         return 130
     print(out.relative_to(find_root()))
     return 0

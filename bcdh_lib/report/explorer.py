@@ -1,9 +1,9 @@
-"""The explorer's data: the benchmarks' codes and thumbnails, as files from which one page of the site ranks by itself.
+"""The explorer's data: the benchmarks' codes and thumbnails, from which one page of the site computes rankings by itself.
 
-explorer-data.js holds one object, `explored`: `systems` (name, label, bits); `collections`, by name, each with its photos' names,
-the database's first and in its order, how many those are, and the packed codes of every system in base64; `benchmarks` with
-their queries: a photo, a box in shares of it (left, top, width, height), positives and junk, photos by their number in the
-collection. Photo 7's thumbnail is explorer/COLLECTION/7.jpg.
+explorer-data.js holds one object, `explored`: `systems` (name, label, bits); `collections`, by name: its photos' names, the
+database first and in its order, the size of the database, and the packed codes of every system in base64; `benchmarks` with their
+queries: a photo, a box as shares of it (left, top, width, height), positives and junk, photos by their number in the collection.
+The thumbnail of photo 7 is explorer/COLLECTION/7.jpg.
 """
 
 from __future__ import annotations
@@ -21,24 +21,22 @@ from PIL import Image
 from bcdh_lib.report.figures.labels import benchmark_label
 from bcdh_lib.report.figures.sheets import thumbnail
 from bcdh_lib.report.figures.style import DPI, face
-from bcdh_lib.retrieval.benchmarks import Benchmark
-from bcdh_lib.retrieval.score import System, collections_of, load_codes, read_benchmarks, systems
+from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks
+from bcdh_lib.retrieval.codes import one_per_photo_set, read_codes
+from bcdh_lib.retrieval.systems import System, systems
 from bcdh_lib.study import Study
 
 SIDE, SMALLEST, AS_MANY = 200, 48, 1000
-"""Longest side of a thumbnail, px, of up to so many photos; of more it shrinks with the root of their number, to SMALLEST."""
+"""Longest side of a thumbnail (px) of up to AS_MANY photos; with more, it shrinks with the root of their number to SMALLEST."""
 
 
 def explorer_files(study: Study) -> dict[str, bytes]:
-    """What the explorer needs, by the path in the site's assets; nothing where the study has no binary codes.
-
-    Raises StudyError where codes do not fit, StudyError or StudyError where their photos cannot be had.
-    """
+    """The explorer's files by their path in the site's assets; none if the study has no binary codes. Raises StudyError."""
     compared = [system for system in systems(study) if system.bits] if study.codes.is_dir() else []
     if not compared:
         return {}
     benchmarks = read_benchmarks(study)
-    collections = collections_of(benchmarks)
+    collections = one_per_photo_set(benchmarks)
     photos = {name: _photos(benchmark) for name, benchmark in collections.items()}
     side = _side(sum(map(len, photos.values())))
     files, sizes = {}, {}
@@ -58,12 +56,12 @@ def explorer_files(study: Study) -> dict[str, bytes]:
 
 
 def _photos(benchmark: Benchmark) -> dict[str, Path]:
-    """The photos of a collection: the database in its order, then those of queries that are not in it."""
+    """The photos of a collection: the database in its order, then those of queries outside of it."""
     return benchmark.photos | {query.photo: benchmark.photo_of(query) for query in benchmark.queries}
 
 
 def _side(photos: int) -> int:
-    """The longest side of each thumbnail, px, where there are so many photos."""
+    """The longest side of each thumbnail (px), given the number of photos."""
     return max(SMALLEST, min(SIDE, int(SIDE * math.sqrt(AS_MANY / photos))))
 
 
@@ -76,8 +74,8 @@ def _picture(path: Path, side: int) -> tuple[bytes, tuple[int, int]]:
 
 
 def _codes(study: Study, benchmark: Benchmark, compared: list[System]) -> dict[str, dict[str, str]]:
-    loaded = {system.name: load_codes(study, benchmark, system) for system in compared}
-    return {name: {"queries": _base64(queries), "database": _base64(database)} for name, (queries, database) in loaded.items()}
+    read = {system.name: read_codes(study, benchmark, system) for system in compared}
+    return {name: {"queries": _base64(each.queries), "database": _base64(each.database)} for name, each in read.items()}
 
 
 def _base64(codes: np.ndarray) -> str:

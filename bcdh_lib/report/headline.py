@@ -1,265 +1,185 @@
-"""The study's headline: what this run was made of and how well it retrieves, and the comparison over seeds beside it."""
+"""What the site's first page and the README say of the results: this run's counts, and the small table of the comparison."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.text import one_line
-from bcdh_lib.report.figures.style import METHODS, face
-from bcdh_lib.retrieval.score import FLOAT, OURS, PRETRAINED, WHITENED
-from bcdh_lib.retrieval.shallow import SHALLOW
+from bcdh_lib.report.figures.comparison import in_words
+from bcdh_lib.report.figures.style import face
 from bcdh_lib.study import find_root
-from bcdh_lib.training.losses import LOSSES
 
 COUNTS = {
-    "photos": "photos in the pile",
+    "photos": "photos",
     "left_out": "files left out",
     "models": "3D models",
     "registered": "photos in a model",
     "pairs": "similar pairs",
 }
-SHOWN = (*LOSSES, *SHALLOW, FLOAT, WHITENED, PRETRAINED)
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Score(BaseModel):
-    """How one method retrieves on one benchmark: mAP expected over ties, and under the best and the worst order of ties."""
-
-    model_config = ConfigDict(frozen=True)
-    benchmark: str
-    method: str
-    bits: Annotated[int, Field(gt=0)] | None
-    map: Share
-    map_best: Share
-    map_worst: Share
-    map_rectangle: Share
-
-    @model_validator(mode="after")
-    def bounds_in_order(self) -> Score:
-        if not self.map_worst - 1e-9 <= self.map <= self.map_best + 1e-9:
-            raise ValueError(f"map lies outside map_worst to map_best in {self.benchmark}, {self.method}, {self.bits} bits")
-        return self
+ROLES = {"bcdh": "BCDH", "best_other_loss": "Best other loss", "itq": "ITQ", "float_baseline": "Float baseline"}
+SCORINGS = {"hamming": "symmetric", "cosine": "symmetric", "asymmetric": "asymmetric"}
+MARKS = ("<!-- headline: written by python -m bcdh_lib.report.headline -->", "<!-- end of the headline -->")
+Count = Annotated[int, Field(ge=0)]
 
 
 class Metrics(BaseModel):
-    """The parts of metrics.json that the site shows; it may hold more."""
+    """The part of metrics.json that the site shows."""
 
-    counts: dict[str, Annotated[int, Field(ge=0)]]
-    retrieval: Annotated[list[Score], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def each_once(self) -> Metrics:
-        keys = [(score.benchmark, score.method, score.bits) for score in self.retrieval]
-        repeated = next((key for key in keys if keys.count(key) > 1), None)
-        if repeated:
-            raise ValueError(f"{repeated} stands there more than once")
-        return self
+    counts: dict[str, Count]
 
     @property
     def labelled_counts(self) -> list[tuple[str, int]]:
-        """The counts under words a reader knows, in the pipeline's order; further ones follow under their own name."""
-        known = [key for key in COUNTS if key in self.counts]
-        return [(COUNTS.get(key, key.replace("_", " ")), self.counts[key]) for key in dict.fromkeys([*known, *self.counts])]
+        """The counts with their words, in the pipeline's order."""
+        return [(words, self.counts[key]) for key, words in COUNTS.items() if key in self.counts]
 
 
 @dataclass(frozen=True)
 class Cell:
     map: str
-    bounds: str  # empty where ties change nothing
-    best: bool  # of several methods at this code length
+    interval: str  # empty if there is none
+    note: str  # the method, if a row has several
+    best: bool
 
 
 @dataclass(frozen=True)
 class Row:
     label: str
-    bits: int | None
-    ours: bool
+    own: bool
     cells: list[Cell | None]
 
 
 @dataclass(frozen=True)
 class Headline:
-    benchmarks: list[str]
+    """The small table: BCDH, the best other loss, ITQ and the float baseline at each code length."""
+
+    seeds: int
+    lengths: list[int]
     rows: list[Row]
 
 
 def read_metrics(path: Path) -> Metrics:
-    """The metrics at `path`. Raises StudyError where the file is absent or not of its form."""
+    """The metrics at `path`. Raises StudyError if the file is missing or damaged."""
     if not path.is_file():
-        raise StudyError(f"{path}: is not there; make it with: dvc repro")
+        raise StudyError(f"{path}: does not exist; make it with: dvc repro")
     try:
         return Metrics.model_validate_json(path.read_bytes(), strict=True)
     except ValidationError as error:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"]) or "(the whole file)"
-        message = fault["msg"].removeprefix("Value error, ")
-        raise StudyError(f"{path}: {place}: {message}; make it anew with: dvc repro") from None
+        raise StudyError(f"{path}: {place}: {fault['msg']}; rebuild it with: dvc repro") from None
 
 
-def headline(metrics: Metrics) -> Headline:
-    """A row a method and code length, in the order of style.METHODS; a column a benchmark, in the file's order."""
-    scores = {(score.method, score.bits, score.benchmark): score for score in metrics.retrieval}
-    benchmarks = list(dict.fromkeys(score.benchmark for score in metrics.retrieval))
-    order = list(dict.fromkeys([*METHODS, *(score.method for score in metrics.retrieval)]))
-    runs = sorted({(method, bits) for method, bits, _ in scores}, key=lambda run: (order.index(run[0]), run[1] or 0))
-    rows = []
-    for method, bits in runs:
-        cells = [_cell(scores.get((method, bits, benchmark)), metrics.retrieval) for benchmark in benchmarks]
-        rows.append(Row(face(method).label, bits, method == "binary_constrained", cells))
-    return Headline(benchmarks, rows)
-
-
-def _cell(score: Score | None, scores: list[Score]) -> Cell | None:
-    if score is None:
-        return None
-    rivals = [each.map for each in scores if (each.bits, each.benchmark) == (score.bits, score.benchmark)]
-    best = score.bits is not None and len(rivals) > 1 and score.map == max(rivals)
-    worst, top = f"{score.map_worst:.3f}", f"{score.map_best:.3f}"
-    return Cell(f"{score.map:.3f}", f"{worst} to {top}" if worst != top else "", best)
-
-
-@dataclass(frozen=True)
-class StudyRow:
-    """A method of the comparison over seeds: mAP with its interval a code length, as text; empty where it has none."""
-
-    label: str
-    ours: bool
-    cells: list[str]
-    best: list[bool]
-
-
-@dataclass(frozen=True)
-class StudyHeadline:
-    """The comparison over seeds in a table; the last of `lengths` is None: real vectors."""
-
-    seeds: int
-    lengths: list[int | None]
-    rows: list[StudyRow]
-
-
-def study_headline(mean: pd.DataFrame) -> StudyHeadline:
-    """Trained codes, shallow codes of the float parent, real vectors, in the order of style.METHODS; from mean.csv."""
-    mean = mean[mean["method"].isin(SHOWN)]
-    lengths: list[int | None] = [*sorted({int(bits) for bits in mean["bits"].dropna()}), None]
-    found = {(row.method, None if pd.isna(row.bits) else int(row.bits)): row for row in mean.itertuples()}
-    top = {bits: max((row.map for (_, each), row in found.items() if each == bits), default=0.0) for bits in lengths if bits}
-    rows = []
-    for method in [method for method in METHODS if any(method == each for each, _ in found)]:
-        own = [found.get((method, bits)) for bits in lengths]
-        cells = ["" if row is None else _with_interval(row.map, row.high - row.map) for row in own]
-        best = [row is not None and bits is not None and row.map == top[bits] for row, bits in zip(own, lengths, strict=True)]
-        rows.append(StudyRow(face(method).label, method == OURS, cells, best))
-    return StudyHeadline(int(mean["seeds"].max()), lengths, rows)
-
-
-def _with_interval(value: float, half: float) -> str:
-    return f"{value:.3f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half:.3f}" if half > 0.0005 else f"{value:.3f}"
-
-
-def read_mean(root: Path, name: str = "mean") -> pd.DataFrame | None:
-    """reports/study/mean.csv, or one of BESIDE; None where it is not there. Raises StudyError where it is unreadable."""
-    path = root / f"reports/study/{name}.csv"
+def read_csv(path: Path) -> pd.DataFrame | None:
+    """A committed table of the comparison; None if `make study` never wrote it. Raises StudyError if it is damaged."""
     if not path.is_file():
         return None
     try:
-        return pd.read_csv(path)[["method", "bits", "seeds", "map", "high", "share_of_float", "win", "tie", "loss"]]
-    except (OSError, ValueError, KeyError) as error:
-        raise StudyError(f"{path}: is not readable ({one_line(error)}); bring it back with git checkout") from None
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path}: cannot be read ({one_line(error)}); restore it with git checkout") from None
 
 
-MARKS = ("<!-- headline: written by python -m bcdh_lib.report.headline -->", "<!-- end of the headline -->")
+def headline(table: pd.DataFrame) -> Headline:
+    """The small table from headline.csv: symmetric scoring first, then BCDH with asymmetric distances."""
+    table = table[table["scoring"].isin(SCORINGS)]
+    lengths = sorted({int(bits) for bits in table["bits"].dropna()})
+    symmetric = table[table["scoring"] != "asymmetric"]
+    rows = [_row(ROLES[role], symmetric[symmetric["role"] == role], lengths) for role in ROLES]
+    asymmetric = table[(table["scoring"] == "asymmetric") & (table["role"] == "bcdh")]
+    if len(asymmetric):
+        rows.insert(1, _row("BCDH, asymmetric distance", asymmetric, lengths))
+    return Headline(int(table["seeds"].max()), lengths, _with_best([row for row in rows if any(row.cells)]))
 
 
-BESIDE = {
-    "from_parent": "Started from the float parent in the place of the pretrained network",
-    "larger_pile": "Learned from a pile four times as large in three times as many steps, tuned on such a pile",
-}
-"""Tables of the form of mean.csv, and how what they say begins."""
+def _row(label: str, rows: pd.DataFrame, lengths: list[int]) -> Row:
+    """One row of the table; real vectors have the same figure at every length."""
+    cells = []
+    for bits in lengths:
+        found = rows[(rows["bits"] == bits) | rows["bits"].isna()]
+        if found.empty:
+            cells.append(None)
+            continue
+        row = found.iloc[0]
+        note = face(str(row["method"])).label if rows["method"].nunique() > 1 or label == ROLES["best_other_loss"] else ""
+        interval = f"{row['low']:.3f} to {row['high']:.3f}" if row["high"] > row["low"] else ""
+        cells.append(Cell(f"{row['map']:.3f}", interval, note, best=False))
+    return Row(label, label.startswith("BCDH"), cells)
 
 
-def read_beside(root: Path) -> dict[str, pd.DataFrame]:
-    """The tables of BESIDE that are there."""
-    return {name: table for name in BESIDE if (table := read_mean(root, name)) is not None}
+def _with_best(rows: list[Row]) -> list[Row]:
+    """The rows with the best symmetric code of each length marked."""
+    plain = [row for row in rows if row.label not in (ROLES["float_baseline"], "BCDH, asymmetric distance")]
+
+    def best(row: Row, column: int) -> bool:
+        cell = row.cells[column]
+        return row in plain and cell is not None and all(cell.map >= other.map for each in plain if (other := each.cells[column]))
+
+    def marked(row: Row) -> list[Cell | None]:
+        return [cell and Cell(cell.map, cell.interval, cell.note, best(row, column)) for column, cell in enumerate(row.cells)]
+
+    return [Row(row.label, row.own, marked(row)) for row in rows]
 
 
-def markdown(mean: pd.DataFrame, beside: dict[str, pd.DataFrame] | None = None) -> str:
-    """The headline table in Markdown, and below it what the tables of BESIDE say: nothing in it is typed by hand."""
-    table = study_headline(mean)
-    heads = [f"{bits} bits" if bits else "real vectors" for bits in table.lengths]
-    lines = [["mAP", *heads], ["---"] * (1 + len(heads))]
+def markdown(headline_table: pd.DataFrame, differences: pd.DataFrame | None = None) -> str:
+    """The small table in Markdown, then what the comparison says in a sentence; every figure comes from the tables."""
+    table = headline(headline_table)
+    lines = [["mAP", *(f"{bits} bits" for bits in table.lengths)], ["---"] * (1 + len(table.lengths))]
     for row in table.rows:
-        cells = [f"**{cell}**" if best else cell for cell, best in zip(row.cells, row.best, strict=True)]
-        lines.append([f"**{row.label}**" if row.ours else row.label, *cells])
+        cells = ["" if cell is None else (f"**{cell.map}**" if cell.best else cell.map) for cell in row.cells]
+        notes = [f" ({cell.note})" if cell and cell.note else "" for cell in row.cells]
+        lines.append([f"**{row.label}**" if row.own else row.label, *map("".join, zip(cells, notes, strict=True))])
     rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return "\n\n".join([in_words(mean), rows, *(beside_in_words(BESIDE[name], each) for name, each in (beside or {}).items())])
-
-
-def in_words(mean: pd.DataFrame) -> str:
-    """What the comparison over seeds found, in sentences whose every figure comes from mean.csv."""
-    coded = mean[mean["bits"].notna() & mean["method"].isin(SHOWN)]
-    ours, others = coded[coded["method"] == OURS].set_index("bits"), coded[coded["method"] != OURS]
-    best = others.loc[others.groupby("bits")["map"].idxmax()].set_index("bits")
-    first = [int(bits) for bits in ours.index if bits in best.index and ours.loc[bits, "map"] > best.loc[bits, "map"]]
-    behind = best.loc[[bits for bits in best.index if int(bits) not in first]]
-    leaders = "; ".join(
-        f"{face(str(method)).label} at {', '.join(str(int(bits)) for bits in rows.index)}"
-        for method, rows in behind.groupby("method")
+    about = (
+        f"Mean average precision over the rendered benchmarks, mean over {table.seeds} seeds. Bold: the best code of each length."
     )
-    longest = ours.index.max()
-    leading = (
-        f"Ours has the highest mean at {', '.join(map(str, first))} bits" if first else "Ours has the highest mean at no length"
-    )
-    kept, kept_by_best = (table.loc[longest, "share_of_float"] for table in (ours, best))
-    seeds, first_are = int(mean["seeds"].max()), f"; first are {leaders} bits" if leaders else ""
-    return (
-        f"mAP, mean over three rendered benchmarks and {seeds} seeds, ± half its 95 % interval over the seeds. "
-        f"**{leading}{first_are}.** After Holm's correction ours, by benchmark and length, "
-        f"{_counted(coded, tuple(LOSSES))} against the other losses, {_counted(coded, tuple(SHALLOW))} against shallow codes of "
-        f"the float parent. At {int(longest)} bits it keeps {kept:.0%} of the float parent's mAP, the best other code "
-        f"{kept_by_best:.0%}."
-    )
+    return "\n\n".join([rows, " ".join([about, *verdicts(differences)])])
 
 
-def beside_in_words(opening: str, table: pd.DataFrame) -> str:
-    """What a table of BESIDE says, after its opening."""
-    coded = table[table["bits"].notna() & table["method"].isin((*LOSSES, *SHALLOW))]
-    lengths = sorted(coded["bits"].unique())
-
-    def maps(methods: tuple[str, ...]) -> str:
-        best = coded[coded["method"].isin(methods)].groupby("bits")["map"].max()
-        return ", ".join(f"{best[bits]:.3f}" for bits in lengths)
-
-    others = tuple(method for method in LOSSES if method != OURS)
-    return (
-        f"{opening} ({int(table['seeds'].max())} seeds), ours has "
-        f"{maps((OURS,))} at {', '.join(str(int(bits)) for bits in lengths)} bits, the best other loss {maps(others)}, the best "
-        f"shallow code of the parent {maps(tuple(SHALLOW))}; ours {_counted(coded, others)} against the losses, "
-        f"{_counted(coded, tuple(SHALLOW))} against shallow codes."
-    )
+def verdicts(differences: pd.DataFrame | None) -> list[str]:
+    """How often BCDH is significantly better and worse than other losses and shallow codes, a sentence for each question."""
+    if differences is None:
+        return []
+    rows = differences[(differences["benchmark"] == "mean") & (differences["scoring"] == "hamming")]
+    words = {"other_losses": "the other losses", "shallow_codes": "shallow codes of the float baseline's vectors"}
+    return [f"Against {words.get(str(question), question)}, {in_words(part)}." for question, part in rows.groupby("question")]
 
 
-def _counted(coded: pd.DataFrame, methods: tuple[str, ...]) -> str:
-    win, tie, loss = coded.loc[coded["method"].isin(methods), ["win", "tie", "loss"]].sum().astype(int)
-    return f"has {win} wins, {tie} ties and {loss} losses"
+def study_tables(root: Path, names: Mapping[str, str] | None = None) -> dict[str, pd.DataFrame]:
+    """The tables of the comparison that the site shows in full, by name."""
+    found = {name: read_csv(root / f"reports/study/{name}.csv") for name in names or LONG_TABLES}
+    return {name: table for name, table in found.items() if table is not None}
+
+
+LONG_TABLES = {
+    "mean": "Every method at every code length, mean over the benchmarks",
+    "benchmarks": "Every method on every benchmark",
+    "differences": "BCDH minus each method, with intervals and corrected p",
+    "models": "mAP by number of 3D models",
+    "ablations": "Ablations of BCDH",
+    "bits": "How the bits behave",
+    "generalisation": "From rendered photos to real ones and back",
+}
+"""Committed tables that the site shows in full, and their titles."""
 
 
 def main() -> None:
-    """Put the comparison over seeds, reports/study/mean.csv and what stands beside it, into README.md, between its two marks."""
+    """Write the small table into README.md, between its two marks."""
     root = find_root()
+    table = read_csv(root / "reports/study/headline.csv")
+    if table is None:
+        raise SystemExit(f"{root / 'reports/study/headline.csv'}: does not exist; make it with: make study")
+    text = markdown(table, read_csv(root / "reports/study/differences.csv"))
     readme = root / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(MARKS[0])
     after = rest.split(MARKS[1])[1]
-    mean = read_mean(root)
-    if mean is None:
-        raise SystemExit(f"{root / 'reports/study/mean.csv'}: is not there; make it with: make study")
-    table = markdown(mean, read_beside(root))
-    readme.write_text(f"{before}{MARKS[0]}\n\n{table}\n\n{MARKS[1]}{after}", encoding="utf-8")
+    readme.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

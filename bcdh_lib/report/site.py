@@ -1,8 +1,8 @@
-"""The study as one site that needs no network: `python -m bcdh_lib.report.site` turns reports/executed/ into reports/site/.
+"""The study as a site that needs no network: `python -m bcdh_lib.report.site` turns reports/executed/ into reports/site/.
 
-index.html holds this run's table (from reports/metrics.json), the comparison over seeds (reports/study) and the settings; each
-notebook has a page; where the study has binary codes, explorer.html ranks the benchmarks' photos by them. The site opens from the
-file system, asks no other host for anything, and is the same bytes for the same study.
+index.html has the pipeline as a picture of this run, the results in a figure and a small table, and a card for each notebook;
+tables.html has the full tables of the comparison, sortable and as CSV; explorer.html ranks the benchmarks' photos by their codes.
+The site opens from the file system and is the same bytes for the same study.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterable
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 from pygments import highlight
@@ -22,78 +22,81 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import YamlLexer
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.params import load_params
 from bcdh_lib.report.article import SITE, Article, read_article
 from bcdh_lib.report.explorer import explorer_files
-from bcdh_lib.report.headline import Metrics, headline, in_words, read_mean, read_metrics, study_headline
-from bcdh_lib.study import Study, find_root
+from bcdh_lib.report.headline import LONG_TABLES, headline, read_csv, read_metrics, verdicts
+from bcdh_lib.study import find_root, open_study
 
 TITLE = "Binary codes without labels"
 
 
 def build_site(root: Path) -> Path:
-    """Write the site of the study at `root`, whole or not at all, and return its folder.
-
-    Raises StudyError.
-    """
+    """Write the site of the study at `root` atomically, and return its folder. Raises StudyError."""
     notebooks = sorted((root / "reports/executed").glob("*.ipynb"))
     if not notebooks:
-        raise StudyError(f"{root / 'reports/executed'}: no executed notebook is there; make them with: dvc repro")
+        raise StudyError(f"{root / 'reports/executed'}: has no executed notebook; make them with: dvc repro")
     articles = [read_article(path) for path in notebooks]
-    metrics = read_metrics(root / "reports/metrics.json")
-    explored = explorer_files(Study(root, load_params(root / "params.yaml")))
+    tables = long_tables(root)
+    explored = explorer_files(open_study(root=root))
     draft, site = root / "work/site", root / "reports/site"
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(SITE / "assets", draft / "assets")
-    for name, data in explored.items():
-        _write(draft / "assets" / name, data)
+    files = {f"assets/{name}": data for name, data in explored.items()}
+    files |= {name: data for article in articles for name, data in article.files.items()}
     if any('class="view"' in article.html for article in articles):
-        (draft / "assets/plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
-    templates = _templates(articles=articles, explorer=bool(explored))
-    pages = _pages(templates, articles)
-    pages["index.html"] = _index(templates, articles, root, metrics)
+        files["assets/plotly.min.js"] = get_plotlyjs().encode()
+    templates = _templates(articles=articles, explorer=bool(explored), tables=tables)
+    around = zip(articles, [None, *articles], [*articles[1:], None], strict=False)
+    pages = {
+        f"{each.name}.html": ("page", {"article": each, "previous": before, "next": after}) for each, before, after in around
+    }
+    pages["index.html"] = ("index", _index(root, articles))
+    if tables:
+        pages["tables.html"] = ("tables", {})
+        files |= {f"assets/tables/{name}.csv": table.to_csv(index=False).encode() for name, table in tables.items()}
     if explored:
-        pages["explorer.html"] = templates.get_template("explorer.html.j2").render(here="explorer")
+        pages["explorer.html"] = ("explorer", {})
     else:
         (draft / "assets/explorer.js").unlink()
-    for name, content in pages.items():
-        _write(draft / name, content.encode())
-    for article in articles:
-        for name, data in article.files.items():
-            _write(draft / name, data)
-    for page in sorted(draft.glob("*.html")):
-        _require_whole(page)
+    for name, (template, values) in pages.items():
+        page = templates.get_template(f"{template}.html.j2").render(here=name.removesuffix(".html"), **values)
+        files[name] = page.encode()
+    for name, data in files.items():
+        (draft / name).parent.mkdir(parents=True, exist_ok=True)
+        (draft / name).write_bytes(data)
+    for path in sorted(draft.glob("*.html")):
+        _check_references(path)
     shutil.rmtree(site, ignore_errors=True)
     shutil.move(draft, site)
     return site
 
 
-def _pages(templates: Environment, articles: list[Article]) -> dict[str, str]:
-    template = templates.get_template("page.html.j2")
-    around = zip(articles, [None, *articles], [*articles[1:], None], strict=False)
+def long_tables(root: Path) -> dict[str, pd.DataFrame]:
+    """The tables that the site shows in full, those that exist: this run's mAP, then the comparison's."""
+    paths = {"run": root / "reports/map.csv"} | {name: root / f"reports/study/{name}.csv" for name in LONG_TABLES}
+    found = {name: read_csv(path) for name, path in paths.items()}
+    return {name: table.convert_dtypes().round(4) for name, table in found.items() if table is not None}
+
+
+def _index(root: Path, articles: list[Article]) -> dict[str, object]:
+    """What the first page shows: the first pictures of the overview and of the comparison, the small table, the counts."""
+    table, differences = (read_csv(root / f"reports/study/{name}.csv") for name in ("headline", "differences"))
+    covers = {article.name: _cover(article) for article in articles}
     return {
-        f"{article.name}.html": template.render(here=article.name, article=article, previous=previous, next=following)
-        for article, previous, following in around
+        "covers": covers,
+        "pipeline": covers.get("00_overview"),
+        "results": covers.get("06_comparison"),
+        "headline": None if table is None else headline(table),
+        "verdicts": verdicts(differences),
+        "settings": highlight((root / "params.yaml").read_text(encoding="utf-8"), YamlLexer(), HtmlFormatter()),
+        "counts": read_metrics(root / "reports/metrics.json").labelled_counts,
     }
 
 
-def _index(templates: Environment, articles: list[Article], root: Path, metrics: Metrics) -> str:
-    settings, mean = (root / "params.yaml").read_text(encoding="utf-8"), read_mean(root)
-    return templates.get_template("index.html.j2").render(
-        here="index",
-        covers={article.name: _cover(article) for article in articles},
-        settings=highlight(settings, YamlLexer(), HtmlFormatter()),
-        counts=metrics.labelled_counts,
-        headline=headline(metrics),
-        study=None if mean is None else study_headline(mean),
-        study_in_words="" if mean is None else in_words(mean).replace("**", ""),
-    )
-
-
 def _templates(**common: object) -> Environment:
-    """The site's templates, with what every page shows."""
+    """The site's templates, with what every page needs."""
     templates = Environment(loader=FileSystemLoader(SITE), undefined=StrictUndefined, autoescape=False)
-    templates.globals |= {"site_title": TITLE, **common}
+    templates.globals |= {"site_title": TITLE, "table_titles": {"run": "This run", **LONG_TABLES}, **common}
     return templates
 
 
@@ -103,13 +106,8 @@ def _cover(article: Article) -> dict[str, str] | None:
     return {"file": first[1], "alt": first[2]} if first else None
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
-def _require_whole(page: Path) -> None:
-    """Raise StudyError where the page fetches something from elsewhere or names a file of the site that is not there."""
+def _check_references(page: Path) -> None:
+    """Raise StudyError if the page fetches something from the network, or refers to a file that the site does not have."""
 
     class References(HTMLParser):
         def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -123,23 +121,20 @@ def _require_whole(page: Path) -> None:
                 raise StudyError(f"{page.name}: <{tag}> fetches {address}; the site must need no network")
             file = address.partition("#")[0]
             if file and not elsewhere and not file.startswith("data:") and not (page.parent / file).is_file():
-                raise StudyError(f"{page.name}: {address} is not in the site; show pictures with figures.show")
+                raise StudyError(f"{page.name}: {address} is not in the site; return pictures from a plot function")
 
     References().feed(page.read_text(encoding="utf-8"))
 
 
-def _megabytes(files: Iterable[Path]) -> float:
-    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
-
-
 def main() -> int:
-    """The command line. Returns the exit code: 0 where the site was written, 1 where not."""
+    """The command line; returns the exit code."""
     try:
         site = build_site(find_root())
     except StudyError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{site / 'index.html'} ({_megabytes(site.rglob('*')):.1f} MB)")
+    size = sum(file.stat().st_size for file in site.rglob("*") if file.is_file())
+    print(f"{site / 'index.html'} ({size / 1e6:.1f} MB)")
     return 0
 
 

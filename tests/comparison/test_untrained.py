@@ -19,7 +19,6 @@ from bcdh_lib.comparison.untrained import (
 )
 from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.params import Params
-from bcdh_lib.report.figures.style import METHODS
 from bcdh_lib.retrieval.benchmarks import Benchmark, Query
 from bcdh_lib.retrieval.sift_vectors import bag_of_words, inverse_document_frequency, learn_vocabulary, sift_of, vlad
 from bcdh_lib.study import Study
@@ -55,14 +54,6 @@ def test_names_by_hand(study):
     plain = study.params.network.model_copy(update={"whitening": None})
     units = untrained_units(Study(study.root, study.params.model_copy(update={"network": plain})), [16], 7)
     assert [unit.source.method for unit in units] == ["pretrained", "sift_vlad", "sift_bow"]
-
-
-def test_every_method_has_a_face_and_a_label_of_its_own(study):
-    methods = {cell.method for unit in untrained_units(study, [16], 7) for cell in unit.cells}
-    assert methods <= METHODS.keys()
-    assert len({METHODS[method].label for method in METHODS}) == len(METHODS)
-    assert METHODS["whitened_itq"].label == "ITQ (pretrained, whitened)"
-    assert METHODS["sift_vlad_itq"].label == "ITQ (SIFT VLAD)"
 
 
 def test_the_network_s_vectors_are_those_of_the_systems_of_the_same_name(study, training_set, tmp_path):

@@ -41,8 +41,8 @@ from bcdh_lib.photos import folder as photo_folder
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.photos.folder import LeftOut, Photo, find_files, path_from_table, path_in_table, take
 from bcdh_lib.report.article import read_article
-from bcdh_lib.report.execute import _check as check_notebook
-from bcdh_lib.report.headline import headline, read_metrics
+from bcdh_lib.report.execute import read_notebook
+from bcdh_lib.report.headline import read_metrics
 from bcdh_lib.retrieval.benchmarks import Query, require_photos
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark
 from bcdh_lib.retrieval.benchmarks.holidays import read_holidays
@@ -471,7 +471,7 @@ def _write_notebook(folder: Path) -> None:
 
 
 def _read_notebook(folder: Path) -> None:
-    check_notebook(folder / "01_photos.ipynb", {})
+    read_notebook(folder / "01_photos.ipynb")
     read_article(folder / "01_photos.ipynb")
 
 
@@ -661,7 +661,7 @@ READERS = {
         Reader(
             "metrics",
             _write_metrics,
-            lambda folder: headline(read_metrics(folder / "metrics.json")),
+            lambda folder: read_metrics(folder / "metrics.json"),
             mutations.JSON,
             (StudyError,),
             weight=60,

@@ -23,7 +23,8 @@ from bcdh_lib.core.codes import distances
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.report.site import build_site
 from bcdh_lib.retrieval.benchmarks import read_benchmark
-from bcdh_lib.retrieval.score import load_codes, systems
+from bcdh_lib.retrieval.codes import read_codes
+from bcdh_lib.retrieval.systems import systems
 from bcdh_lib.study import Study
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -71,9 +72,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("study")
     (root / "reports/executed").mkdir(parents=True)
     (root / "params.yaml").write_bytes(PARAMS.read_bytes())
-    score = {"method": "binary_constrained", "bits": 64, "map": 0.61, "map_best": 0.63, "map_worst": 0.58, "map_rectangle": 0.6}
-    scores = [{"benchmark": f"rendered_{name}", **score} for name in ("oxford", "paris", "holidays")]
-    (root / "reports/metrics.json").write_text(json.dumps({"counts": {"photos": 1764}, "retrieval": scores}))
+    (root / "dvc.yaml").touch()
+    (root / "reports/metrics.json").write_text(json.dumps({"counts": {"photos": 1764}}))
+    (root / "reports/study").mkdir()
+    line = "hamming,64,bcdh,binary_constrained,5,0.61,0.58,0.63"
+    (root / "reports/study/headline.csv").write_text(f"scoring,bits,role,method,seeds,map,low,high\n{line}\n")
+    (root / "reports/study/mean.csv").write_text("method,bits,map\ndsh,16,0.25\nitq,,0.5\nlsh,128,0.125\n")
     for name in ("01_photos", "02_reconstruction", "03_pairs"):
         notebook = new_notebook(cells=[new_markdown_cell(f"# Page of {name}\n\nWhat it is."), *page_cells()])
         for number, cell in enumerate(notebook.cells, start=1):
@@ -110,7 +114,7 @@ def explorer(scored_study: Study) -> str:
     return f"{build_site(scored_study.root).as_uri()}/explorer.html"
 
 
-@pytest.fixture(params=["index", "02_reconstruction", "explorer"])
+@pytest.fixture(params=["index", "02_reconstruction", "tables", "explorer"])
 def address(request: pytest.FixtureRequest, site: str, explorer: str) -> str:
     """A page of each kind."""
     return explorer if request.param == "explorer" else f"{site}/{request.param}.html"
@@ -275,7 +279,8 @@ def test_the_explorer_ranks_and_scores_as_the_study_does(tab: Any, explorer: str
         rows = scored[(scored["method"] == system.method) & (scored["bits"] == system.bits)].set_index("query")
         expected = rows.loc[[query.name for query in benchmark.queries], "ap"]
         np.testing.assert_allclose([ap for _, ap in found], expected, rtol=0, atol=1e-9)
-        names, bits = list(benchmark.photos), distances(*load_codes(scored_study, benchmark, system))
+        codes = read_codes(scored_study, benchmark, system)
+        names, bits = list(benchmark.photos), distances(codes.queries, codes.database)
         for query, row, (photos, _) in zip(benchmark.queries, bits, found, strict=True):
             order = np.argsort(row, kind="stable")
             marks = ["junk" if names[i] in query.junk else "hit" if names[i] in query.positives else "miss" for i in order]
@@ -307,7 +312,7 @@ def test_the_explorer_shows_what_it_ranks(tab: Any, explorer: str) -> None:
     colours = "items => new Set(items.map(item => item.className + getComputedStyle(item.querySelector('img')).borderColor)).size"
     assert tab.locator("#ranking li").evaluate_all(colours) == 3
     assert float(tab.get_attribute("#ranking data", "value")) == ap
-    assert tab.inner_text("#ranking h2") == "Binary constrained (ours), 16 bits"
+    assert tab.inner_text("#ranking h2") == "BCDH, 16 bits"
 
     tab.select_option("[name=query]", "2")
     assert "no photo answers this query" in tab.inner_text("#ranking p")

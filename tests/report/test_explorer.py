@@ -1,4 +1,4 @@
-"""The explorer's data: by hand on a made benchmark, decoded again as the codes on disk, and a study that has none."""
+"""The explorer's data: by hand on a made benchmark, decoded again as the codes on disk, and a study without codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from bcdh_lib.report import explorer
 from bcdh_lib.report.explorer import explorer_files
 from bcdh_lib.report.site import build_site
 from bcdh_lib.retrieval.benchmarks import Benchmark, Query, read_benchmark
-from bcdh_lib.retrieval.score import System, load_codes, systems
+from bcdh_lib.retrieval.codes import code_outputs, read_codes, write_system_codes
+from bcdh_lib.retrieval.systems import System, systems
 from bcdh_lib.study import Study
 
 
@@ -42,9 +43,11 @@ def made(tmp_path: Path, params: Any, monkeypatch: pytest.MonkeyPatch) -> Study:
 
     monkeypatch.setattr(explorer, "read_benchmarks", lambda _: [protocol("easy", "a", "b"), protocol("hard", "ba", "")])
     monkeypatch.setattr(explorer, "systems", lambda _: [System("dsh", 16), System("float", None)])
-    (study.codes / "roxford5k").mkdir(parents=True)
-    np.save(study.codes / "roxford5k/dsh-16.database.npy", np.array([[1, 2], [3, 255]], np.uint8))
-    np.save(study.codes / "roxford5k/dsh-16.queries.npy", np.array([[0, 128]], np.uint8))
+    queries, database = (
+        2.0 * np.unpackbits(np.array(rows, np.uint8), axis=1, bitorder="little").astype(np.float32) - 1
+        for rows in ([[0, 128]], [[1, 2], [3, 255]])
+    )
+    write_system_codes(study, "roxford5k", System("dsh", 16), code_outputs(queries, database, 16))
     return study
 
 
@@ -92,7 +95,8 @@ def test_the_codes_are_those_on_disk(scored_study: Study) -> None:
     assert [system["name"] for system in data["systems"]] == [system.name for system in compared]
     codes = data["collections"]["rendered_oxford"]["codes"]
     for system in compared:
-        for part, stored in zip(("queries", "database"), load_codes(scored_study, benchmark, system), strict=True):
+        stored_codes = read_codes(scored_study, benchmark, system)
+        for part, stored in (("queries", stored_codes.queries), ("database", stored_codes.database)):
             read = np.frombuffer(base64.b64decode(codes[system.name][part]), np.uint8)
             np.testing.assert_array_equal(read.reshape(stored.shape), stored)
 
@@ -107,7 +111,7 @@ def test_without_binary_codes_there_is_none(made: Study, tmp_path: Path, monkeyp
     assert explorer_files(made) == {}
 
 
-def test_codes_that_lack_are_named(made: Study) -> None:
+def test_missing_codes_are_named(made: Study) -> None:
     (made.codes / "roxford5k/dsh-16.queries.npy").unlink()
     with pytest.raises(StudyError, match=r"dsh-16\.queries\.npy: cannot be read"):
         explorer_files(made)

@@ -1,4 +1,4 @@
-"""The site: whole, offline, the same bytes each time, and not written at all where something lacks."""
+"""The site: complete, offline, the same bytes each time, and not written at all if something is missing."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from bcdh_lib.report.article import SITE
 from bcdh_lib.report.site import build_site, main
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
+HEADLINE = "scoring,bits,role,method,seeds,map,low,high\nhamming,64,bcdh,binary_constrained,5,0.61,0.58,0.63\n"
 PIXEL = base64.b64encode(b"\x89PNG a picture").decode()
-SCORE = {"benchmark": "rendered_oxford", "method": "binary_constrained", "bits": 64, "map": 0.61, "map_best": 0.63}
 
 
 @pytest.fixture
@@ -25,8 +25,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "reports/executed").mkdir(parents=True)
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "params.yaml").write_bytes(PARAMS.read_bytes())
-    metrics = {"counts": {"photos": 1764}, "retrieval": [{**SCORE, "map_worst": 0.58, "map_rectangle": 0.6}]}
-    (tmp_path / "reports/metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "reports/metrics.json").write_text(json.dumps({"counts": {"photos": 1764}}))
+    (tmp_path / "reports/study").mkdir()
+    (tmp_path / "reports/study/headline.csv").write_text(HEADLINE)
+    (tmp_path / "reports/study/mean.csv").write_text("method,map\ndsh,0.25\n")
     for name in ("01_photos", "02_reconstruction", "03_pairs"):
         write_page(tmp_path, name, new_markdown_cell("## A part\n\nSee [the paper](https://arxiv.org/abs/1802.07437)."))
     monkeypatch.chdir(tmp_path)
@@ -46,16 +48,33 @@ def picture(view: bool = False) -> Any:
     return new_code_cell("show()", outputs=[new_output("display_data", data, metadata={"image/png": {"alt": "A tower."}})])
 
 
-def test_the_index_tells_counts_scores_pages_and_settings(root: Path) -> None:
-    write_page(root, "02_reconstruction", picture())
+def test_the_first_page_has_the_results_and_leads_to_the_rest(root: Path) -> None:
+    write_page(root, "00_overview", picture())
+    write_page(root, "06_comparison", picture())
     index = (build_site(root) / "index.html").read_text()
 
-    assert "<b>1,764</b> photos in the pile" in index
-    assert re.search(r"Binary constrained \(ours\)</th><td[^>]*>64</td>\s*<td[^>]*>0\.610<small>0\.580 to 0\.630</small>", index)
-    assert "Rendered Oxford" in index
+    assert "<b>1,764</b> photos" in index
+    assert re.search(r"BCDH</th>\s*<td[^>]*><b>0\.610</b><small>0\.580 to 0\.630</small>", index)
+    assert index.index("00_overview/1-0.png") < index.index("06_comparison/1-0.png") < index.index("BCDH</th>")
     assert "What 03_pairs is." in index
-    assert '<img src="02_reconstruction/1-0.png" alt="A tower.">' in index
+    assert 'href="tables.html"' in index
     assert "px; a photo is decoded once" in index
+
+
+def test_long_tables_are_sortable_and_downloadable(root: Path) -> None:
+    site = build_site(root)
+    page = (site / "tables.html").read_text()
+    assert "sortable" in page
+    assert "<td>dsh</td>" in page
+    assert (site / "assets/tables/mean.csv").read_text() == "method,map\ndsh,0.25\n"
+
+
+def test_without_the_comparison_there_is_no_table(root: Path) -> None:
+    for path in (root / "reports/study").iterdir():
+        path.unlink()
+    site = build_site(root)
+    assert not (site / "tables.html").exists()
+    assert "tables.html" not in (site / "index.html").read_text()
 
 
 def test_pages_lead_to_each_other_in_order(root: Path) -> None:
@@ -140,7 +159,7 @@ def test_no_notebooks_no_site(root: Path, capsys: pytest.CaptureFixture[str]) ->
     for path in (root / "reports/executed").iterdir():
         path.unlink()
     assert main() == 1
-    assert "no executed notebook is there; make them with: dvc repro" in capsys.readouterr().err
+    assert "has no executed notebook; make them with: dvc repro" in capsys.readouterr().err
 
 
 def test_the_command_says_where_the_site_is_and_how_large(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

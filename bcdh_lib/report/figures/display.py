@@ -1,13 +1,16 @@
-"""Figures put into a notebook, each with the words that stand for it where it cannot be seen."""
+"""What plot functions return: a picture, or a view that can be turned, each with the words that describe it.
+
+The last line of a notebook cell is shown, so `models.sizes(registrations, tracks)` alone shows the figure.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from IPython.display import Image, Markdown, display
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from bcdh_lib.report.figures.style import DPI, styled
@@ -15,29 +18,48 @@ from bcdh_lib.report.figures.style import DPI, styled
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-VIEW = "application/vnd.plotly.v1+json"  # JupyterLab turns it by plotly's extension, bcdh_lib.report.site by its own page
+VIEW = "application/vnd.plotly.v1+json"  # JupyterLab shows it through plotly's extension, the site through its own script
+Bundle = tuple[dict[str, Any], dict[str, Any]]
 
 
-def show(figure: Figure, alt: str, caption: str = "", photographic: bool = False) -> None:
-    """Show a figure: `alt` says what it shows to who cannot see it, `caption` (markdown) stands below it.
+class Picture(NamedTuple):
+    """A figure, and `alt`: a sentence or two that say what it shows, for readers who cannot see it."""
 
-    A `photographic` figure is sent as JPEG, a tenth of the bytes. Raises ValueError where alt is empty.
-    """
-    picture = jpeg(figure) if photographic else png(figure)
-    width = round(figure.get_figwidth() * DPI / 2)
-    display(Image(picture, format="jpeg" if photographic else "png", width=width, alt=_words(alt)))
-    _show_caption(caption)
+    figure: Figure
+    alt: str
+
+    def _repr_mimebundle_(self, **_: Any) -> Bundle:
+        return _bundle(self, "image/png", png(self.figure))
 
 
-def show_3d(view: go.Figure, still: bytes, alt: str, caption: str = "") -> None:
-    """Show a view that can be turned, and the picture (a PNG or JPEG file) that stands for it in print and where WebGL lacks.
+class PhotoPicture(Picture):
+    """A picture made of photos: shown as JPEG, a tenth of the bytes."""
 
-    Raises ValueError where alt is empty.
-    """
-    kind = "image/jpeg" if still.startswith(b"\xff\xd8") else "image/png"
-    bundle: dict[str, Any] = {VIEW: json.loads(view.to_json()), kind: base64.b64encode(still).decode("ascii"), "text/plain": alt}
-    display(bundle, raw=True, metadata={kind: {"alt": _words(alt)}})
-    _show_caption(caption)
+    def _repr_mimebundle_(self, **_: Any) -> Bundle:
+        return _bundle(self, "image/jpeg", jpeg(self.figure))
+
+
+class View(NamedTuple):
+    """A view that can be turned, and the PNG that replaces it in print and in browsers without WebGL."""
+
+    figure: go.Figure
+    still: bytes
+    alt: str
+
+    def _repr_mimebundle_(self, **_: Any) -> Bundle:
+        bundle, metadata = _encoded("image/png", self.still, self.alt, {})
+        return {VIEW: json.loads(self.figure.to_json()), **bundle}, metadata
+
+
+class Gallery(list[Any]):
+    """Several pictures or views, shown one below the other; a text (Markdown) is the caption of what is above it."""
+
+    def _ipython_display_(self) -> None:
+        for each in self:
+            if isinstance(each, str):
+                display(Markdown(each), metadata={"text/markdown": {"caption": True}})
+            else:
+                display(each)
 
 
 def png(figure: Figure) -> bytes:
@@ -57,12 +79,11 @@ def _saved(figure: Figure, **form: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _show_caption(caption: str) -> None:
-    if caption:
-        display(Markdown(caption), metadata={"text/markdown": {"caption": True}})
+def _bundle(picture: Picture, kind: str, data: bytes) -> Bundle:
+    return _encoded(kind, data, picture.alt, {"width": round(picture.figure.get_figwidth() * DPI / 2)})
 
 
-def _words(alt: str) -> str:
+def _encoded(kind: str, data: bytes, alt: str, metadata: dict[str, Any]) -> Bundle:
     if not alt.strip():
         raise ValueError("a figure needs an alt text: say in a sentence what it shows")
-    return alt
+    return {kind: base64.b64encode(data).decode("ascii"), "text/plain": alt}, {kind: {**metadata, "alt": alt}}

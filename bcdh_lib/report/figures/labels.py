@@ -1,4 +1,4 @@
-"""Words on figures: counts, names of benchmarks and systems, labels at the ends of lines, and what stands for an empty plot."""
+"""Words on figures: counts, names of benchmarks and systems, labels at the ends of lines, and the text of an empty plot."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from scipy.optimize import isotonic_regression
 
 from bcdh_lib.report.figures.style import GREY, face
 
-REVISITED = {"roxford5k": "ROxford5k", "rparis6k": "RParis6k"}
-
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
     """1 photo, 2 photos, 1,000 photos."""
@@ -21,31 +19,32 @@ def counted(count: int, noun: str, plural: str | None = None) -> str:
 
 def benchmark_label(name: str) -> str:
     """A benchmark's name as a title: rendered_oxford -> Rendered Oxford, roxford5k_hard -> ROxford5k Hard."""
-    return " ".join(REVISITED.get(word, word.capitalize()) for word in name.split("_"))
+    words = " ".join(word.capitalize() for word in name.split("_"))
+    return words.replace("Roxford", "ROxford").replace("Rparis", "RParis")
 
 
 def system_label(method: str, bits: Any) -> str:
-    """A method and its code length as a reader knows them; bits is absent (None, NaN, NA) for real vectors."""
+    """A method with its code length; bits is missing (None, NaN, NA) for real vectors."""
     return face(method).label if pd.isna(bits) else f"{face(method).label}, {int(bits)} bits"
 
 
 def blank(axes: Axes, words: str) -> None:
-    """Say in words why there is nothing to see."""
+    """Replace an empty plot by the reason why it is empty."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=11)
 
 
 def label_ends(axes: Axes, ends: list[tuple[float, float, str, Any]], size: float = 8.5) -> None:
-    """Write each line's name (x, y, name, colour) to the right of the axes, at its end's height where the others leave room.
+    """Write each line's name (x, y, name, colour) to the right of the axes, as near to the line's end as other labels allow.
 
-    The limits of the axes must be final. The labels keep their order and a line's distance, and lie as near to their ends as that
-    allows: a least-squares fit of a monotone sequence (pool adjacent violators).
+    The limits of the axes must be final. The labels keep their order and do not overlap: a least-squares fit of a monotone
+    sequence (pool adjacent violators).
     """
     if not ends:
         return
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.draw_without_rendering()  # settles the height of the axes
+    figure.draw_without_rendering()  # the layout fixes the height of the axes
     line = size * 1.3 / 72 * figure.dpi / axes.get_window_extent().height
     x_share, y_share = axes.transAxes.inverted().transform(axes.transData.transform([end[:2] for end in ends])).T
     order = np.argsort(y_share, kind="stable")

@@ -1,169 +1,234 @@
-"""3D models, as views that turn (plotly), as still pictures (open3d), and as sizes."""
+"""3D models: as views that turn (plotly), as still pictures, and how many photos and points each has."""
 
 from __future__ import annotations
 
-import io
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+import plotly.graph_objects as go
+import pycolmap
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
-from PIL import Image
+from scipy.spatial import cKDTree
 
-from bcdh_lib.core.open3d_import import Open3dError, import_open3d
+from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.report.figures.display import show_3d
-from bcdh_lib.report.figures.geometry import CAMERA, FIELD_OF_VIEW, Floats, Model, View, read_model, viewpoint
+from bcdh_lib.reconstruction.model_files import open_model
+from bcdh_lib.report.figures.display import Gallery, PhotoPicture, Picture, View, png
 from bcdh_lib.report.figures.labels import blank, counted
 from bcdh_lib.report.figures.sheets import ImageOf, evenly, photo_sheet
-from bcdh_lib.report.figures.style import BLUE, PURPLE, Drawn, new_figure, styled
+from bcdh_lib.report.figures.style import BLUE, DPI, ORANGE, PAGE, PURPLE, new_figure, styled
 from bcdh_lib.study import Study
 
-if TYPE_CHECKING:
-    import plotly.graph_objects as go
+Floats = NDArray[np.float64]
+SHOWN = 40  # models drawn as bars: a collection may give thousands
+MAX_POINTS = 30_000
+FOCAL_LENGTHS = (0.1, 10.0)  # of the photo's longer side: COLMAP's bounds of a plausible camera
+EDGES = np.array([(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1)])  # of a camera's pyramid: centre, 4 corners
 
-SIZE = (1520, 960)  # px of the still picture: the page's full width, twice for dense screens
-SHOWN = 40
-"""Models drawn as bars; a pile may give thousands."""
 
+@dataclass(frozen=True)
+class Model:
+    """A 3D model ready to be drawn: upright (z is up), without stray points.
 
-def view_of(folder: Path, max_points: int = 30_000) -> tuple[go.Figure, bytes, str]:
-    """The model of a folder models/N as display.show_3d takes it: the view that turns, the still picture (PNG), the words.
-
-    Raises Open3dError where open3d cannot be loaded, StudyError where the folder holds no model.
+    `points` [n, 3] with `colours` [n, 3] (0 to 1); `cameras` [m, 5, 3], the centre and the four corners of what each sees, in the
+    order of `photo_ids`. `total` counts the model's points, `implausible` the cameras left out for their focal length.
     """
+
+    model_id: int
+    points: Floats
+    colours: Floats
+    cameras: Floats
+    photo_ids: list[int]
+    total: int
+    implausible: int = 0
+
+    def __str__(self) -> str:
+        left_out = f"; {counted(self.implausible, 'camera')} of implausible focal length not drawn" if self.implausible else ""
+        return (
+            f"3D model {self.model_id}: {len(self.points):,} of its {self.total:,} points in the colours of their photos, and "
+            f"{counted(len(self.photo_ids), 'camera')}{left_out}"
+        )
+
+
+def read_model(folder: Path, max_points: int = MAX_POINTS) -> Model:
+    """The model of a folder models/N in COLMAP's format, with at most `max_points` points. Raises StudyError."""
+    reconstruction = open_model(folder)
+    images = sorted((reconstruction.images[i] for i in reconstruction.reg_image_ids()), key=lambda image: image.name)
+    found = list(reconstruction.points3D.values())
+    if not (images and found):
+        raise StudyError(
+            f"{folder}: the model has {len(images)} photos and {len(found)} points; rebuild: dvc repro reconstruction"
+        )
+    poses = np.array([image.cam_from_world().matrix() for image in images])
+    turn = upright(poses)
+    points = np.array([point.xyz for point in found]) @ turn.T
+    colours = np.array([point.color for point in found]) / 255
+    inliers = np.flatnonzero(_near_others(points))
+    chosen = np.sort(np.random.default_rng(0).permutation(inliers)[:max_points])
+    low, high = np.percentile(points[chosen], [5, 95], axis=0)
+    plausible = [n for n, image in enumerate(images) if _plausible(reconstruction.cameras[image.camera_id])] or range(len(images))
+    cameras = [
+        _pyramid(reconstruction.cameras[images[n].camera_id], poses[n], 0.07 * np.linalg.norm(high - low)) for n in plausible
+    ]
+    photo_ids = [int(Path(images[n].name).stem) for n in plausible]
+    return Model(
+        int(folder.name),
+        points[chosen],
+        colours[chosen],
+        np.array(cameras) @ turn.T,
+        photo_ids,
+        len(points),
+        len(images) - len(plausible),
+    )
+
+
+def upright(poses: Floats) -> Floats:
+    """The rotation [3, 3] that turns a model with these camera poses [n, 3, 4] (camera from world) so that z is up.
+
+    People hold cameras level, however they tilt them: up is at a right angle to every camera's horizontal axis, and roughly where
+    the cameras' own upper sides point. So it is the u that minimises mean((x_i . u)^2) - 0.1 (mean(y_i) . u)^2.
+    """
+    across, above = poses[:, 0, :3], -poses[:, 1, :3].mean(0)
+    up = np.linalg.eigh(across.T @ across / len(poses) - 0.1 * np.outer(above, above))[1][:, 0]
+    up = up if up @ above >= 0 else -up
+    east = np.cross(np.eye(3)[np.abs(up).argmin()], up)
+    east /= np.linalg.norm(east)
+    return np.stack([east, np.cross(up, east), up])
+
+
+def _near_others(points: Floats) -> NDArray[np.bool_]:
+    """False for stray points: far from their 16 nearest neighbours, or far outside of what most of the model fills."""
+    distances = cKDTree(points).query(points, min(17, len(points)))[0].reshape(len(points), -1).mean(1)
+    low, high = np.percentile(points, [2, 98], axis=0)
+    margin = np.linalg.norm(high - low) / 4
+    inside = ((points >= low - margin) & (points <= high + margin)).all(1)
+    near = distances <= distances.mean() + 2 * distances.std()
+    return inside & near if (inside & near).any() else np.ones(len(points), dtype=bool)
+
+
+def _plausible(camera: pycolmap.Camera) -> bool:
+    low, high = FOCAL_LENGTHS
+    return low <= camera.mean_focal_length() / max(camera.width, camera.height) <= high
+
+
+def _pyramid(camera: pycolmap.Camera, pose: Floats, depth: float) -> Floats:
+    """A camera's centre and the corners of what it sees at `depth`, [5, 3] in the world."""
+    wide, high = camera.width, camera.height
+    corners = np.array([(0, 0, 1), (wide, 0, 1), (wide, high, 1), (0, high, 1)]) @ np.linalg.inv(camera.calibration_matrix()).T
+    seen = np.vstack([np.zeros(3), depth * corners])
+    return (seen - pose[:, 3]) @ pose[:, :3]
+
+
+def viewpoint(model: Model) -> tuple[Floats, Floats, float]:
+    """Where to look from: the direction of the eye (unit vector), the target, and the radius of what is to be seen.
+
+    The eye is on the cameras' side, 22 degrees to the side and 16 above; distant cameras do not count.
+    """
+    target = np.median(model.points, axis=0)
+    towards = model.cameras[:, 0] - target
+    far = np.linalg.norm(towards, axis=1)
+    side = np.median(towards / far.clip(1e-12)[:, None], axis=0)
+    azimuth, rise = np.arctan2(side[1], side[0]) + np.radians(22), np.radians(16)
+    eye = np.array([np.cos(azimuth) * np.cos(rise), np.sin(azimuth) * np.cos(rise), np.sin(rise)])
+    return eye, target, float(max(np.quantile(far, 0.75), np.linalg.norm(model.points - target, axis=1).max()))
+
+
+def view_of(folder: Path, max_points: int = MAX_POINTS) -> View:
+    """The model of a folder models/N as a view that turns. Raises StudyError."""
     model = read_model(folder, max_points)
-    return turnable(model), still(model), f"{model}."
+    return View(turnable(model), png(still(model)), f"{model}.")
 
 
-def show_largest(study: Study, count: int = 4) -> None:
-    """Show the models with the most photos, each as a view that turns; where open3d cannot be loaded, say so in a line."""
-    largest = read_table(study.reconstruction, "registrations")["model_id"].value_counts(sort=False).sort_index()
-    for model_id, photos in largest.sort_values(ascending=False, kind="stable").head(count).items():
-        try:
-            view, picture, alt = view_of(study.reconstruction / "models" / str(model_id))
-        except Open3dError as error:
-            print(error)
-            return
-        show_3d(view, picture, alt, caption=f"**Model {model_id}**, built from {photos:,} photos. Drag to turn it.")
+def largest(study: Study, count: int = 4) -> Gallery:
+    """The models with the most photos, each as a view that turns."""
+    sizes = read_table(study.reconstruction, "registrations")["model_id"].value_counts(sort=False).sort_index()
+    gallery = Gallery()
+    for model_id, photos in sizes.sort_values(ascending=False, kind="stable").head(count).items():
+        view = view_of(study.reconstruction / "models" / str(model_id))
+        gallery += [view, f"**Model {model_id}**, built from {counted(photos, 'photo')}. Drag to turn it."]
+    return gallery
 
 
 def turnable(model: Model) -> go.Figure:
-    """The model as a plotly view: points in their colours, cameras as one line with gaps, named by photo under the pointer."""
-    import plotly.graph_objects as go
-
-    view = viewpoint(model)
-    places, lines = np.asarray(model.cameras.points), np.asarray(model.cameras.lines)
-    ends = np.insert(places[lines], 2, np.nan, axis=1).reshape(-1, 3)
-    names = [f"photo {photo}" for photo in model.photo_ids for _ in range(len(ends) // len(model.photo_ids))]
-    colours = (np.asarray(model.cloud.colors) * 255).round().astype(int) @ [65536, 256, 1]
-    marker = {"size": 2, "color": [f"#{colour:06x}" for colour in colours]}
-    cloud = go.Scatter3d(**_xyz(model.cloud.points), mode="markers", marker=marker, hoverinfo="skip", name="points")
-    line = {"color": CAMERA, "width": 2}
+    """The model as a plotly view: points in their colours, cameras as one line with gaps; a pointed-at camera names its photo."""
+    eye, target, radius = viewpoint(model)
+    ends = np.insert(model.cameras[:, EDGES], 2, np.nan, axis=2).reshape(-1, 3)
+    names = [f"photo {photo}" for photo in model.photo_ids for _ in range(3 * len(EDGES))]
+    rgb = (model.colours * 255).round().astype(int) @ [65536, 256, 1]
+    marker = {"size": 2, "color": [f"#{colour:06x}" for colour in rgb]}
+    cloud = go.Scatter3d(**_xyz(model.points), mode="markers", marker=marker, hoverinfo="skip", name="points")
+    line = {"color": ORANGE, "width": 2}
     cameras = go.Scatter3d(**_xyz(ends), mode="lines", line=line, text=names, hoverinfo="text", name="cameras")
-    eye = (view.eye - view.target) / (2 * view.reach)  # plotly measures in sides of the cube
-    sides = {
-        f"{axis}axis": {"visible": False, "range": [middle - view.reach, middle + view.reach]}
-        for axis, middle in zip("xyz", view.target.tolist(), strict=True)
+    axes = {
+        f"{axis}axis": {"visible": False, "range": [middle - radius, middle + radius]}
+        for axis, middle in zip("xyz", target.tolist(), strict=True)
     }
-    scene = {"aspectmode": "cube", "camera": {"eye": dict(zip("xyz", eye.round(4).tolist(), strict=True))}, **sides}
+    scene = {"aspectmode": "cube", "camera": {"eye": dict(zip("xyz", (1.1 * eye).round(4).tolist(), strict=True))}, **axes}
     return go.Figure([cloud, cameras], {"scene": scene, "showlegend": False, "margin": dict.fromkeys("lrtb", 0)})
 
 
-def _xyz(points: Any) -> dict[str, NDArray[np.float32]]:
+def _xyz(points: Floats) -> dict[str, NDArray[np.float32]]:
     return dict(zip("xyz", np.asarray(points, dtype=np.float32).T, strict=True))
 
 
-def still(model: Model, size: tuple[int, int] = SIZE) -> bytes:
-    """What `turnable` shows first, as a PNG file of `size` px: open3d casts four rays a pixel, on the CPU alone.
-
-    Points are discs and the cameras' lines are ribbons, all facing the eye.
-    """
-    open3d = import_open3d()
-    width, height = 2 * size[0], 2 * size[1]
-    view = viewpoint(model, width / height)
-    slope = np.tan(np.radians(FIELD_OF_VIEW / 2))
-    pixel = float(slope / height * 2 * np.linalg.norm(view.eye - view.target))
-    spacing = float(np.median(model.cloud.compute_nearest_neighbor_distance()))
-    meshes = [
-        discs(np.asarray(model.cloud.points), view, float(np.clip(0.8 * spacing, 4 * pixel, 9 * pixel))),
-        ribbons(np.asarray(model.cameras.points)[np.asarray(model.cameras.lines)], view, 1.4 * pixel),
-    ]
-    scene = open3d.t.geometry.RaycastingScene()
-    for corners, triangles in meshes:
-        scene.add_triangles(corners.astype(np.float32), triangles.astype(np.uint32))
-    focal = height / (2 * slope)
-    inside = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    hit = scene.cast_rays(scene.create_rays_pinhole(inside, view.pose, width, height))
-    colours = [np.asarray(model.cloud.colors), np.asarray(model.cameras.colors)]
-    picture = np.ones((height, width, 3))
-    of_mesh, triangle = hit["geometry_ids"].numpy(), hit["primitive_ids"].numpy()
-    for number, ((_, triangles), colour) in enumerate(zip(meshes, colours, strict=True)):
-        there = of_mesh == number
-        picture[there] = colour[triangle[there] // (len(triangles) // len(colour))]
-    return png(picture.reshape(size[1], 2, size[0], 2, 3).mean((1, 3)))
-
-
-def discs(centres: Floats, view: View, radius: float) -> tuple[Floats, NDArray[np.int64]]:
-    """Hexagons around the centres [n, 3] that face the eye: corners [6n, 3] and triangles [4n, 3]."""
-    angles = np.arange(6) * np.pi / 3
-    ring = radius * (np.cos(angles)[:, None] * view.right + np.sin(angles)[:, None] * view.up)
-    fan = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 5]])
-    return (centres[:, None] + ring).reshape(-1, 3), (6 * np.arange(len(centres))[:, None, None] + fan).reshape(-1, 3)
-
-
-def ribbons(lines: Floats, view: View, radius: float) -> tuple[Floats, NDArray[np.int64]]:
-    """Rectangles along the lines [n, 2, 3] that face the eye: corners [4n, 3] and triangles [2n, 3]."""
-    side = np.cross(lines[:, 1] - lines[:, 0], view.eye - lines.mean(1))
-    side *= radius / np.linalg.norm(side, axis=1, keepdims=True).clip(1e-12)
-    corners = np.stack([lines[:, 0] - side, lines[:, 0] + side, lines[:, 1] + side, lines[:, 1] - side], axis=1)
-    halves = np.array([[0, 1, 2], [0, 2, 3]])
-    return corners.reshape(-1, 3), (4 * np.arange(len(lines))[:, None, None] + halves).reshape(-1, 3)
-
-
-def png(picture: Floats) -> bytes:
-    """A picture [h, w, 3] of shares of 1 as a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray((picture * 255).round().astype(np.uint8)).save(buffer, "png", optimize=True)
-    return buffer.getvalue()
+@styled()
+def still(model: Model) -> Figure:
+    """What `turnable` shows first: a parallel projection, the nearest points drawn last."""
+    figure = Figure(figsize=(PAGE, 0.6 * PAGE))
+    figure.set_layout_engine("none")
+    eye, target, _ = viewpoint(model)
+    right = np.cross([0, 0, 1], eye) / np.linalg.norm(np.cross([0, 0, 1], eye))
+    screen = np.stack([right, np.cross(eye, right)], axis=1)
+    axes = figure.add_axes((0, 0, 1, 1))
+    order = np.argsort((model.points - target) @ eye)
+    size = (0.6 * PAGE * DPI / 300) ** 2 * max(0.04, min(1.0, 4000 / max(len(order), 1)))
+    axes.scatter(*((model.points[order] - target) @ screen).T, s=size, c=model.colours[order], linewidths=0)
+    lines = ((model.cameras - target) @ screen)[:, EDGES].reshape(-1, 2, 2)
+    axes.add_collection(LineCollection(list(lines), colors=ORANGE, linewidths=0.7))
+    everything = np.concatenate([(model.points - target) @ screen, lines.reshape(-1, 2)])
+    low, high = np.percentile(everything, [1, 99], axis=0)
+    middle, half = (high + low) / 2, 0.56 * max(float(high[1] - low[1]), 0.6 * float(high[0] - low[0]))
+    axes.set(xlim=(middle[0] - half / 0.6, middle[0] + half / 0.6), ylim=(middle[1] - half, middle[1] + half))
+    axes.set_axis_off()
+    return figure
 
 
 @styled()
-def sizes(registrations: pd.DataFrame, tracks: pd.DataFrame) -> Drawn:
-    """Photos and 3D points of each model as bars, models of one group side by side, from the tables of the reconstruction.
+def sizes(registrations: pd.DataFrame, tracks: pd.DataFrame) -> Picture:
+    """Photos and 3D points of each model as bars; models of one group next to each other, in another colour.
 
-    Models that verified matches connect (one group) are coloured and bracketed. At most SHOWN models, the largest groups first;
-    the title says how many there are.
+    A group is what verified matches connect. At most SHOWN models, the largest groups first.
     """
     models = model_sizes(registrations, tracks)
     shown, linked = models.head(SHOWN), int(models["linked"].sum())
     figure, axes = new_figure(2, 1, height=4.4, sharex=True)
     alt = (
         f"Bars of {counted(len(models), 'model')} in {counted(models['group_id'].nunique(), 'group')}: "
-        f"{_spread(models['photos'])} photos and {_spread(models['points'])} 3D points a model; "
+        f"{_range(models['photos'])} photos and {_range(models['points'])} 3D points in each model; "
         f"{linked} of them linked with others by verified matches."
     )
     if shown.empty:
         for panel in axes.flat:
             blank(panel, "no model")
-        return figure, alt
+        return Picture(figure, alt)
     for panel, column in zip(axes[:, 0], ("photos", "points"), strict=True):
         panel.bar(range(len(shown)), shown[column], color=np.where(shown["linked"], PURPLE, BLUE), width=0.8)
         panel.set_ylabel("photos" if column == "photos" else "3D points")
         panel.grid(axis="x", visible=False)
         panel.yaxis.set_major_formatter("{x:,.0f}")
-        panel.tick_params(axis="x", length=0)
     first = f", the largest {len(shown)} shown" if len(shown) < len(models) else ""
     axes[0, 0].set_title(f"{counted(len(models), 'model')}{first}")
     if shown["linked"].any():
-        _bracket_groups(axes[0, 0], shown)
+        meaning = Patch(color=PURPLE, label="linked by verified matches: one group")
+        axes[0, 0].legend(handles=[meaning], loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
     axes[1, 0].set_xticks(range(len(shown)), shown["model_id"], fontsize=9 if len(shown) <= 30 else 7.5)
-    axes[1, 0].set_xlabel("model (model_id)")
-    axes[1, 0].set_xlim(-0.6, max(len(shown), 12) - 0.4)
-    return figure, alt
+    axes[1, 0].set(xlabel="model (model_id)", xlim=(-0.6, max(len(shown), 12) - 0.4))
+    return Picture(figure, alt)
 
 
 def model_sizes(registrations: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
@@ -177,26 +242,16 @@ def model_sizes(registrations: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFra
     return models.sort_values(order, ascending=[False, True, False, True], ignore_index=True).drop(columns="in_group")
 
 
-def _bracket_groups(axes: Axes, models: pd.DataFrame) -> None:
-    """A bracket over the models of each group that has several; a model's x is its row."""
-    step = models["photos"].max() * 0.03
-    for _, group in models[models["linked"]].groupby("group_id", sort=False):
-        left, right, top = group.index[0] - 0.35, group.index[-1] + 0.35, group["photos"].max() + 2 * step
-        axes.plot([left, left, right, right], [top - step, top, top, top - step], color=PURPLE, linewidth=1.2)
-    meaning = Patch(color=PURPLE, label="linked by verified matches: one group")
-    axes.legend(handles=[meaning], loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-
-
-def _spread(counts: pd.Series) -> str:
+def _range(counts: pd.Series) -> str:
     if counts.empty:
         return "no"
     low, high = int(counts.min()), int(counts.max())
     return f"{low:,} to {high:,}" if low < high else f"{low:,}"
 
 
-def unregistered(photos: pd.DataFrame, registrations: pd.DataFrame, image: ImageOf, shown: int = 24) -> Drawn:
-    """A sheet of photos that are in no model, spread evenly, each with its photo_id (photographic)."""
+def unregistered(photos: pd.DataFrame, registrations: pd.DataFrame, image: ImageOf, shown: int = 24) -> PhotoPicture:
+    """A sheet of photos that are in no model, spread evenly, each with its photo_id."""
     lost = photos.loc[~photos["photo_id"].isin(registrations["photo_id"]), "photo_id"].tolist()
     chosen = [lost[place] for place in evenly(len(lost), shown)]
-    alt = f"{len(chosen)} of the {len(lost):,} photos in no model, of {len(photos):,} in all."
-    return photo_sheet([(image(photo), str(photo)) for photo in chosen]), alt
+    alt = f"{len(chosen)} of the {counted(len(lost), 'photo')} in no model, of {len(photos):,} in all."
+    return PhotoPicture(photo_sheet([(image(photo), str(photo)) for photo in chosen]), alt)

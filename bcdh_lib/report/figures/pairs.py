@@ -1,132 +1,103 @@
-"""The pairs that 3D models gave: from easy to hard as one sees them, how much they share, and how often they are right."""
+"""The pairs that 3D models gave: from easy to hard, the points they share, and how much they share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pycolmap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bcdh_lib.core.codes import hamming, pack
+from bcdh_lib.core.tables import read_table
+from bcdh_lib.reconstruction.model_files import open_model
+from bcdh_lib.report.figures.display import Gallery, PhotoPicture, Picture
 from bcdh_lib.report.figures.labels import blank, counted
 from bcdh_lib.report.figures.sheets import ImageOf, Sheet, evenly
-from bcdh_lib.report.figures.style import DISSIMILAR, GREY, INK, PAGE, SIMILAR, Drawn, new_figure, styled
+from bcdh_lib.report.figures.style import GREY, INK, PAGE, SIMILAR, new_figure, styled
+from bcdh_lib.study import Study
+
+Places = NDArray[np.float64]
+MARK = "#F0E442"  # Okabe and Ito's yellow; a dark rim makes it visible on any photo
+SHOWN = 3  # similar photos of a query
+LINES = 4  # shared points joined by a line: enough to see how the photo turned, few enough to follow
 
 
-def similar_gallery(pairs: pd.DataFrame, image: ImageOf, shown: int = 9) -> Drawn:
-    """Similar pairs of the table `pairs` from easy to hard (by falling shared share), each with what it shares (photographic).
+def similar_gallery(pairs: pd.DataFrame, image: ImageOf, shown: int = 9) -> PhotoPicture:
+    """Similar pairs of the table `pairs` from easy to hard (by falling shared share), spread evenly, without mirrored pairs.
 
-    They are spread evenly over the pairs; of neighbours in difficulty one from a model not yet shown is preferred. Pairs of a
-    published database, which does not say what they share, stand in the table's order.
+    Pairs of a published database, which does not say what they share, keep the table's order.
     """
     ordered = pairs.sort_values("shared_share", ascending=False, kind="stable", na_position="last")
-    chosen = _from_many_models(ordered, shown)
-    said = chosen["shared_share"].dropna()
-    span = f", their shared share from {said.iloc[0]:.0%} to {said.iloc[-1]:.0%}" if len(said) else ""
+    ends = np.sort(ordered[["query_id", "positive_id"]].to_numpy(), axis=1)
+    ordered = ordered[~pd.DataFrame(ends, ordered.index).duplicated()]
+    chosen = ordered.iloc[evenly(len(ordered), shown)]
+    shares = chosen["shared_share"].dropna()
+    span = f", their shared share from {shares.iloc[0]:.0%} to {shares.iloc[-1]:.0%}" if len(shares) else ""
+    words = [_description(pair) for pair in chosen.itertuples()]
     alt = f"{counted(len(chosen), 'similar pair')} of {len(pairs):,}{span}."
-    return _gallery(chosen[["query_id", "positive_id"]].to_numpy(), [_shared(pair) for _, pair in chosen.iterrows()], image), alt
+    return PhotoPicture(_gallery(chosen[["query_id", "positive_id"]].to_numpy(), words, image), alt)
 
 
-def _from_many_models(ordered: pd.DataFrame, wanted: int) -> pd.DataFrame:
-    """One pair from each of `wanted` equal stretches of the ordered pairs, of the model that was taken least so far.
-
-    First and last pair are kept. A pair and its mirror are one.
-    """
-    low, high = ordered[["query_id", "positive_id"]].min(axis=1), ordered[["query_id", "positive_id"]].max(axis=1)
-    ordered = ordered[~pd.DataFrame({"low": low, "high": high}).duplicated()].reset_index(drop=True)
-    stops, taken = evenly(len(ordered), wanted), dict.fromkeys(ordered["model_id"], 0)
-    chosen: list[int] = []
-    for place in stops.tolist():
-        reach = 0 if place in (stops[0], stops[-1]) else int((stops[1] - stops[0]) // 3)
-        near = sorted(range(place - reach, place + reach + 1), key=lambda row: abs(row - place))
-        best = min(near, key=lambda row: taken[ordered["model_id"][row]])
-        taken[ordered["model_id"][best]] += 1
-        chosen.append(best)
-    return ordered.loc[chosen]
+def _description(pair: Any) -> str:
+    if pd.isna(pair.shared_share):
+        return f"photos {pair.query_id} and {pair.positive_id}\nmodel {pair.model_id}"
+    points = counted(int(pair.shared_points), "point")
+    return f"shares {pair.shared_share:.0%} ({points})\nscale × {pair.scale_change:.2f}, model {pair.model_id:.0f}"
 
 
-def _shared(pair: pd.Series) -> str:
-    if pd.isna(pair["shared_share"]):
-        return f"photos {pair['query_id']} and {pair['positive_id']}\nmodel {pair['model_id']}"
-    points = counted(int(pair["shared_points"]), "point")
-    return f"shares {pair['shared_share']:.0%} ({points})\nscale × {pair['scale_change']:.2f}, model {pair['model_id']:.0f}"
-
-
-def dissimilar_gallery(members: pd.DataFrame, image: ImageOf, candidates: pd.DataFrame | None = None, shown: int = 9) -> Drawn:
-    """Dissimilar pairs: photos of different groups of the table `members` (photographic).
-
-    With the reconstruction's table `candidates`, hard ones: photos alike enough to be matched whose matches do not connect their
-    groups, the most verified matches first. Without it, pairs drawn at random.
-    """
+def dissimilar_gallery(members: pd.DataFrame, image: ImageOf, candidates: pd.DataFrame, shown: int = 9) -> PhotoPicture:
+    """Hard dissimilar pairs: photos of different groups that were matched, those with the most verified matches first."""
     group = members.set_index("photo_id")["group_id"]
-    if candidates is not None:
-        hard = each_once(across_groups(candidates, group), shown)
-        chosen = hard[["photo_id", "other_id"]].to_numpy()
-        words = [
-            counted(number, "verified match", "verified matches") if number else "no verified match" for number in hard["inliers"]
-        ]
-        return _gallery(chosen, words, image), f"{counted(len(chosen), 'hard dissimilar pair')}{_span(words)}."
-    drawn = np.random.default_rng(0).choice(members["photo_id"], (20 * shown, 2)) if len(members) else np.empty((0, 2), dtype=int)
-    chosen = drawn[group.loc[drawn[:, 0]].to_numpy() != group.loc[drawn[:, 1]].to_numpy()][:shown]
-    words = [f"photos {one} and {other}" for one, other in chosen]
-    return _gallery(chosen, words, image), f"{counted(len(chosen), 'dissimilar pair')}, drawn at random."
+    known = candidates[candidates["photo_id"].isin(group.index) & candidates["other_id"].isin(group.index)]
+    across = known[group.loc[known["photo_id"]].to_numpy() != group.loc[known["other_id"]].to_numpy()]
+    hard = each_once(across.sort_values("inliers", ascending=False, kind="stable"), shown)
+    words = [
+        counted(number, "verified match", "verified matches") if number else "no verified match" for number in hard["inliers"]
+    ]
+    alt = f"{counted(len(hard), 'hard dissimilar pair')}{_span(words)}."
+    return PhotoPicture(_gallery(hard[["photo_id", "other_id"]].to_numpy(), words, image), alt)
 
 
-def mined_gallery(outputs: NDArray, members: pd.DataFrame, image: ImageOf, shown: int = 9) -> Drawn:
-    """The dissimilar pairs that codes find hardest: photos of different groups with the nearest codes (photographic).
+def confused_gallery(outputs: NDArray, members: pd.DataFrame, image: ImageOf, shown: int = 9) -> PhotoPicture:
+    """The dissimilar pairs with the nearest codes; outputs [n, L] of the photos of the table `members`, in its order.
 
-    outputs [n, L] of the photos of the table `members`, in its order. Of larger piles 1,000 photos, spread evenly, are asked.
+    Of larger collections, each of 1,000 photos, spread evenly, is compared with all.
     """
     rows = evenly(len(members), 1000)
-    codes, group = pack(outputs), members["group_id"].to_numpy()
+    codes, group, photo = pack(outputs), members["group_id"].to_numpy(), members["photo_id"].to_numpy()
     distances = hamming(codes[rows], codes).astype(np.int64)
     distances[group[rows][:, None] == group[None, :]] = outputs.shape[1] + 1
-    photo, model, nearest = members["photo_id"].to_numpy(), members["model_id"].to_numpy(), distances.argmin(1)
-    found = pd.DataFrame(
-        {
-            "photo_id": photo[rows],
-            "other_id": photo[nearest],
-            "distance": distances.min(1),
-            "model_id": model[rows],
-            "other_model": model[nearest],
-        }
-    )
+    nearest = distances.argmin(1)
+    found = pd.DataFrame({"photo_id": photo[rows], "other_id": photo[nearest], "distance": distances.min(1)})
     found = found[found["distance"] <= outputs.shape[1]].sort_values("distance", kind="stable")
     hard = each_once(found, shown)
-    apart = [f"{distance} of {outputs.shape[1]} bits apart" for distance in hard["distance"]]
-    models = [f"models {one} and {other}" for one, other in zip(hard["model_id"], hard["other_model"], strict=True)]
-    alt = f"{counted(len(hard), 'dissimilar pair')} whose codes are nearest{_span(apart)}."
-    words = [f"{distance}\n{pair}" for distance, pair in zip(apart, models, strict=True)]
-    return _gallery(hard[["photo_id", "other_id"]].to_numpy(), words, image), alt
-
-
-def across_groups(candidates: pd.DataFrame, group: pd.Series) -> pd.DataFrame:
-    """The candidate pairs whose photos stand in different groups (`group` by photo_id), most verified matches first."""
-    known = candidates[candidates["photo_id"].isin(group.index) & candidates["other_id"].isin(group.index)]
-    across = group.loc[known["photo_id"]].to_numpy() != group.loc[known["other_id"]].to_numpy()
-    return known[across].sort_values("inliers", ascending=False, kind="stable")
+    words = [f"{distance} of {outputs.shape[1]} bits apart" for distance in hard["distance"]]
+    alt = f"{counted(len(hard), 'dissimilar pair')} with the nearest codes{_span(words)}."
+    return PhotoPicture(_gallery(hard[["photo_id", "other_id"]].to_numpy(), words, image), alt)
 
 
 def each_once(pairs: pd.DataFrame, wanted: int) -> pd.DataFrame:
-    """The first pairs (photo_id, other_id) in which no photo comes back."""
-    shown: set[int] = set()
+    """The first pairs (photo_id, other_id) that show no photo twice."""
+    seen: set[int] = set()
     chosen: list[int] = []
     for row, both in enumerate(zip(pairs["photo_id"], pairs["other_id"], strict=True)):
-        if len(chosen) < wanted and shown.isdisjoint(both):
-            shown.update(both)
+        if len(chosen) < wanted and seen.isdisjoint(both):
+            seen.update(both)
             chosen.append(row)
     return pairs.iloc[chosen]
 
 
 def _span(words: list[str]) -> str:
-    """From the first to the last of some words."""
     return f", {' to '.join(dict.fromkeys([words[0], words[-1]]))}" if words else ""
 
 
 def _gallery(pairs: np.ndarray, words: list[str], image: ImageOf, columns: int = 3) -> Figure:
-    """Pairs of photos [n, 2] by id, side by side, with words below each. An empty gallery says so."""
+    """Pairs of photos [n, 2] by id, side by side, with words below each."""
     between, gap, line = 0.22, 0.04, 0.2 + 0.14 * max((text.count("\n") for text in words), default=0)
     wide = ((PAGE - 0.1 + between) / columns - between - gap) / 2
     high = 0.75 * wide
@@ -143,8 +114,8 @@ def _gallery(pairs: np.ndarray, words: list[str], image: ImageOf, columns: int =
 
 
 @styled()
-def histograms(pairs: pd.DataFrame, members: pd.DataFrame | None = None) -> Drawn:
-    """What the similar pairs of the table `pairs` share, how far their scales differ, and how many pairs a photo has as query.
+def histograms(pairs: pd.DataFrame, members: pd.DataFrame | None = None) -> Picture:
+    """What the similar pairs of the table `pairs` share, how far their scales differ, and how many positives a query has.
 
     Counts of the shared share are on a logarithmic axis. With the table `members`, photos without a pair are counted too.
     """
@@ -160,7 +131,7 @@ def histograms(pairs: pd.DataFrame, members: pd.DataFrame | None = None) -> Draw
     )
     for panel, (values, edges, label, unit, form) in zip(axes[0], panels, strict=True):
         if values.empty:
-            blank(panel, "not stated" if len(pairs) else "no pair")
+            blank(panel, "not known" if len(pairs) else "no pair")
             continue
         panel.hist(values, edges.tolist(), color=SIMILAR)
         panel.set(xlabel=label, ylabel=unit)
@@ -169,41 +140,88 @@ def histograms(pairs: pd.DataFrame, members: pd.DataFrame | None = None) -> Draw
         panel.set_title(f"median {values.median():{form}}", fontsize=10)
     if len(share):
         axes[0, 0].set_yscale("log")
-    said = [
-        f"median {name} {values.median():.2f}"
-        for name, values in (("shared share", share), ("scale change", change))
-        if len(values)
+    medians = [
+        f"median {name} {each.median():.2f}" for name, each in (("shared share", share), ("scale change", change)) if len(each)
     ]
     lonely = f"{int((each == 0).sum()):,} of {counted(len(each), 'photo')} have no positive" if len(each) else "there is no photo"
-    return figure, f"Histograms of {counted(len(pairs), 'similar pair')}: {', '.join([*said, lonely])}."
+    return Picture(figure, f"Histograms of {counted(len(pairs), 'similar pair')}: {', '.join([*medians, lonely])}.")
 
 
-PRECISIONS = {
-    "similar_precision": ("similar pairs that show one landmark", SIMILAR),
-    "dissimilar_precision": ("dissimilar pairs that show two", DISSIMILAR),
-    "group_purity": ("photos that show their group's landmark", GREY),
-}
+def query_pairs(study: Study, queries: list[int] | None = None, count: int = 3) -> Gallery:
+    """For each of some photos (photo_id), three of its positives from much to little shared, with the 3D points both see.
+
+    Default: the photo with the most positives of each of `count` models. Raises ValueError if a photo is in no model.
+    """
+    pairs, members = read_table(study.pairs, "pairs"), read_table(study.pairs, "members")
+    queries = best_connected(pairs, count) if queries is None else queries
+    unknown = sorted(set(queries) - set(members["photo_id"]))
+    if unknown:
+        known = ", ".join(map(str, members["photo_id"].head(5)))
+        raise ValueError(f"photo {unknown[0]} is in no model, so it has no pairs; photos that are: {known}, ..")
+    opened = lru_cache(maxsize=1)(lambda model: open_model(study.reconstruction / "models" / str(model)))
+    points = None
+    if study.params.pairs.source == "reconstruction":
+        points = lambda model, one, other: shared_points(opened(model), one, other)  # noqa: E731
+    return Gallery(query_gallery(query, positives_of(query, pairs), study.image, points) for query in queries)
 
 
-@styled()
-def precision_bars(figures: Mapping[str, float]) -> Drawn:
-    """How often pairs and groups tell the truth: the figures of diagnostics.diagnose, which are none where no truth is known."""
-    known = {key: figures[key] for key in reversed(PRECISIONS) if key in figures and np.isfinite(figures[key])}
-    figure, axes = new_figure(height=0.8 + 0.32 * max(len(known), 1))
-    panel = axes[0, 0]
-    if not known:
-        blank(panel, "the truth about these photos is not known")
-        return figure, "The truth about these photos is not known, so no precision can be shown."
-    names = [PRECISIONS[key][0] for key in known]
-    bars = panel.barh(names, list(known.values()), color=[PRECISIONS[key][1] for key in known], height=0.7)
-    panel.bar_label(bars, [_percent(value) for value in known.values()], padding=4, fontsize=9)
-    panel.set(xlabel="share that is right", xlim=(0, 1.13))
-    panel.set_xticks(np.linspace(0, 1, 6))
-    panel.grid(axis="y", visible=False)
-    panel.tick_params(axis="y", length=0)
-    return figure, f"{'; '.join(f'{PRECISIONS[key][0]}: {_percent(known[key])}' for key in PRECISIONS if key in known)}."
+def best_connected(pairs: pd.DataFrame, count: int) -> list[int]:
+    """The photo with the most positives of each of `count` models, spread evenly from models with many to those with few."""
+    positives = pairs.groupby(["model_id", "query_id"]).size().rename("positives").reset_index()
+    best = positives.sort_values(["positives", "query_id"], ascending=[False, True]).drop_duplicates("model_id")
+    enough = best[best["positives"] >= SHOWN]
+    chosen = enough if len(enough) else best
+    return chosen["query_id"].iloc[evenly(len(chosen), count)].tolist()
 
 
-def _percent(share: float) -> str:
-    """Rounded down: 100.00 % is said of nothing less than all."""
-    return f"{np.floor(share * 1e4) / 1e4:.2%}"
+def positives_of(query: int, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Up to SHOWN of the query's rows of the table `pairs`, from the largest shared share to the smallest, spread evenly."""
+    own = pairs[pairs["query_id"] == query].sort_values("shared_share", ascending=False, kind="stable", na_position="last")
+    return own.iloc[evenly(len(own), SHOWN)]
+
+
+def shared_points(model: pycolmap.Reconstruction, one: int, other: int) -> tuple[Places, Places]:
+    """Where two photos of a model observe the 3D points that both see, [n, 2] each, in px from each photo's top left corner.
+
+    Row i of both is one 3D point, as observed, not projected. If a photo observes a point twice, one of the two is given.
+    """
+    images = {int(image.name.split(".")[0]): image for image in model.images.values()}
+    sees = [{point.point3D_id: point.xy for point in images[photo].get_observation_points2D()} for photo in (one, other)]
+    both = sorted(sees[0].keys() & sees[1].keys())
+    first, second = (np.array([places[point] for point in both], dtype=np.float64).reshape(-1, 2) for places in sees)
+    return first, second
+
+
+def query_gallery(
+    query: int, positives: pd.DataFrame, image: ImageOf, points: Callable[[int, int, int], tuple[Places, Places]] | None
+) -> PhotoPicture:
+    """A query above each of its positives (rows of the table `pairs`); shared 3D points are marked, lines join a few."""
+    edge, gap, between, head, line = 0.05, 0.12, 0.06, 0.3, 0.36
+    wide = (PAGE - 2 * edge - 2 * gap) / SHOWN
+    high = 0.75 * wide
+    sheet = Sheet(head + 2 * high + between + line)
+    model = f", all of model {positives['model_id'].iloc[0]}" if len(positives) else ": none"
+    sheet.text(edge, 0.2, f"Query {query} (above) and its positives{model}", 9.5, "left", "baseline")
+    words = [f"photo {pair.positive_id}, {_description(pair)}" for pair in positives.itertuples()]
+    for column, (pair, text) in enumerate(zip(positives.itertuples(), words, strict=True)):
+        left = edge + column * (wide + gap)
+        above = sheet.photo(image(query), (left, head, wide, high))
+        below = sheet.photo(image(pair.positive_id), (left, head + high + between, wide, high))
+        if points is not None:
+            mark_points(sheet, points(pair.model_id, query, pair.positive_id), above, below)
+        sheet.text(left, head + 2 * high + between + 0.04, text, 7.5, "left")
+    marked = ", their shared 3D points marked" if points is not None else ""
+    described = "; ".join(text.replace("\n", ", ") for text in words) or "none"
+    return PhotoPicture(sheet.figure, f"Photo {query} above {counted(len(positives), 'positive')}{marked}: {described}.")
+
+
+def mark_points(sheet: Sheet, places: tuple[Places, Places], *corners: tuple[float, float, float], lines: int = LINES) -> None:
+    """Mark points (px) in two photos, which lie at `corners` as Sheet.photo returned them, and join `lines` of them."""
+    first, second = (np.array([left, top]) + scale * place for place, (left, top, scale) in zip(places, corners, strict=True))
+    for both in (first, second):
+        dot: dict[str, Any] = {"markersize": 2.6, "markerfacecolor": MARK, "markeredgecolor": INK, "markeredgewidth": 0.4}
+        sheet.axes.plot(*both.T, "o", **dot)
+    for point in np.argsort(first[:, 0], kind="stable")[evenly(len(first), lines)] if lines else []:
+        ends = np.array([first[point], second[point]]).T
+        sheet.axes.plot(*ends, color=INK, linewidth=1.4)
+        sheet.axes.plot(*ends, color=MARK, linewidth=0.8)

@@ -1,63 +1,43 @@
-"""The pile and the benchmarks as one sees them: contact sheets, what was left out, how large the photos are."""
+"""The photo collection and the benchmarks: contact sheets, and how large the photos are."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from bcdh_lib.report.figures.display import show
+from bcdh_lib.report.figures.display import Gallery, PhotoPicture, Picture
 from bcdh_lib.report.figures.labels import benchmark_label, blank, counted
 from bcdh_lib.report.figures.sheets import ImageOf, Sheet, evenly, photo_sheet, shortened
-from bcdh_lib.report.figures.style import BLUE, GREY, PAGE, Drawn, new_figure, styled
-from bcdh_lib.retrieval.benchmarks import Benchmark, benchmark_names, read_benchmark
-from bcdh_lib.study import Study
+from bcdh_lib.report.figures.style import BLUE, GREY, PAGE, new_figure, styled
+from bcdh_lib.retrieval.benchmarks import Benchmark
 
 
-def contact_sheet(photos: pd.DataFrame, image: ImageOf, shown: int = 48) -> Drawn:
-    """A sample of the table `photos`, spread evenly, each photo with its photo_id (photographic)."""
+def contact_sheet(photos: pd.DataFrame, image: ImageOf, shown: int = 48) -> PhotoPicture:
+    """A sample of the table `photos`, spread evenly, each photo with its photo_id."""
     chosen = photos["photo_id"].iloc[evenly(len(photos), shown)].tolist()
-    alt = f"{len(chosen)} photos of the pile's {len(photos):,}, spread evenly, each with its photo_id."
-    return photo_sheet([(image(photo), str(photo)) for photo in chosen]), alt
+    alt = f"{len(chosen)} of the collection's {counted(len(photos), 'photo')}, spread evenly, each with its photo_id."
+    return PhotoPicture(photo_sheet([(image(photo), str(photo)) for photo in chosen]), alt)
 
 
 @styled()
-def left_out_reasons(left_out: pd.DataFrame) -> Drawn:
-    """How many files were left out for which reason, from the table `left_out`; the commonest on top."""
-    counts = left_out["reason"].value_counts().sort_index(ascending=False).sort_values(kind="stable")
-    figure, axes = new_figure(height=0.8 + 0.3 * max(len(counts), 1))
-    panel, total = axes[0, 0], counted(int(counts.sum()), "file")
-    if counts.empty:
-        blank(panel, "no file was left out")
-        return figure, "No file was left out."
-    bars = panel.barh(counts.index, counts, color=GREY, height=0.7)
-    panel.bar_label(bars, [f"{count:,}" for count in counts], padding=4, fontsize=9)
-    panel.set(title=f"{total} left out", xlabel="files", xlim=(0, 1.1 * counts.max()))
-    panel.grid(axis="y", visible=False)
-    panel.tick_params(axis="y", length=0)
-    panel.xaxis.get_major_locator().set_params(integer=True)
-    said = ", ".join(f"{reason} {count:,}" for reason, count in counts.iloc[::-1].items())
-    return figure, f"{total} left out: {said}."
-
-
-@styled()
-def sizes(photos: pd.DataFrame) -> Drawn:
+def sizes(photos: pd.DataFrame) -> Picture:
     """The longer side and the shape of the photos as taken, from the table `photos`."""
     width, height = photos["width"].to_numpy(dtype=float), photos["height"].to_numpy(dtype=float)
     figure, axes = new_figure(1, 2, height=2.8, sharey=False)
+    side, form = axes[0]
     if photos.empty:
-        for panel in axes.flat:
-            blank(panel, "no photo")
-        return figure, "There is no photo to measure."
+        blank(side, "no photo")
+        blank(form, "no photo")
+        return Picture(figure, "There is no photo to measure.")
     longer, shape = np.maximum(width, height), width / height
     upright = int((shape < 1).sum())
-    side, form = axes[0]
     side.hist(longer, np.linspace(0, longer.max(), 41).tolist(), color=BLUE)
     side.set_title(f"median {np.median(longer):,.0f} px", fontsize=10)
     side.set(xlabel="longer side (px)", ylabel="photos", xlim=(0, 1.03 * longer.max()))
     octaves = max(1, int(np.ceil(np.abs(np.log2(shape)).max())))
     form.hist(np.log2(shape), np.linspace(-octaves, octaves, 40 * octaves + 1).tolist(), color=BLUE)
     form.axvline(0, color=GREY, linewidth=1)
-    form.set_title(f"{upright:,} upright, {len(photos) - upright:,} not", fontsize=10)
+    form.set_title(f"{upright:,} portrait, {len(photos) - upright:,} landscape", fontsize=10)
     ticks = [(1, 2**octaves), (2, 3), (1, 1), (3, 2), (2**octaves, 1)]
     form.set_xticks([np.log2(wide / high) for wide, high in ticks], [f"{wide}:{high}" for wide, high in ticks])
     form.set_xlabel("width : height")
@@ -65,20 +45,20 @@ def sizes(photos: pd.DataFrame) -> Drawn:
         f"Histograms of {counted(len(photos), 'photo')}: longer side from {longer.min():,.0f} to {longer.max():,.0f} px, "
         f"median {np.median(longer):,.0f} px; {upright:,} are higher than wide."
     )
-    return figure, alt
+    return Picture(figure, alt)
 
 
-def show_benchmarks(study: Study) -> None:
-    """Show a sheet of every benchmark of retrieval.benchmarks but `collection`, which is made from the pairs."""
-    for name in benchmark_names(study):
-        if name != "collection":
-            benchmark = read_benchmark(study, name)
-            counts = f"{len(benchmark.photos):,} photos, {counted(len(benchmark.queries), 'query', 'queries')}"
-            show(*benchmark_sheet(benchmark), caption=f"**{benchmark_label(name)}**: {counts}.", photographic=True)
+def benchmark_sheets(benchmarks: list[Benchmark]) -> Gallery:
+    """A sheet and its caption for each benchmark."""
+    gallery = Gallery()
+    for benchmark in benchmarks:
+        counts = f"{counted(len(benchmark.photos), 'photo')}, {counted(len(benchmark.queries), 'query', 'queries')}"
+        gallery += [benchmark_sheet(benchmark), f"**{benchmark_label(benchmark.name)}**: {counts}."]
+    return gallery
 
 
-def benchmark_sheet(benchmark: Benchmark, queries: int = 4, positives: int = 4, junk: int = 2) -> Drawn:
-    """Some queries with their boxes drawn, spread evenly, each beside some of its positives and of its junk (photographic)."""
+def benchmark_sheet(benchmark: Benchmark, queries: int = 4, positives: int = 4, junk: int = 2) -> PhotoPicture:
+    """Some queries with their boxes, spread evenly, each with some of its positives and of its junk."""
     chosen = [benchmark.queries[place] for place in evenly(len(benchmark.queries), queries)]
     columns, gap, line, head = 1 + positives + junk, 0.07, 0.22, 0.32
     wide = (PAGE - 0.4 - gap * (columns + 1)) / columns
@@ -104,4 +84,4 @@ def benchmark_sheet(benchmark: Benchmark, queries: int = 4, positives: int = 4, 
         f"{counted(len(chosen), 'query', 'queries')} of the {len(benchmark.queries)} of {benchmark_label(benchmark.name)}, "
         f"{counted(len(benchmark.photos), 'photo')} large, with up to {positives} of their positives and {junk} of their junk."
     )
-    return sheet.figure, alt
+    return PhotoPicture(sheet.figure, alt)

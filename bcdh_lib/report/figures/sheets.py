@@ -1,4 +1,4 @@
-"""Photos laid out on a page: thumbnails as sharp as the file, frames that never speak by colour alone, short lines of text."""
+"""Photos laid out on a page: sharp thumbnails, frames marked by colour and symbol, short lines of text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bcdh_lib.core.text import one_line
 from bcdh_lib.report.figures.style import DPI, GREY, HIT, INK, MISS, PAGE, styled
 
 ImageOf = Callable[[int], Path]
-"""Where the upright copy of a photo lies, by its photo_id: `study.image`."""
+"""The path of a photo's upright copy, by its photo_id: `study.image`."""
 
 MARKS = {"hit": (HIT, "✓"), "miss": (MISS, "✗"), "junk": (GREY, "–"), "query": (INK, "")}
 """How a photo in a ranking is framed: colour and symbol."""
@@ -43,8 +43,8 @@ class Sheet:
     ) -> tuple[float, float, float]:
         """Put a photo in the middle of a place (left, top, width, height), framed by a mark of MARKS, a box (px) drawn on it.
 
-        Returns where it came to lie: its left and top (inches), and how many inches a pixel of the file takes.
-        Raises StudyError where the photo cannot be read.
+        Returns its left and top (inches) and the inches that a pixel of the file takes.
+        Raises StudyError if the photo cannot be read.
         """
         left, top, width, height = place
         pixels, size = thumbnail(path, width, height)
@@ -74,25 +74,20 @@ class Sheet:
 def thumbnail(path: Path, width: float, height: float) -> tuple[np.ndarray, tuple[int, int]]:
     """A photo as uint8 RGB [h, w, 3] that fits width x height inches, and its whole size (width, height in px).
 
-    Raises StudyError where the photo cannot be read.
+    Raises StudyError if the photo cannot be read.
     """
     try:
         with Image.open(path) as photo:
+            size = photo.size
             photo.draft("RGB", (round(width * DPI), round(height * DPI)))  # JPEG is decoded no larger than needed
-            size = _size(path)
             fitted = ImageOps.contain(photo.convert("RGB"), (round(width * DPI), round(height * DPI)), Image.Resampling.LANCZOS)
             return np.asarray(fitted), size
-    except Exception as error:  # whatever Pillow's readers stumble over in a damaged file
-        raise StudyError(f"{path}: cannot be shown ({one_line(error)}); make it anew with: dvc repro -f photos") from None
-
-
-def _size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as photo:
-        return photo.size
+    except Exception as error:  # Pillow raises many kinds of errors on damaged files
+        raise StudyError(f"{path}: cannot be shown ({one_line(error)}); rebuild it with: dvc repro -f photos") from None
 
 
 def shortened(words: str, longest: int = 14) -> str:
-    """Words that fit below a thumbnail: of longer ones the start and the end, which tells names apart."""
+    """Words that fit below a thumbnail; of longer ones the start and the end, which distinguish names."""
     return words if len(words) <= longest else f"{words[: longest // 2 - 2]}…{words[longest // 2 - 1 - longest :]}"
 
 

@@ -1,22 +1,22 @@
-"""How training went: its curves, the bits it made, the distances of pairs before and after, and the energy of one bit."""
+"""How training went: its curves, the bits, the distances of pairs before and after; and one pair and one batch worked through."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import seaborn
 import torch
-from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from bcdh_lib.report.figures.display import Picture
 from bcdh_lib.report.figures.labels import blank, counted, label_ends, system_label
-from bcdh_lib.report.figures.style import BLUE, DISSIMILAR, GREY, INK, SIMILAR, Drawn, face, new_figure, styled
-from bcdh_lib.training.losses.binary_constrained import BinaryConstrained, code_step
+from bcdh_lib.report.figures.style import BLUE, DISSIMILAR, GREY, INK, RED, SIMILAR, face, new_figure, styled
+from bcdh_lib.training.losses.binary_constrained import BinaryConstrained
 
 Outputs = NDArray[np.floating[Any]]
 CURVES = {
@@ -24,16 +24,14 @@ CURVES = {
     "loss": "loss, as a share of round 1",
     "quantization": "quantization error\n$\\|u - \\mathrm{sgn}\\,u\\|^2 / L$",
 }
-REACH = 2.0
-"""How far the energy of one bit is drawn, either way."""
 
 
 @styled()
-def curves(history: pd.DataFrame) -> Drawn:
-    """Validation mAP, loss and quantization error by round for every run of the table `history`, each line named at its end.
+def curves(history: pd.DataFrame) -> Picture:
+    """Validation mAP, loss and quantization error by round for every run of the table `history`.
 
-    Losses of different methods have different units, so each is shown as a share of its first round. Of a method's runs the
-    longer codes have the darker line. The float parent has no codes, hence no quantization error.
+    Losses of different methods have different units, so each is shown as a share of its first round. The longer a method's codes,
+    the darker its line. The float baseline has no codes, hence no quantization error.
     """
     figure, axes = new_figure(3, 1, height=7.6, sharex=True)
     runs = [(run, *_method_and_bits(run), rows) for run, rows in history.groupby("run", sort=False)]
@@ -56,7 +54,7 @@ def curves(history: pd.DataFrame) -> Drawn:
         label_ends(panel, ends)
     axes[0, 0].xaxis.get_major_locator().set_params(integer=True)
     axes[2, 0].set_xlabel("round (0: untrained)")
-    return figure, _curves_alt(history)
+    return Picture(figure, _curves_alt(history))
 
 
 def _method_and_bits(run: str) -> tuple[str, int | None]:
@@ -80,10 +78,10 @@ def _curves_alt(history: pd.DataFrame) -> str:
 
 
 @styled()
-def bits(outputs: Outputs) -> Drawn:
+def bits(outputs: Outputs) -> Picture:
     """How balanced and how independent the bits of outputs [n, L] are: each bit's share of +1, and the correlation of every two.
 
-    The codes sgn(u) are what is looked at. A bit that is the same for every photo correlates with nothing; it is left white.
+    Of the codes sgn(u). A bit that is the same for every photo has no correlation; it is left white.
     """
     codes = np.where(outputs >= 0, 1.0, -1.0)
     share = (codes > 0).mean(0)
@@ -108,7 +106,7 @@ def bits(outputs: Outputs) -> Drawn:
         f"{counted(len(share), 'bit')}: the share of +1 runs from {share.min():.2f} to {share.max():.2f}; {dead} are constant. "
         f"Two different bits correlate by {typical} on average, regardless of sign."
     )
-    return figure, alt
+    return Picture(figure, alt)
 
 
 def bit_correlation(codes: Outputs) -> NDArray[np.float64]:
@@ -120,7 +118,7 @@ def bit_correlation(codes: Outputs) -> NDArray[np.float64]:
 
 
 @styled()
-def pair_distances(outputs: Mapping[str, Outputs], similar: NDArray[np.integer], dissimilar: NDArray[np.integer]) -> Drawn:
+def pair_distances(outputs: Mapping[str, Outputs], similar: NDArray[np.integer], dissimilar: NDArray[np.integer]) -> Picture:
     """Hamming distances of similar and dissimilar pairs, one panel a stage, such as {"before training": .., "after ..": ..}.
 
     outputs [n, L] a stage; pairs are rows of outputs, [p, 2].
@@ -139,7 +137,7 @@ def pair_distances(outputs: Mapping[str, Outputs], similar: NDArray[np.integer],
         panel.set(xlabel="Hamming distance (bits)", title=stage[:1].upper() + stage[1:], xlim=(-0.5, length + 0.5))
     axes[0, 0].set_ylabel("share of pairs")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    return figure, f"Hamming distances in bits of pairs of photos. {'; '.join(said)}."
+    return Picture(figure, f"Hamming distances in bits of pairs of photos. {'; '.join(said)}.")
 
 
 def code_distances(outputs: Outputs, pairs: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -148,71 +146,102 @@ def code_distances(outputs: Outputs, pairs: NDArray[np.integer]) -> NDArray[np.i
     return (codes[pairs[:, 0]] != codes[pairs[:, 1]]).sum(1)
 
 
-@styled()
-def energy_of_one_bit(settings: Mapping[str, Any]) -> Drawn:
-    """The energy of one bit over all outputs u, v, for similar and dissimilar pairs, and the slope that training follows.
+@dataclass(frozen=True)
+class WorkedPair:
+    """The exact code step on one pair of outputs, worked through: what each flip costs, and the energy at each distance.
 
-    Above E(u, v; s), the exact form, with the code that its step takes in each region; below E_tau, the smooth form, at the
-    temperature of the last round. `settings` are params.losses["binary_constrained"].
+    `distance` is the Hamming distance of sgn(u) and sgn(v). `flips` are the bits in the order in which the step would flip them:
+    those in which the codes of a similar pair differ, or those in which the codes of a dissimilar pair agree, the cheapest first;
+    `costs` [n] is what each adds to the quantization error; `energy` [n + 1] the whole energy after 0 .. n flips.
     """
-    figure, axes = new_figure(2, 2, height=6.4, sharex=True, sharey=True)
-    losses = {
-        form: BinaryConstrained(1, BinaryConstrained.Settings.model_validate({**settings, "form": form}))
-        for form in ("exact", "smooth")
-    }
-    tau = losses["smooth"].temperature
-    spans = []
-    for row, (form, loss) in zip(axes, losses.items(), strict=True):
-        surfaces = [one_bit(loss, similar) for similar in (True, False)]
-        low, high = (float(bound([energy for energy, _ in surfaces])) for bound in (np.min, np.max))
-        for panel, kind, (energy, codes) in zip(row, ("Similar pair", "Dissimilar pair"), surfaces, strict=True):
-            ticks = np.linspace(-REACH, REACH, len(energy))
-            levels = MaxNLocator(16).tick_values(low, high)
-            filled = panel.contourf(ticks, ticks, energy, levels=levels, cmap="cividis")
-            if form == "exact":
-                _mark_codes(panel, ticks, codes)
-            _point_downhill(panel, ticks, energy)
-            panel.set(title=kind if form == "exact" else f"{kind}, τ = {tau:.2g}", aspect="equal")
-            panel.grid(visible=False)
-        row[0].set_ylabel("output v")
-        figure.colorbar(filled, ax=row.tolist(), label=f"{form} energy", ticks=MaxNLocator(6), shrink=0.9)
-        spans.append(f"{low:.2f} to {high:.2f}".replace("-", "−"))
-    for panel in axes[1]:
-        panel.set_xlabel("output u")
+
+    u: Outputs
+    v: Outputs
+    similar: bool
+    weight: float
+    distance: int
+    flips: NDArray[np.int64]
+    costs: Outputs
+    energy: Outputs
+
+    @property
+    def flipped(self) -> NDArray[np.int64]:
+        """The bits that the exact step flips."""
+        return self.flips[: int(self.energy.argmin())]
+
+    @property
+    def codes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The codes a*, b* of least energy; a flip changes the output nearer to zero."""
+        a, b = (np.where(each >= 0, 1, -1) for each in (self.u, self.v))
+        for bit in self.flipped:
+            nearer = a if abs(self.u[bit]) <= abs(self.v[bit]) else b
+            nearer[bit] *= -1
+        return a, b
+
+    @property
+    def gradient(self) -> tuple[Outputs, Outputs]:
+        """The gradient of the energy with respect to u and v: lambda (u - a*), lambda (v - b*)."""
+        a, b = self.codes
+        return self.weight * (self.u - a), self.weight * (self.v - b)
+
+
+def work_through(loss: BinaryConstrained, u: Outputs, v: Outputs, similar: bool) -> WorkedPair:
+    """The exact code step of the loss for one pair of outputs, each [L]; O(L log L), as in training."""
+    weight = loss.settings.quantization_weight
+    a, b = np.where(u >= 0, 1, -1), np.where(v >= 0, 1, -1)
+    may_flip = np.flatnonzero((a != b) == similar)
+    cost = 2 * weight * np.minimum(np.abs(u), np.abs(v))
+    flips = may_flip[np.argsort(cost[may_flip], kind="stable")]
+    distance = int((a != b).sum())
+    reached = distance + np.arange(len(flips) + 1) * (-1 if similar else 1)
+    charged = loss.distance_loss(torch.tensor(reached, dtype=torch.float64), torch.tensor(similar)).numpy()
+    error = weight / 2 * (((u - a) ** 2).sum() + ((v - b) ** 2).sum())
+    energy = charged + error + np.concatenate([[0.0], np.cumsum(cost[flips])])
+    return WorkedPair(u, v, similar, weight, distance, flips, cost[flips], energy)
+
+
+@styled()
+def one_pair(pair: WorkedPair) -> Picture:
+    """The outputs of a pair bit by bit with the flipped bits marked, and the energy after each possible number of flips."""
+    figure, axes = new_figure(2, 1, height=5.2)
+    outputs, energy = axes[:, 0]
+    bits = np.arange(len(pair.u))
+    outputs.plot(bits, pair.u, "o", color=BLUE, label="u")
+    outputs.plot(bits, pair.v, "s", color=DISSIMILAR, markersize=4, label="v")
+    outputs.vlines(bits, pair.u, pair.v, color=GREY, linewidth=0.8)
+    outputs.axhline(0, color=INK, linewidth=1)
+    outputs.vlines(pair.flipped, *outputs.get_ylim(), color=INK, linestyle=":", linewidth=1, label="flipped")
+    kind = "Similar" if pair.similar else "Dissimilar"
+    outputs.set(xlabel="bit", ylabel="output", title=f"{kind} pair, {pair.distance} bits apart before the step")
+    outputs.legend(loc="upper right", ncols=3)
+    steps = np.arange(len(pair.energy))
+    energy.plot(steps, pair.energy, "o-", color=BLUE)
+    best = int(pair.energy.argmin())
+    energy.plot(best, pair.energy[best], "o", color=RED, markersize=9, label=f"least energy: {counted(best, 'flip')}")
+    energy.set(xlabel="number of flips, the cheapest first", ylabel="energy")
+    energy.xaxis.get_major_locator().set_params(integer=True)
+    energy.legend()
     alt = (
-        "Energy of one bit over outputs u and v. Exact form: for a similar pair its wells are the equal codes, for a dissimilar "
-        "pair the different ones; white lines bound the regions where the exact step takes another code, and arrows point "
-        f"downhill; energies from {spans[0]}. Smooth form at τ = {tau:.2g}, below: no such corners, energies from {spans[1]}."
+        f"{kind} pair of {len(bits)} bits, {pair.distance} apart: the energy falls from {pair.energy[0]:.3f} without a flip to "
+        f"{pair.energy[best]:.3f} with {counted(best, 'flip')}."
     )
-    return figure, alt
+    return Picture(figure, alt)
 
 
-def one_bit(loss: BinaryConstrained, similar: bool, steps: int = 160) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Energy and code of every (u, v) on a grid, each [steps, steps] with v by row; code 2 [a = +1] + [b = +1]."""
-    ticks = torch.linspace(-REACH, REACH, steps, dtype=torch.float64)
-    v, u = (grid.reshape(-1, 1) for grid in torch.meshgrid(ticks, ticks, indexing="ij"))
-    label = torch.full((len(u),), similar)
-    pairs = torch.stack([torch.arange(len(u)), torch.arange(len(u)) + len(u)], dim=1)
-    energy = loss(torch.cat([u, v]), pairs, label)
-    a, b = code_step(u, v, label, loss.distance_loss, loss.settings.quantization_weight)
-    return energy.numpy().reshape(steps, steps), (2 * (a > 0) + (b > 0)).numpy().reshape(steps, steps)
-
-
-def _mark_codes(axes: Axes, ticks: NDArray[np.float64], codes: NDArray[np.int64]) -> None:
-    """Name each region's code (a, b), with a dot where outputs equal it, and bound the regions."""
-    plate = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none", "alpha": 0.9}
-    for code in np.unique(codes):
-        axes.contour(ticks, ticks, codes == code, levels=[0.5], colors="white", linewidths=1.6)
-        a, b = (1 if code & 2 else -1), (1 if code & 1 else -1)
-        v, u = (float(ticks[places].mean()) for places in np.nonzero(codes == code))
-        if codes[np.abs(ticks - b).argmin(), np.abs(ticks - a).argmin()] == code:
-            axes.plot(a, b, "o", color="white", markersize=4)
-            u, v = a, b + 0.33 * b  # outwards, away from where regions meet
-        words = " ".join("+" if side > 0 else "−" for side in (a, b))
-        axes.text(u, v, words, ha="center", va="center", color=INK, weight="bold", bbox=plate)
-
-
-def _point_downhill(axes: Axes, ticks: NDArray[np.float64], energy: NDArray[np.float64]) -> None:
-    some = slice(10, None, 14)
-    down_v, down_u = -np.array(np.gradient(energy, ticks, ticks))[:, some, some]
-    axes.quiver(ticks[some], ticks[some], down_u, down_v, color="white", alpha=0.75, width=0.005, pivot="middle")
+@styled()
+def pair_matrix(distances: Outputs, similar: NDArray[np.bool_]) -> Picture:
+    """A batch as the loss sees it: which pairs are similar [n, n], and the Hamming distances of their codes [n, n]."""
+    figure, axes = new_figure(1, 2, height=3.4)
+    titles = ("Similar pairs", "Hamming distance (bits)")
+    for panel, values, title, colours in zip(axes[0], (similar, distances), titles, ("Blues", "cividis_r"), strict=True):
+        drawn = panel.imshow(values, cmap=colours, interpolation="none")
+        panel.set(title=title, xlabel="photo of the batch", ylabel="photo of the batch")
+        panel.grid(visible=False)
+    figure.colorbar(drawn, ax=axes[0, 1], shrink=0.8)
+    means = [
+        f"{distances[kind].mean():.1f}" if kind.any() else "none"
+        for kind in (similar & ~np.eye(len(similar), dtype=bool), ~similar)
+    ]
+    return Picture(
+        figure, f"{counted(len(similar), 'photo')}: similar pairs are {means[0]} bits apart on average, the others {means[1]}."
+    )

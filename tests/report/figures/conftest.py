@@ -11,21 +11,22 @@ import pytest
 from PIL import Image
 
 from bcdh_lib.report.figures import display, style
-from bcdh_lib.report.figures.style import Drawn
+from bcdh_lib.report.figures.display import Picture
 
 
 class Printed(Protocol):
     """Call a plot function and check what it gives."""
 
-    def __call__(self, plot: Callable[..., Drawn], *arguments: Any, **options: Any) -> Drawn: ...
+    def __call__(self, plot: Callable[..., Picture], *arguments: Any, **options: Any) -> Picture: ...
 
 
 @pytest.fixture
 def printed() -> Printed:
-    """What a plot function gives, after a look at it: it has words, no edge cuts anything off, a second call repeats it."""
+    """What a plot function returns, checked: it has alt text, nothing is cut off, a second call gives the same bytes."""
 
-    def check(plot: Callable[..., Drawn], *arguments: Any, **options: Any) -> Drawn:
-        figure, alt = plot(*arguments, **options)
+    def check(plot: Callable[..., Picture], *arguments: Any, **options: Any) -> Picture:
+        drawn = plot(*arguments, **options)
+        figure, alt = drawn
         assert len(alt) > 20
         assert alt.endswith(".")
         assert "nan" not in alt
@@ -36,7 +37,7 @@ def printed() -> Printed:
         assert right < figure.get_figwidth() + 0.01
         assert top < figure.get_figheight() + 0.01
         assert display.png(plot(*arguments, **options)[0]) == picture
-        return figure, alt
+        return drawn
 
     return check
 

@@ -17,7 +17,7 @@ def test_counts_and_names() -> None:
     assert benchmark_label("rendered_oxford") == "Rendered Oxford"
     assert benchmark_label("roxford5k_hard") == "ROxford5k Hard"
     assert system_label("dsh", 64.0) == "DSH, 64 bits"
-    assert [system_label("float", bits) for bits in (None, np.nan, pd.NA)] == ["Float parent"] * 3
+    assert [system_label("float", bits) for bits in (None, np.nan, pd.NA)] == ["Float baseline"] * 3
 
 
 def test_labels_keep_their_order_do_not_overlap_and_stand_at_their_ends_where_there_is_room() -> None:

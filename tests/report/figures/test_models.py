@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +15,9 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.open3d_import import Open3dError, import_open3d
 from bcdh_lib.report.figures import models
-from bcdh_lib.report.figures.geometry import CORNERS, Model, clean, read_model, thin, upright, viewpoint
+from bcdh_lib.report.figures.display import png
+from bcdh_lib.report.figures.models import Model, read_model, upright
 
 from .conftest import Printed
 
@@ -61,10 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(folder: Path) -> Model:
-    try:
-        return read_model(folder)
-    except Open3dError as error:
-        pytest.skip(str(error))
+    return read_model(folder)
 
 
 def test_a_model_is_turned_upright_whatever_way_colmap_left_it() -> None:
@@ -80,26 +76,28 @@ def test_one_camera_says_which_way_is_up() -> None:
 
 
 def test_a_model_loses_its_stray_point_and_keeps_the_others(model: Model) -> None:
-    points, colours = np.asarray(model.cloud.points), np.asarray(model.cloud.colors)
-    assert model.points == POINTS + 1
-    assert 0.9 * POINTS < len(points) <= POINTS
-    assert np.ptp(points, axis=0).max() < 4
-    red = colours[:, 0] > 0.5
-    assert points[red, 2].min() > points[~red, 2].max()
-    assert str(model).startswith("3D model 3: ")
+    assert model.total == POINTS + 1
+    assert 0.9 * POINTS < len(model.points) <= POINTS
+    assert np.ptp(model.points, axis=0).max() < 4
+    red = model.colours[:, 0] > 0.5
+    assert model.points[red, 2].min() > model.points[~red, 2].max()
     assert model.photo_ids == list(range(10, 19))
 
 
-def test_cameras_stand_where_they_stood_and_look_at_the_tower(model: Model) -> None:
-    cameras = np.asarray(model.cameras.points).reshape(-1, CORNERS, 3)
-    assert len(np.asarray(model.cameras.lines)) == 8 * len(cameras)
-    assert np.allclose(np.linalg.norm(cameras[:, 0, :2], axis=1), 6, atol=0.15)
-    ahead = cameras[:, 1:].mean(1) - cameras[:, 0]
-    assert ((ahead * -cameras[:, 0])[:, :2].sum(1) > 0).all()
+def test_at_most_so_many_points_are_drawn(folder: Path) -> None:
+    assert len(read_model(folder, 50).points) == 50
 
 
-def test_a_camera_of_impossible_focal_length_is_counted_and_not_drawn(folder: Path, model: Model, tmp_path: Path) -> None:
-    """COLMAP ends with such ones where a photo has few points: drawn, their pyramids hide the model."""
+def test_cameras_are_where_they_were_and_look_at_the_tower(model: Model) -> None:
+    assert np.allclose(np.linalg.norm(model.cameras[:, 0, :2], axis=1), 6, atol=0.15)
+    ahead = model.cameras[:, 1:].mean(1) - model.cameras[:, 0]
+    assert ((ahead * -model.cameras[:, 0])[:, :2].sum(1) > 0).all()
+    wide, high = (np.linalg.norm(model.cameras[:, 2] - model.cameras[:, corner], axis=1) for corner in (1, 3))
+    assert np.allclose(wide / high, 240 / 320) or np.allclose(high / wide, 240 / 320)
+
+
+def test_a_camera_of_implausible_focal_length_is_counted_and_not_drawn(folder: Path, model: Model, tmp_path: Path) -> None:
+    """COLMAP ends with such ones if a photo has few points: drawn, their pyramids hide the model."""
     odd = pycolmap.Reconstruction(folder)
     for number, focal in ((2, 0.01), (3, 1e6)):
         odd.add_camera_with_trivial_rig(pycolmap.Camera.create_from_model_name(number, "PINHOLE", focal, 320, 240))
@@ -108,53 +106,24 @@ def test_a_camera_of_impossible_focal_length_is_counted_and_not_drawn(folder: Pa
     (tmp_path / "3").mkdir()
     odd.write(tmp_path / "3")
     drawn = read_model(tmp_path / "3")
-    assert (drawn.photo_ids, drawn.odd) == (model.photo_ids, 2)
-    np.testing.assert_array_equal(np.asarray(drawn.cameras.points).shape, np.asarray(model.cameras.points).shape)
-    assert str(drawn).endswith("; 2 cameras of impossible focal length not drawn")
-    assert "focal" not in str(model)
-
-
-def test_thinning_keeps_to_the_limit_and_nearly_reaches_it(model: Model) -> None:
-    assert len(thin(model.cloud, 10_000).points) == len(model.cloud.points)
-    for limit in (300, 20, 1):
-        assert limit / 2 < len(thin(model.cloud, limit).points) <= limit
-
-
-def test_cleaning_a_handful_of_points_leaves_some() -> None:
-    open3d = import_open3d()
-    assert len(clean(open3d.geometry.PointCloud(open3d.utility.Vector3dVector(np.eye(3)))).points) == 3
-
-
-def test_the_eye_sees_every_point_and_most_cameras(model: Model) -> None:
-    view = viewpoint(model, aspect=1.5)
-    everything = np.concatenate([np.asarray(model.cloud.points), np.asarray(model.cameras.points)])
-    x, y, z = view.pose[:3, :3] @ everything.T + view.pose[:3, 3:]
-    slope = np.tan(np.radians(22.5))
-    place = np.maximum(np.abs(x / z) / (1.5 * slope), np.abs(y / z) / slope)  # 1: at the picture's edge
-    inside = place < 1
-    assert inside[: len(model.cloud.points)].all()
-    assert inside.mean() > 0.9
-    assert place[inside].max() > 0.9
-    assert (z > 0).all()
-    assert (np.abs(everything - view.target) <= view.reach + 1e-9).all()
+    assert (drawn.photo_ids, drawn.implausible) == (model.photo_ids, 2)
+    assert drawn.cameras.shape == model.cameras.shape
 
 
 def test_the_still_shows_what_is_above_above(model: Model) -> None:
-    file = models.still(model, (320, 200))
-    picture = np.asarray(Image.open(io.BytesIO(file))).astype(int)
-    assert picture.shape == (200, 320, 3)
+    file = png(models.still(model))
+    picture = np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)
     rows = {
         name: np.nonzero((picture == colour).all(2))[0].mean() for name, colour in (("red", [255, 0, 0]), ("blue", [0, 0, 255]))
     }
     assert rows["red"] + 10 < rows["blue"]
-    assert (picture[0] == 255).all()
-    assert models.still(model, (320, 200)) == file
+    assert png(models.still(model)) == file
 
 
 def test_the_view_holds_points_and_cameras_and_no_frame(model: Model) -> None:
     view = models.turnable(model)
     cloud, cameras = view.data
-    assert len(cloud.x) == len(cloud.marker.color) == len(model.cloud.points)
+    assert len(cloud.x) == len(cloud.marker.color) == len(model.points)
     assert set(cloud.marker.color) == {"#ff0000", "#0000ff"}
     assert len(cameras.x) == len(cameras.text) == 3 * 8 * len(model.photo_ids)
     assert np.isnan(cameras.x[2::3]).all()
@@ -162,19 +131,10 @@ def test_the_view_holds_points_and_cameras_and_no_frame(model: Model) -> None:
     assert not view.layout.scene.xaxis.visible
     assert view.to_json() == models.turnable(model).to_json()
     assert cloud.x.dtype == np.float32
-    assert len(json.dumps(view.to_json())) < 200_000
-
-
-def test_the_largest_view_stays_below_three_megabytes(model: Model) -> None:
-    open3d = import_open3d()
-    places = np.random.default_rng(0).normal(size=(30_000, 3))
-    cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(places))
-    cloud.colors = open3d.utility.Vector3dVector(np.abs(places).clip(0, 1))
-    assert len(models.turnable(Model(0, cloud, model.cameras, model.photo_ids, 30_000)).to_json()) < 3e6
 
 
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StudyError, match=r"7: holds no model .* dvc repro reconstruction"):
+    with pytest.raises(StudyError, match=r"dvc repro reconstruction"):
         read_model(tmp_path / "7")
 
 

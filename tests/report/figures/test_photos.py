@@ -1,4 +1,4 @@
-"""The pile and the benchmarks, as figures."""
+"""The photo collection and the benchmarks, as figures."""
 
 from __future__ import annotations
 
@@ -17,21 +17,8 @@ from .conftest import Printed
 def test_a_contact_sheet_spreads_its_sample(printed: Printed, image: Callable[[int], Path]) -> None:
     figure, alt = printed(photos.contact_sheet, pd.DataFrame({"photo_id": range(40)}), image, shown=4)
     assert [text.get_text() for text in figure.axes[0].texts] == ["0", "13", "26", "39"]
-    assert alt.startswith("4 photos of the pile's 40")
+    assert alt.startswith("4 of the collection's 40 photos")
     printed(photos.contact_sheet, pd.DataFrame({"photo_id": []}), image)
-
-
-def test_reasons_are_counted_the_commonest_on_top(printed: Printed) -> None:
-    reasons = ["empty", "duplicate", "not an image", "duplicate", "not an image", "duplicate"]
-    figure, alt = printed(photos.left_out_reasons, pd.DataFrame({"reason": reasons}))
-    assert [bar.get_width() for bar in figure.axes[0].patches] == [1, 2, 3]
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["empty", "not an image", "duplicate"]
-    assert alt == "6 files left out: duplicate 3, not an image 2, empty 1."
-
-
-def test_nothing_left_out_is_said(printed: Printed) -> None:
-    _, alt = printed(photos.left_out_reasons, pd.DataFrame({"reason": []}))
-    assert alt == "No file was left out."
 
 
 def test_sizes_count_every_photo_once(printed: Printed) -> None:

@@ -48,5 +48,5 @@ def test_marks_differ_in_colour_and_symbol(mark: str, image: Callable[[int], Pat
 def test_a_photo_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
     for name in ("cut.jpg", "absent.jpg"):
-        with pytest.raises(StudyError, match=rf"{name}: cannot be shown .* dvc repro -f photos"):
+        with pytest.raises(StudyError, match=rf"{name}: cannot be shown"):
             photo_sheet([(tmp_path / name, "0")])

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from bcdh_lib.core.codes import hamming, pack
 from bcdh_lib.report.figures import training
-from bcdh_lib.training.losses.binary_constrained import BinaryConstrained
+from bcdh_lib.study import find_root, open_study
+from bcdh_lib.training.losses import make_loss
 
 from .conftest import Printed
-
-SETTINGS = {"quantization_weight": 0.44, "margin": 0.5}
 
 
 def history(rounds: int, *runs: str) -> pd.DataFrame:
@@ -29,13 +31,13 @@ def test_every_run_has_its_curves_and_names(printed: Printed) -> None:
     figure, alt = printed(training.curves, history(4, "binary_constrained-16", "binary_constrained-64", "float"))
     rising, loss, quantization = figure.axes
     assert [text.get_text() for text in quantization.texts] == [
-        "Binary constrained (ours), 16 bits",
-        "Binary constrained (ours), 64 bits",
+        "BCDH, 16 bits",
+        "BCDH, 64 bits",
     ]
     assert len(rising.lines) == len(loss.lines) == 3
     assert np.allclose(loss.lines[0].get_ydata(), [1, 1 / 2, 1 / 3, 1 / 4])
     assert loss.lines[0].get_color() != loss.lines[1].get_color()
-    assert "Float parent from 0.000 to 0.040" in alt
+    assert "Float baseline from 0.000 to 0.040" in alt
 
 
 def test_curves_of_runs_that_have_not_begun(printed: Printed) -> None:
@@ -86,42 +88,27 @@ def test_distances_without_any_pair(printed: Printed) -> None:
 
 
 @pytest.mark.parametrize("similar", [True, False])
-def test_the_energy_of_one_bit_is_the_least_over_its_four_codes(similar: bool) -> None:
-    loss = BinaryConstrained(1, BinaryConstrained.Settings.model_validate(SETTINGS))
-    energy, codes = training.one_bit(loss, similar, steps=20)
-    ticks = np.linspace(-training.REACH, training.REACH, 20)
-    for row, v in enumerate(ticks):
-        for column, u in enumerate(ticks):
-            of_codes = [
-                (float(a != b) if similar else max(0.0, 0.5 - (a != b))) + 0.22 * ((u - a) ** 2 + (v - b) ** 2)
-                for a in (-1, 1)
-                for b in (-1, 1)
-            ]
-            assert np.isclose(energy[row, column], min(of_codes))
-            assert np.isclose(of_codes[codes[row, column]], min(of_codes))
+def test_the_worked_pair_equals_brute_force(printed: Printed, similar: bool) -> None:
+    loss = make_loss("binary_constrained", 6, open_study(root=find_root()).params.losses["binary_constrained"])
+    weight, codes = loss.settings.quantization_weight, np.array(list(product((-1, 1), repeat=6)))
+    for seed in range(5):
+        u, v = np.random.default_rng(seed).normal(size=(2, 6))
+        pair = training.work_through(loss, u, v, similar)
+        best = min(
+            float(loss.distance_loss(torch.tensor(float((a != b).sum())), torch.tensor(similar)))
+            + weight / 2 * (((u - a) ** 2).sum() + ((v - b) ** 2).sum())
+            for a in codes
+            for b in codes
+        )
+        assert pair.energy.min() == pytest.approx(best)
+        a, b = pair.codes
+        assert (a != b).sum() == pair.distance + len(pair.flipped) * (-1 if similar else 1)
+        np.testing.assert_allclose(pair.gradient[0], weight * (u - a))
+    printed(training.one_pair, pair)
 
 
-def test_the_surface_names_every_code_that_is_taken(printed: Printed) -> None:
-    drawn = printed(training.energy_of_one_bit, SETTINGS)
-    exact, smooth = drawn[0].axes[:2], drawn[0].axes[2:4]
-    for panel in exact:
-        assert sorted(text.get_text() for text in panel.texts) == ["+ +", "+ −", "− +", "− −"]
-    assert [len(panel.texts) for panel in smooth] == [0, 0]
-
-
-@pytest.mark.parametrize("similar", [True, False])
-def test_the_smooth_energy_lies_below_the_exact_one_and_near_it_when_cold(similar: bool) -> None:
-    energies = [
-        training.one_bit(
-            BinaryConstrained(1, BinaryConstrained.Settings.model_validate({**SETTINGS, **form})), similar, steps=20
-        )[0]
-        for form in ({"form": "exact"}, {"form": "smooth"}, {"form": "smooth", "inverse_temperature": 200.0})
-    ]
-    for smooth, tau in zip(energies[1:], (1, 1 / 200), strict=True):
-        assert (smooth <= energies[0] + 1e-9).all()
-        assert (smooth >= energies[0] - 2 * tau * np.log(2) - 1e-9).all()  # docs/method.md
-
-
-def test_the_surface_of_any_settings(printed: Printed) -> None:
-    settings = {**SETTINGS, "quantization_share": 0.0, "form": "smooth", "inverse_temperature": 5.0}
-    assert "Smooth form at τ = 0.2, below" in printed(training.energy_of_one_bit, settings)[1]
+def test_a_batch_is_drawn(printed: Printed) -> None:
+    similar = np.eye(4, dtype=bool)
+    similar[0, 1] = similar[1, 0] = True
+    distances = np.array([[0, 2, 6, 6], [2, 0, 6, 6], [6, 6, 0, 6], [6, 6, 6, 0]])
+    assert "similar pairs are 2.0 bits apart on average, the others 6.0" in printed(training.pair_matrix, distances, similar)[1]

@@ -1,4 +1,4 @@
-// Rankings by Hamming distance and their average precision, from the packed codes in explorer-data.js (bcdh_lib/explorer.py).
+// Rankings by Hamming distance and their average precision, from the packed codes in explorer-data.js (bcdh_lib/report/explorer.py).
 "use strict";
 
 const SHOWN = 24; // ranked photos
@@ -19,7 +19,7 @@ function distancesFrom(collection, system, query) {
 }
 
 // Average precision by the trapezoid rule, expected over a random order of each tie, in closed form; NaN without positives. As
-// average_precision of bcdh_lib/metrics.py, whose docstring has the formula: tie d holds sizes[d] photos, hits[d] of them positive.
+// average_precision of bcdh_lib/core/metrics.py, whose docstring has the formula: tie d holds sizes[d] photos, hits[d] of them positive.
 function averagePrecision(sizes, hits) {
   const harmonic = [0];
   for (let n = 1, all = sizes.reduce((a, b) => a + b, 0); n <= all; n++) harmonic.push(harmonic[n - 1] + 1 / n);
@@ -75,7 +75,7 @@ function showQuery(section, benchmark, query) {
     frame.append(box);
   }
   const junk = new Set(query.junk), answers = query.positives.filter((photo) => !junk.has(photo)).length;
-  const words = `${query.name}: ${counted(answers, "photo")} to be found, ${query.junk.length} junk${query.box ? "; the box is what is asked" : ""}.`;
+  const words = `${query.name}: ${counted(answers, "photo")} to be found, ${query.junk.length} junk${query.box ? "; the box is the query" : ""}.`;
   section.replaceChildren(frame, element("p", {}, words));
 }
 
@@ -94,7 +94,7 @@ function showRanking(section, benchmark, number, system) {
     item.dataset.photo = photo;
     items.push(item);
   }
-  const precision = Number.isNaN(ap) ? "none, for no photo answers this query" : element("data", { value: String(ap) }, ap.toFixed(3));
+  const precision = Number.isNaN(ap) ? "undefined, since no photo answers this query" : element("data", { value: String(ap) }, ap.toFixed(3));
   section.querySelector("h2").textContent = `${system.label}, ${system.bits} bits`;
   section.querySelector("p").replaceChildren("Average precision ", precision, `; ${counted(hits, "hit")} among the first ${rank}.`);
   section.querySelector("ol").replaceChildren(...items);

@@ -1,11 +1,11 @@
-// The site's few moving parts: light and dark, views that turn, boxes that scroll. Without scripts all pages still read.
+// Light and dark, views that turn, tables that sort, boxes that scroll. Without scripts every page can still be read.
 "use strict";
 
 const root = document.documentElement;
 const remembered = (() => { try { return localStorage.getItem("bcdh-theme"); } catch { return null; } })();
 if (remembered) root.dataset.theme = remembered;
 
-const views = {}; // filled by the scripts beside the pages, one a view
+const views = {}; // filled by a script for each view
 
 function load(address) {
   return new Promise((resolve, reject) => {
@@ -58,7 +58,31 @@ function offerView(figure) {
   button.hidden = false;
 }
 
+// Each heading of a table becomes a button that sorts its rows: numbers by value, the rest as text, missing values last.
+function makeSortable(table) {
+  const headings = [...table.querySelectorAll("thead th")], body = table.tBodies[0];
+  headings.forEach((heading, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...heading.childNodes);
+    heading.append(button);
+    button.addEventListener("click", () => {
+      const sign = heading.ariaSort === "descending" ? 1 : -1;
+      const missing = (text) => text === "–" || text === "";
+      const compare = (one, other) => {
+        const [a, b] = [one, other].map((row) => row.cells[column].textContent.trim());
+        if (missing(a) || missing(b)) return missing(a) - missing(b);
+        return sign * (isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b);
+      };
+      body.append(...[...body.rows].sort(compare));
+      for (const each of headings) each.removeAttribute("aria-sort");
+      heading.ariaSort = sign > 0 ? "ascending" : "descending";
+    });
+  });
+}
+
 addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("table.sortable").forEach(makeSortable);
   offerTheme(document.getElementById("theme"));
   const figures = [...document.querySelectorAll("figure.view")];
   if (figures.length && document.createElement("canvas").getContext("webgl2")) figures.forEach(offerView);
@@ -66,5 +90,5 @@ addEventListener("DOMContentLoaded", () => {
   if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft;
   const contents = document.querySelector("details.contents");
   if (contents && matchMedia("(max-width: 60rem)").matches) contents.open = false;
-  for (const box of document.querySelectorAll(".scroll, .prose pre, .prose table")) if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+  for (const box of document.querySelectorAll(".scroll, .prose pre, .prose table")) if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0;
 });

@@ -1,0 +1,44 @@
+"""What people change by hand, in the form that DVC's stages depend on: `python -m bcdh_lib.report.inputs`.
+
+It runs at the start of every `dvc repro`: it checks all settings, so that a wrong one stops the run at once; lists the photos and
+published benchmarks that others put there; and writes copies of the notebooks without outputs to work/stripped. Stages depend on
+those copies, so a notebook that is open, executed and saved in JupyterLab is neither changed nor executed again.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import nbformat
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import write_bytes
+from bcdh_lib.photos import listing
+from bcdh_lib.report.execute import read_notebook, stripped
+from bcdh_lib.retrieval.benchmarks import benchmark_names
+from bcdh_lib.study import Study, open_study
+from bcdh_lib.training.losses import check_losses
+
+
+def write_inputs(study: Study) -> None:
+    """Check the settings, then write data/listing.txt, data/published.txt and work/stripped/NAME.ipynb. Raises StudyError."""
+    check_losses(study.params)
+    benchmark_names(study)
+    write_bytes(study.root / "data/listing.txt", listing.list_pile(study))
+    write_bytes(study.root / "data/published.txt", listing.list_published(study))
+    for path in sorted((study.root / "notebooks").glob("*.ipynb")):
+        write_bytes(study.root / "work/stripped" / path.name, nbformat.writes(stripped(read_notebook(path))).encode())
+
+
+def main() -> int:
+    """The command line; returns the exit code."""
+    try:
+        write_inputs(open_study())
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
