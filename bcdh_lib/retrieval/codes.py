@@ -6,18 +6,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bcdh_lib.core.codes import Codes, centre_of, pack
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import read_array, write_array
-from bcdh_lib.core.tables import read_table
 from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks, require_photos
 from bcdh_lib.retrieval.shallow import SHALLOW, Coder, fit_shallow
 from bcdh_lib.retrieval.systems import FLOAT, PRETRAINED, System, systems
 from bcdh_lib.study import Study
-from bcdh_lib.training.network import HashNetwork, load_checkpoint
-from bcdh_lib.training.training_set import device, encode_kept, keep, prepare
+from bcdh_lib.training.checkpoint import load_checkpoint
+from bcdh_lib.training.device import device, prepare
+from bcdh_lib.training.encoding import cache_activations, pool_all
+from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.training_set import read_vectors
 from bcdh_lib.training.views import Views
 
 Floats = NDArray[np.float32]
@@ -58,7 +62,7 @@ def write_codes(study: Study) -> None:
     networks = {PRETRAINED: HashNetwork(study.params.network, bits=None)}
     networks |= {system.name: load_checkpoint(study.checkpoint(system.name))[0] for system in stored}
     networks = {name: network.to(device()).eval() for name, network in networks.items()}
-    coders = _fit_shallow_systems(study, networks)
+    coders = _fit_shallow_systems(study)
     for name, benchmark in one_per_photo_set(benchmarks).items():
         views = benchmark_views(study, benchmark)
         outputs = {part: encode_by_all(networks, views[part], study, f"{name} {part}") for part in ("queries", "database")}
@@ -78,9 +82,24 @@ def write_system_codes(study: Study, photo_set: str, system: System, codes: Benc
 
 
 def encode_by_all(networks: dict[str, HashNetwork], views: Views, study: Study, title: str) -> dict[str, Floats]:
-    """Outputs [n, L] of each network, by name. A photo goes once through the frozen blocks, which all networks share."""
-    activations = keep(next(iter(networks.values())), views, study.params.run.threads, title)
-    return {name: encode_kept(network, activations).numpy() for name, network in networks.items()}
+    """Outputs [n, L] of each network, by name; all must have the same settings.
+
+    A photo goes once through the frozen blocks, and once through the others for all networks that have the same weights there,
+    as the float baseline and hash layers trained on its vectors.
+    """
+    activations = cache_activations(next(iter(networks.values())), views, study.params.run.threads, title)
+    outputs: dict[str, Floats] = {}
+    pooled: list[tuple[dict[str, Tensor], Tensor]] = []
+    for name, network in networks.items():
+        blocks = network.late.state_dict()
+        same = (vectors for others, vectors in pooled if all(torch.equal(blocks[key], others[key]) for key in blocks))
+        vectors = next(same, None)
+        if vectors is None:
+            vectors = pool_all(network, activations)
+            pooled.append((blocks, vectors))
+        with torch.no_grad():
+            outputs[name] = network.finish(vectors).cpu().numpy()
+    return outputs
 
 
 def one_per_photo_set(benchmarks: Iterable[Benchmark]) -> dict[str, Benchmark]:
@@ -97,16 +116,12 @@ def benchmark_views(study: Study, benchmark: Benchmark) -> dict[str, Views]:
     }
 
 
-def _fit_shallow_systems(study: Study, networks: dict[str, HashNetwork]) -> dict[System, Coder]:
+def _fit_shallow_systems(study: Study) -> dict[System, Coder]:
     """The shallow systems, each fitted to the float baseline's vectors of the training photos."""
     shallow = [system for system in systems(study) if system.method in SHALLOW]
-    if not shallow:
-        return {}
-    members = read_table(study.pairs, "members")
-    paths = [study.image(photo) for photo in members.loc[members["split"] == "train", "photo_id"]]
-    views = Views(paths, study.params.network.side)
-    vectors = encode_by_all({FLOAT: networks[FLOAT]}, views, study, "training photos for shallow codes")[FLOAT]
-    return {system: fit_shallow(system.method, vectors, system.bits or 0, study.params.run.seed) for system in shallow}
+    vectors = read_vectors(study)
+    training = vectors.vectors[vectors.train]
+    return {system: fit_shallow(system.method, training, system.bits or 0, study.params.run.seed) for system in shallow}
 
 
 def read_codes(study: Study, benchmark: Benchmark, system: System) -> BenchmarkCodes:

@@ -30,14 +30,15 @@ class System:
 
 
 def systems(study: Study) -> list[System]:
-    """All systems of a study: the trained runs, shallow codes at the runs' code lengths, the pretrained network.
+    """All systems of a study: the trained runs and the float baseline, shallow codes at the runs' code lengths, and the
+    pretrained network.
 
-    Shallow codes need the float baseline, and at least as many training photos as bits: longer ones are left out.
+    Shallow codes need at least as many training photos as bits: longer ones are left out.
     """
     runs = [System(run.method, run.bits) for run in study.params.training.runs]
+    runs += [System(FLOAT, None)] * (System(FLOAT, None) not in runs)
     photos = int((read_table(study.pairs, "members")["split"] == "train").sum())
     lengths = sorted({run.bits for run in runs if run.bits and run.bits <= photos})
-    baseline = any(run.bits is None for run in runs)
-    shallow = [System(method, bits) for method in SHALLOW for bits in lengths] if baseline else []
+    shallow = [System(method, bits) for method in SHALLOW for bits in lengths]
     untrained = [WHITENED, PRETRAINED] if study.params.network.whitening is not None else [PRETRAINED]
     return [*runs, *shallow, *(System(method, None) for method in untrained)]

@@ -10,14 +10,17 @@ from PIL import Image
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import write_array
-from bcdh_lib.core.tables import write_table
+from bcdh_lib.core.tables import TABLES, write_table
 from bcdh_lib.params import TrainingRun
 from bcdh_lib.retrieval import codes as module
 from bcdh_lib.retrieval.benchmarks import Benchmark, Query
-from bcdh_lib.retrieval.codes import code_outputs, read_codes, write_codes, write_system_codes
+from bcdh_lib.retrieval.codes import benchmark_views, code_outputs, encode_by_all, read_codes, write_codes, write_system_codes
 from bcdh_lib.retrieval.systems import FLOAT, PRETRAINED, System, systems
 from bcdh_lib.study import Study
-from bcdh_lib.training.network import HashNetwork, save_checkpoint
+from bcdh_lib.training.checkpoint import save_checkpoint
+from bcdh_lib.training.encoding import cache_activations, encode
+from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.training_set import vectors_path
 
 
 @pytest.fixture
@@ -57,24 +60,20 @@ def protocols(study, tmp_path, monkeypatch):
     return three
 
 
-def test_every_system_of_a_study_is_written_once_a_photo_set_and_read_back(study, protocols, draw_photo):
+def test_every_system_of_a_study_is_written_once_a_photo_set_and_read_back(study, protocols):
     """One hash network, the float baseline, and shallow codes of the baseline's vectors of ten training photos."""
-    runs = [TrainingRun(method="dsh", bits=8), TrainingRun(method="float", bits=None)]
-    study = Study(
-        study.root, study.params.model_copy(update={"training": study.params.training.model_copy(update={"runs": runs})})
-    )
+    training = study.params.training.model_copy(update={"runs": [TrainingRun(method="dsh", bits=8)]})
+    study = Study(study.root, study.params.model_copy(update={"training": training}))
     write_table(study.pairs, "members", pd.DataFrame({"photo_id": range(10), "model_id": 0, "group_id": 0, "split": "train"}))
-    (study.photos / "images").mkdir(parents=True)
-    for number in range(10):
-        draw_photo(study.image(number), number)
+    write_table(study.pairs, "pairs", TABLES["pairs"].schema.empty_table().to_pandas())
+    write_array(vectors_path(study), np.random.default_rng(0).normal(size=(10, 1280)).astype(np.float32))
     for system in systems(study):
         if system.method in ("dsh", "float", "whitened"):
-            torch.manual_seed(1)
-            save_checkpoint(
-                study.checkpoint(system.name), HashNetwork(study.params.network, system.bits), {"method": system.method}
-            )
+            network = HashNetwork(study.params.network, system.bits)
+            save_checkpoint(study.checkpoint(system.name), network, {"method": system.method})
     write_codes(study)
     assert {path.parent.name for path in study.codes.rglob("*.npy")} == {"roxford5k"}
+    assert {"itq-8", FLOAT, PRETRAINED, "dsh-8"} <= {system.name for system in systems(study)}
     for system in systems(study):
         codes = read_codes(study, protocols[2], system)
         assert (len(codes.queries), len(codes.database)) == (1, 4)
@@ -83,7 +82,17 @@ def test_every_system_of_a_study_is_written_once_a_photo_set_and_read_back(study
             assert codes.centred_queries.shape == (1, 8)
         else:
             np.testing.assert_allclose(np.linalg.norm(codes.database, axis=1), 1, atol=1e-5)
-    assert {"itq-8", FLOAT, PRETRAINED, "dsh-8"} <= {system.name for system in systems(study)}
+
+
+def test_networks_that_share_their_blocks_or_not_give_what_each_gives_alone(study, protocols):
+    networks = {name: HashNetwork(study.params.network, bits).eval() for name, bits in (("float", None), ("a", 8), ("b", 16))}
+    with torch.no_grad():
+        next(iter(networks["b"].late.parameters())).mul_(1.5)
+    views = benchmark_views(study, protocols[0])["database"]
+    found = encode_by_all(networks, views, study, "photos")
+    for name, network in networks.items():
+        alone = encode(network, cache_activations(network, views, 1, "photos")).numpy()
+        np.testing.assert_allclose(found[name], alone, atol=1e-5)
 
 
 def test_a_broken_photo_stops_before_any_is_encoded(study, protocols, tmp_path, monkeypatch):
