@@ -1,1 +1,1 @@
-"""The world that the rendered photos show: painted surfaces, landmarks, the places around them, and the camera."""
+"""The rendered city: painted surfaces, landmarks, the squares around them, light and camera."""

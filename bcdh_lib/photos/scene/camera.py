@@ -1,4 +1,4 @@
-"""The camera: where it stands, the rays it casts, and what lens, sensor and haste make of the light. Lengths in metres."""
+"""The camera: its position, the rays that it casts, and the effects of lens and sensor. Lengths in metres."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from bcdh_lib.photos.scene.mesh import Array, Part, Solid, solidify, unit
 from bcdh_lib.photos.scene.places import Place, passers_by
 
 SUPERSAMPLING = 1.5  # rays a pixel along each side
-LEAST = 0.08  # of the frame that a photo of a landmark shows it on
-TAKES = 12  # tries at a photo that shows enough
-UNBOUNDED = 5  # how many frames wide the view is in which the whole landmark is counted
-COARSE = 8  # pixels between the rays of that count
-FAR = 1500.0  # m; haze grows no thicker beyond
+LEAST = 0.08  # share of the frame that the landmark of a photo fills
+TAKES = 12  # attempts at a photo that shows enough
+UNBOUNDED = 5  # frames; width of the view in which the whole landmark is measured
+COARSE = 8  # pixels between the rays of that view
+FAR = 1500.0  # m; haze does not increase beyond
 
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera stands and looks."""
+    """Position and direction of the camera."""
 
     eye: Array  # [3]
     turn: Array  # [3, 3], rows: right, down, ahead
@@ -33,7 +33,7 @@ class View:
 
     @property
     def heading(self) -> float:
-        """Where it looks, in radians from +x."""
+        """Direction in the ground plane, in radians from +x."""
         return float(np.arctan2(self.turn[2, 1], self.turn[2, 0]))
 
 
@@ -43,8 +43,8 @@ class Photo:
 
     pixels: NDArray[np.uint8]  # [height, width, 3]
     quality: int  # of its JPEG
-    share: float  # of the whole landmark as seen from there without frame and obstacles
-    box: tuple[float, float, float, float] | None  # x1, y1, x2, y2 in px around what is seen of the landmark
+    share: float  # visible share of the landmark, compared with a view without frame and obstacles
+    box: tuple[float, float, float, float] | None  # x1, y1, x2, y2 in px around the visible part of the landmark
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,20 @@ class Shot:
 
     view: View
     rays: Array  # [rows, columns, 3], unit
-    distance: Array  # inf where the sky is
+    distance: Array  # inf for the sky
     solids: tuple[Solid, ...]
-    solid: NDArray[np.int64]  # number of the solid; none where the sky is
+    solid: NDArray[np.int64]  # number of the solid; undefined for the sky
     triangle: NDArray[np.int64]
     uv: Array  # [rows, columns, 2], weights of the triangle's second and third corner
-    part: NDArray[np.int32]  # -1 where the sky is
+    part: NDArray[np.int32]  # -1 for the sky
     scene: Any
 
 
 def photograph(rng: Rng, place: Place, width: int, height: int, whole: float = 0.0) -> Photo:
-    """A photo [height, width] of the place's landmark or, where it has none, of the place.
+    """A photo [height, width] of the place's landmark, or of the place if it has none.
 
-    A photo that shows next to nothing of the landmark, or less than the share `whole` of it, is taken anew, up to TAKES
-    times; then the one that showed most is kept.
+    A photo that shows almost nothing of the landmark, or less than the share `whole` of it, is taken again, up to TAKES
+    times; then the one that shows most is used.
     """
     shots: list[tuple[float, int, Shot]] = []  # share seen, take
     for _ in range(TAKES if place.landmark else 1):
@@ -85,7 +85,7 @@ def photograph(rng: Rng, place: Place, width: int, height: int, whole: float = 0
 
 
 def draw_view(rng: Rng, place: Place, aspect: float, plain: bool) -> View:
-    """A tourist's place to stand and to point at: mostly in front, at times from the side or from behind, zoomed in or not."""
+    """A tourist's view: mostly from the front, sometimes from the side or from behind, zoomed in or not."""
     half = np.tan(np.radians(rng.uniform(21, 33)))
     zoom = 1.0 if plain or rng.random() < 0.64 else float(np.exp(rng.uniform(0.1, np.log(3.5))))
     spread = 35 if plain else rng.choice([32, 70, 180], p=[0.74, 0.2, 0.06])
@@ -101,7 +101,7 @@ def draw_view(rng: Rng, place: Place, aspect: float, plain: bool) -> View:
 
 
 def draw_glance(rng: Rng, place: Place) -> View:
-    """A photo of nothing in particular: a wall near by, a stretch of ground, the sky, trees, a street."""
+    """A photo of nothing in particular: a nearby wall, the ground, the sky, trees, a street."""
     spot = rng.uniform(-0.75, 0.75, 2) * place.radius / np.sqrt(2)
     heading, tilt = rng.uniform(-np.pi, np.pi), np.radians(rng.choice([-25.0, 4.0, 40.0], p=[0.15, 0.65, 0.2]) + rng.normal(0, 6))
     ahead = np.array([np.cos(heading) * np.cos(tilt), np.sin(heading) * np.cos(tilt), np.sin(tilt)])
@@ -118,7 +118,7 @@ def _turn(ahead: NDArray[np.float64], roll: float) -> Array:
 
 
 def cast(view: View, solids: list[Solid], width: int, height: int) -> Shot:
-    """All rays of one picture, SUPERSAMPLING of them to a pixel along each side."""
+    """All rays of one picture, SUPERSAMPLING per pixel along each side."""
     scene = _scene([solid.corners for solid in solids])
     rays = _rays(view, round(width * SUPERSAMPLING), round(height * SUPERSAMPLING), 1.0)
     hits = _hits(scene, view.eye, rays)
@@ -131,7 +131,7 @@ def cast(view: View, solids: list[Solid], width: int, height: int) -> Shot:
 
 def _scene(meshes: list[Array]) -> Any:
     open3d = import_open3d()
-    scene = open3d.t.geometry.RaycastingScene(nthreads=1)  # the processes of the pool keep all processors busy
+    scene = open3d.t.geometry.RaycastingScene(nthreads=1)  # the pool of processes already uses all processors
     for corners in meshes:
         points = np.ascontiguousarray(corners.reshape(-1, 3), np.float32)
         order = np.arange(len(points), dtype=np.uint32).reshape(-1, 3)
@@ -153,7 +153,7 @@ def _hits(scene: Any, eye: Array, rays: Array) -> dict[str, NDArray[Any]]:
 
 
 def _share(place: Place, view: View, filled: float, width: int, height: int) -> float:
-    """Of the landmark's outline, with nothing before it and no frame around it, the share that fills `filled` of the frame."""
+    """The visible share of the landmark: `filled` of the frame, relative to its whole outline without obstacles and frame."""
     if not place.landmark:
         return 0.0
     scene = _scene([place.solid.corners[place.solid.part == Part.LANDMARK]])
@@ -183,7 +183,7 @@ def _light_of(rng: Rng, shot: Shot, light: Light) -> Array:
         own = (shot.solid == k)[hit]
         triangle = shot.triangle[hit][own]
         texels[own], normal[own] = seen_surface(solid, triangle, weights[own], rays[own], footprint[own])
-    normal[np.einsum("nc,nc->n", normal, rays) > 0] *= -1  # a leaf has two sides
+    normal[np.einsum("nc,nc->n", normal, rays) > 0] *= -1  # a leaf is visible from both sides
     rough = bumped(normal, texels[:, 3:5])
     sunlit = np.maximum(rough @ light.sun, 0)
     lit = (sunlit > 0) & (normal @ light.sun > 0)

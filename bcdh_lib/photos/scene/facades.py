@@ -1,4 +1,4 @@
-"""Painted surfaces: masonry, windows, doors, roofs, ornament and the wear of years. Lengths in metres."""
+"""Painted surfaces: masonry, windows, doors, roofs, ornament and wear. Lengths in metres."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rng = np.random.Generator
 Colour = tuple[int, int, int]
 Floats = NDArray[np.float32]
 
-# Every landmark draws from these, so that a colour alone tells none of them.
+# Every landmark draws from these, so that a colour alone identifies none of them.
 WALLS: tuple[Colour, ...] = (
     (156, 92, 70),
     (196, 168, 126),
@@ -44,15 +44,15 @@ OPENINGS = ("flat", "round", "pointed", "segment")
 TEXTURE_SIDE = 640  # texels of a surface's longer side at most
 DENSITY, ROOF_DENSITY = 24.0, 16.0  # texels a metre at most
 GROUND_SIDE = 720  # texels
-COARSE = 9.0  # texels a metre; below it the small parts of windows are left out
+COARSE = 9.0  # texels a metre; below it small parts of windows are omitted
 FIELD = 1280  # texels of a side of the noise that all surfaces draw from
-SLOPE = 50.0  # steps of a texel that a slope of 1 takes, from 128
-RELIEF = 0.6  # metres that a height of 127 stands for
+SLOPE = 50.0  # steps of a texel, from 128, that encode a slope of 1
+RELIEF = 0.6  # metres that a height of 127 encodes
 
 
 @dataclass(frozen=True)
 class Style:
-    """The taste of one building: what its walls, windows and roofs have in common."""
+    """The style of one building: what its walls, windows and roofs have in common."""
 
     wall: Colour
     trim: Colour
@@ -69,12 +69,12 @@ class Style:
     gables: bool  # small pediments over the windows
     pilasters: bool
     course: float  # m, height of a course of stones
-    wear: float  # 0 as new .. 1
+    wear: float  # 0 new .. 1
     sharpness: float  # of its painted surfaces; 1 suits photos of 320 px
 
 
 def draw_style(rng: Rng, sharpness: float = 1.0) -> Style:
-    """The style of a building as chance has it."""
+    """The style of a building, drawn at random."""
     return Style(
         wall=_near(rng, WALLS),
         trim=_near(rng, TRIMS),
@@ -124,7 +124,7 @@ def _grain() -> Floats:
 def noise(rng: Rng, shape: tuple[int, int], longest: float) -> Floats:
     """Smooth random field [height, width] of mean 0 and deviation about 1; `longest` is its largest wave in texels.
 
-    It is a window, turned and mirrored as chance has it, of a field that the process makes once: shape <= FIELD.
+    It is a random window, turned and mirrored, of a field that each process makes once: shape <= FIELD.
     """
     return _window(rng, _waves(2 ** int(np.clip(round(np.log2(longest)), 1, 9))), shape)
 
@@ -195,7 +195,7 @@ def bare_wall(rng: Rng, style: Style, width: float, height: float) -> Canvas:
 
 
 def _stones(rng: Rng, style: Style, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Shade of each stone, and 1 where the joints run."""
+    """Shade of each stone, and 1 at the joints."""
     if style.pattern == "rubble":
         x = x + 0.12 * noise(rng, x.shape, 14)
         y = y + 0.12 * noise(rng, x.shape, 14)
@@ -230,7 +230,7 @@ def opening_outline(kind: str, x: float, y: float, width: float, height: float) 
 
 
 def window(canvas: Canvas, style: Style, x: float, y: float, width: float, height: float, kind: str | None = None) -> None:
-    """One window with its surround, panes and what is seen of the life behind it; x, y is its lower left corner."""
+    """One window with its surround, panes, and a blind or curtains; x, y is its lower left corner."""
     rng, kind, edge = canvas.rng, kind or style.opening, style.surround
     if edge:
         canvas.polygon(opening_outline(kind, x - edge, y - edge, width + 2 * edge, height + 2 * edge), style.trim, 146)
@@ -289,7 +289,7 @@ def rose(canvas: Canvas, style: Style, x: float, y: float, radius: float) -> Non
 
 
 def clock(canvas: Canvas, style: Style, x: float, y: float, radius: float) -> None:
-    """A clock face around x, y, its hands where they stopped."""
+    """A clock face around x, y, its hands at a random time."""
     dial = SIGNS[int(canvas.rng.choice([4, 5, 1, 2]))]
     ink = (30, 28, 30) if sum(dial) > 360 else (230, 220, 180)
     canvas.polygon(opening_outline("circle", x - 1.15 * radius, y - 1.15 * radius, 2.3 * radius, 2.3 * radius), style.trim, 150)
@@ -307,7 +307,7 @@ def clock(canvas: Canvas, style: Style, x: float, y: float, radius: float) -> No
 
 
 def relief_panel(canvas: Canvas, style: Style, x: float, y: float, width: float, height: float) -> None:
-    """Sculpture: a framed field of limbs, leaves and letters as chance has them."""
+    """Sculpture: a framed field of random shapes."""
     rng, trim = canvas.rng, np.array(style.trim)
     canvas.rectangle(x, y, width, height, trim * 0.85, 118)
     for _ in range(int(min(10 + 6 * width * height, 40))):
@@ -355,7 +355,7 @@ def facade(
     dial: bool = False,
     shop: bool = False,
 ) -> Surface:
-    """A whole front: storeys of windows, string courses, and what its flags ask for in the middle."""
+    """A whole front: storeys of windows, string courses, and in the middle what the flags ask for."""
     canvas = bare_wall(rng, style, width, height)
     storeys, bays = max(int(height / style.storey), 1), max(int(width / style.bay), 1)
     storey, bay = height / storeys, width / bays
@@ -399,7 +399,7 @@ def facade(
 
 
 def _ornament(canvas: Canvas, style: Style, storeys: int, storey: float) -> None:
-    """What makes a wall like no other: sculpture, plaques, mended plaster, ivy, posters."""
+    """What makes a wall unique: sculpture, plaques, repaired plaster, ivy, posters."""
     rng, area = canvas.rng, canvas.width * canvas.height
     if canvas.coarse:
         return
@@ -414,7 +414,7 @@ def _ornament(canvas: Canvas, style: Style, storeys: int, storey: float) -> None
             rng.uniform(0.6, 2),
             rng.uniform(0.6, 2.5),
         )
-    for _ in range(int(min(area / 9, 90))):  # stones replaced, plaster mended, soot
+    for _ in range(int(min(area / 9, 90))):  # replaced stones, repaired plaster, soot
         x, y, size = rng.uniform(0, canvas.width), rng.uniform(0, canvas.height), rng.uniform(0.15, 0.8)
         edge = zip(np.linspace(0, 2 * np.pi, 8), rng.uniform(0.6, 1.4, 8) * size, strict=True)
         outline = [(x + away * np.cos(turn), y + away * np.sin(turn)) for turn, away in edge]

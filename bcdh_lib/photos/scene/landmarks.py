@@ -80,7 +80,7 @@ class Mason:
             self.mesh.triangle([(x[0], y[1], z), (x[0], y[0], z), (x[0], middle, z + rise)], gable)
 
     def hip_roof(self, x: Span, y: Span, z: float, rise: float, inset: float) -> None:
-        """Four slopes up to a flat (or, where the inset reaches the middle, a ridge or a point)."""
+        """Four slopes up to a flat (a ridge or a point if the inset reaches the middle)."""
         out = 0.4
         low = [(x[0] - out, y[0] - out), (x[1] + out, y[0] - out), (x[1] + out, y[1] + out), (x[0] - out, y[1] + out)]
         dx, dy = min(inset, (x[1] - x[0]) / 2), min(inset, (y[1] - y[0]) / 2)
@@ -102,7 +102,7 @@ class Mason:
         )
 
     def cap(self, at: Span, radius: float, z: float, sides: int, kind: str | None = None) -> float:
-        """What a tower ends in; returns its top. `radius` is from the axis to a side's middle."""
+        """The top of a tower; returns its height. `radius` is from the axis to a side's middle."""
         rng = self.rng
         kind = kind or str(rng.choice(["spire", "pyramid", "dome", "onion", "lantern", "crown"]))
         outer, turn = radius / np.cos(np.pi / sides), np.pi / sides
@@ -170,7 +170,7 @@ class Mason:
         self.mesh.triangle(points, self.mesh.paint(canvas.finish(0.5)))
 
     def arch(self, x: Span, y: Span, z: Span, opening: Span, spring: float) -> None:
-        """A wall pierced by a round arch that one can see through; `opening` is its span along x, `spring` its spring line."""
+        """A wall with an open round arch; `opening` is its span along x, `spring` its spring line."""
         rng, style = self.rng, self.style
         turn = np.linspace(np.pi, 0, 13)
         centre, radius = (opening[0] + opening[1]) / 2, (opening[1] - opening[0]) / 2
@@ -329,7 +329,7 @@ def gate(mason: Mason) -> None:
 
 
 def campanile(mason: Mason) -> None:
-    """A tower that stands alone, on a base, with galleries."""
+    """A free-standing tower on a base, with galleries."""
     rng = mason.rng
     half = rng.uniform(4, 7)
     high = half * rng.uniform(3.5, 6)
@@ -460,7 +460,7 @@ KINDS: dict[str, Callable[[Mason], None]] = {
 
 
 def build_landmark(rng: Rng, sharpness: float = 1.0) -> Landmark:
-    """A landmark as chance has it; another state of `rng` gives another one."""
+    """A landmark drawn at random; another state of `rng` gives another one."""
     kind = str(rng.choice(list(KINDS)))
     mason = Mason(rng, facades.draw_style(rng, sharpness))
     KINDS[kind](mason)

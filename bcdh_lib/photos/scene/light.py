@@ -1,4 +1,4 @@
-"""Sun, sky and air, and what they make of painted surfaces. Colours are linear light; lengths in metres."""
+"""Sun, sky and air, and the light that painted surfaces reflect. Colours are linear light; lengths in metres."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bcdh_lib.photos.scene.mesh import LEVELS, Array, Solid, unit
 
 LINEAR = (np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)  # of a painted colour
 CLOUDS = 1200  # texels of a side of the clouds
-GROUND = 0.05  # m; what is lower is the ground
+GROUND = 0.05  # m; anything lower is the ground
 WHITE, LAMP = np.float32(0.8), np.array((2.0, 1.3, 0.6), np.float32)  # snow, lamplight
 MIRROR = np.float32(0.42)  # share of the light that glass reflects or lets out
 SEASONS = ((1, 1, 1), (1.2, 1.25, 0.8), (2.0, 1.0, 0.5), (0.8, 0.75, 0.7), (1.6, 1.3, 0.6))  # tints of leaves
@@ -26,19 +26,19 @@ class Light:
     beam: Array  # [3], colour of direct light
     dome: Array  # [3], colour of light from the sky
     zenith: Array  # [3], colour of the sky above
-    horizon: Array  # [3], and low down
-    cover: float  # of clouds, -2 clear .. 2 closed
+    horizon: Array  # [3], colour of the sky at the horizon
+    cover: float  # of clouds, -2 clear .. 2 overcast
     haze: float  # 1 / m
-    leaves: Array  # [3], what the season does to leaves
-    soil: Array  # [3], and rain and drought to the ground
-    snow: float  # share of what lies flat that it covers
+    leaves: Array  # [3], tint of leaves by the season
+    soil: Array  # [3], tint of the ground by rain and drought
+    snow: float  # share of flat surfaces that it covers
     lamps: float  # light behind the windows
     glare: float  # how bright glass mirrors the sky
 
 
 @dataclass(frozen=True)
 class Weather:
-    """What an hour's light may be; ranges are drawn from evenly."""
+    """A kind of weather; ranges are drawn from uniformly."""
 
     chance: float
     rise: tuple[float, float]  # degrees of the sun over the horizon
@@ -96,9 +96,9 @@ WEATHERS = (SUNNY, OVERCAST, LOW_SUN, DUSK)
 
 
 def draw_light(rng: Rng, heading: float) -> Light:
-    """Hour and weather: the sun from anywhere, though most photos are taken with it at one's back.
+    """Time of day and weather; in most photos the sun is behind the camera.
 
-    heading: where the camera looks, in radians from +x.
+    heading: direction of the camera, in radians from +x.
     """
     weather = WEATHERS[rng.choice(len(WEATHERS), p=[each.chance for each in WEATHERS])]
     rise = np.radians(rng.uniform(*weather.rise))
@@ -171,10 +171,10 @@ def bumped(normal: Array, slopes: Array) -> Array:
 
 
 def shine(texels: Array, rough: Array, sunlit: Array, light: Light, height: Array, leaf: NDArray[np.bool_]) -> Array:
-    """Light [n, 3] that painted surfaces send back.
+    """Light [n, 3] that painted surfaces reflect.
 
     texels [n, 6]; rough: normals with relief, [n, 3]; sunlit: cosine to the sun, 0 in shadow, [n]; height over the
-    ground, [n], m, which the sky reaches less low down; leaf: whether it is one, [n].
+    ground, [n], m (low surfaces receive less skylight); leaf: bool [n].
     """
     albedo = LINEAR[texels[:, :3].astype(np.uint8)]
     albedo[leaf] *= light.leaves

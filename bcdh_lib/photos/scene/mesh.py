@@ -14,7 +14,7 @@ Array = NDArray[np.float32]
 Texels = NDArray[np.uint8]  # [height, width, 6]: red, green, blue, slope along u, slope along v, glass
 Ink = Sequence[float] | NDArray[np.floating]  # red, green, blue in 0..255
 CHANNELS = 6
-LEVELS = 8  # of a surface, each half as sharp as the one before
+LEVELS = 8  # of a surface, each at half the resolution of the previous one
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
 
@@ -62,7 +62,7 @@ class Mesh:
         self.surface: list[NDArray[np.int32]] = []
 
     def paint(self, surface: Surface) -> int:
-        """Keep a surface; returns the number by which triangles wear it."""
+        """Add a surface; returns the number by which triangles refer to it."""
         self.surfaces.append(surface)
         return len(self.surfaces) - 1
 
@@ -73,7 +73,7 @@ class Mesh:
         return self.paint(Surface(texels, 1.0))
 
     def add(self, corners: Array, uv: Array, surface: int, normals: Array | None = None) -> None:
-        """Add triangles [n, 3, 3], counter-clockwise from outside, with uv [n, 3, 2]; flat where no normals are given."""
+        """Add triangles [n, 3, 3], counter-clockwise from outside, with uv [n, 3, 2]; flat if no normals are given."""
         if normals is None:
             face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
             normals = np.repeat(unit(face)[:, None], 3, axis=1)
@@ -107,7 +107,7 @@ class Mesh:
         self.quad([(x0, y0, bottom), (x1, y1, bottom), (x1, y1, top), (x0, y0, top)], surface, uv)
 
     def box(self, x: tuple[float, float], y: tuple[float, float], z: tuple[float, float], surface: int, top: int) -> None:
-        """An upright box; each of its four sides wears the whole surface."""
+        """An upright box; each of its four sides shows the whole surface."""
         ring = [(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])]
         for k in range(4):
             self.wall(ring[k], ring[(k + 1) % 4], z[0], z[1], surface)
@@ -123,9 +123,9 @@ class Mesh:
         turn: float = 0.0,
         smooth: bool = True,
     ) -> None:
-        """A solid of revolution: profile of (radius, height) from bottom to top, the surface wound once around it.
+        """A solid of revolution: profile of (radius, height) from bottom to top, the surface wrapped once around it.
 
-        With 4 sides and flat (`smooth` False) a square tower or pyramid, else a cylinder, cone, dome, baluster, head.
+        With 4 sides and `smooth` False it is a square tower or pyramid, else a cylinder, cone, dome, baluster, head.
         """
         radius, height = np.array(profile, float).T
         angle = turn + np.linspace(-np.pi, np.pi, sides + 1) - np.pi / 2

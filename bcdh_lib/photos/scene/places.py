@@ -1,4 +1,4 @@
-"""Places: a landmark on its square, with the houses and trees around it; and passers-by, who come and go."""
+"""Places: a landmark on its square with houses and trees around it; and passers-by, new in every photo."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bcdh_lib.photos.scene.facades import Rng
 from bcdh_lib.photos.scene.landmarks import Mason, build_landmark
 from bcdh_lib.photos.scene.mesh import Mesh, Part, Solid, solidify
 
-HOUSES = 0.36  # sharpness of the houses around a landmark, next to its own
+HOUSES = 0.36  # sharpness of the houses around a landmark, relative to its own
 EDGE = 2.3  # radius of the square, in sizes of its landmark
 
 
 @dataclass(frozen=True)
 class Place:
-    """A landmark (or none) and all that stands around it for good."""
+    """A landmark (or none) and its permanent surroundings."""
 
     solid: Solid
     landmark: bool
@@ -27,8 +27,7 @@ class Place:
 
 
 def build_place(rng: Rng, landmark: bool, sharpness: float = 1.0) -> Place:
-    """The square around a new landmark or, without one, an ordinary one; its surfaces are painted for photos of 320 px
-    and, where the sharpness is not 1, for photos so much larger."""
+    """The square around a new landmark, or an ordinary square. Its surfaces suit photos of 320 px, times `sharpness`."""
     built = build_landmark(rng, sharpness) if landmark else None
     height, width = (built.height, built.width) if built else (rng.uniform(8, 20), rng.uniform(10, 20))
     size = max(height, width)
@@ -61,7 +60,7 @@ def _houses(rng: Rng, mesh: Mesh, radius: float, built: float, sharpness: float)
 
 
 def _house(mason: Mason, width: float, depth: float, wall: float) -> None:
-    """An ordinary house; its sides look alike, and nobody sees its back."""
+    """An ordinary house; its sides are equal, and it has no back, which is never visible."""
     front = mason.facade(width, wall, shop=bool(mason.rng.random() < 0.5))
     side = mason.facade(depth, wall)
     x, y = width / 2, depth
@@ -75,7 +74,7 @@ def _house(mason: Mason, width: float, depth: float, wall: float) -> None:
 
 
 def _trees(rng: Rng, size: float, radius: float) -> Mesh:
-    """Trees on the square's rim, a few near the landmark; none where the view from the front would be shut off."""
+    """Trees at the edge of the square, a few near the landmark."""
     mesh = Mesh(Part.FOLIAGE)
     greens = [
         mesh.plain(np.array(rgb) * rng.uniform(0.8, 1.2)) for rgb in ((70, 98, 44), (92, 116, 52), (54, 80, 40), (110, 124, 60))
@@ -112,7 +111,7 @@ def _leaves(rng: Rng, mesh: Mesh, centre: np.ndarray, size: float, greens: list[
 def passers_by(rng: Rng, eye: np.ndarray, heading: float, clear: float) -> Mesh:
     """People, cars, poles and twigs between the camera and what it looks at.
 
-    eye: the camera [3]; heading: radians, from +x; clear: metres ahead within which all of it stands.
+    eye: the camera [3]; heading: radians, from +x; clear: metres ahead within which all of them are.
     """
     mesh = Mesh(Part.PASSERBY)
     ahead, across = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
