@@ -1,8 +1,6 @@
 # `make` alone lists what can be done. Each target first sets up .venv, once, and again after pyproject.toml or constraints.txt changed.
 
 PYTHON ?= python3
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
-STRIP := --keep-id --extra-keys "metadata.papermill cell.metadata.papermill metadata.language_info"
 
 # Jupyter, IPython and matplotlib keep their files in .venv, not in the user's home.
 export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/home/jupyter
@@ -19,7 +17,6 @@ help: ## list what make can do
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 repro: .venv/set-up ## run every stage that is not up to date, and write reports/site/index.html
-	@.venv/bin/nbstripout $(STRIP) $(NOTEBOOKS)
 	@.venv/bin/dvc repro
 
 study: .venv/set-up ## run the comparison of study.yaml, all methods, lengths and seeds: hours; goes on after a stop
