@@ -20,7 +20,7 @@ repro: .venv/set-up ## run every stage that is not up to date, and write reports
 	@.venv/bin/dvc repro
 
 study: .venv/set-up ## run the comparison of study.yaml, all methods, lengths and seeds: hours; goes on after a stop
-	@.venv/bin/python -m bcdh_lib.comparison.matrix --side-by-side
+	@.venv/bin/python -m bcdh_lib.comparison
 
 benchmarks: .venv/set-up ## download a published benchmark: make benchmarks NAME=oxford5k (paris6k, holidays, roxford5k, rparis6k)
 	@.venv/bin/python -m bcdh_lib.retrieval.download "$(NAME)"

@@ -1,60 +1,132 @@
-"""Is a difference in mAP more than the luck of the queries? Paired bootstrap over queries, corrected for many comparisons."""
+"""Whether a difference in mAP is more than luck: paired bootstrap over places and seeds, and Holm's correction.
+
+Queries of one place (a landmark, or a Holidays group) share their answers, so they are not independent: places are drawn, not
+queries. Seeds are drawn too, since training again gives another network. Benchmarks share no place; each draws its own.
+"""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-RESAMPLES = 50_000
-"""Enough that the least p it can give, 2 / RESAMPLES, times some hundred comparisons, is still below .05."""
+from bcdh_lib.retrieval.shallow import SHALLOW
+from bcdh_lib.retrieval.systems import BCDH
+from bcdh_lib.training.losses import LOSSES
+
+LEVEL = 0.05
+DRAWS = 10_000
+MEAN = "mean"
+"""What the column `benchmark` calls the mean over all benchmarks."""
 
 
-def differences_of(queries: pd.DataFrame, ours: str, other: str, bits: int) -> pd.Series:
-    """AP of `ours` less AP of `other`, by benchmark, seed and query, for the queries with positives that both answered."""
-    answered = queries[(queries["positives"] > 0) & (queries["bits"].isna() | (queries["bits"] == bits))]
+def bootstrap(values: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> NDArray[np.float64]:
+    """`draws` values of the mean over benchmarks, if places and seeds are drawn with replacement.
+
+    values: a row a benchmark, seed and query, with its `group` (the place) and `value`; every seed has the same queries. A
+    benchmark's value is its mean over drawn seeds and over the queries of drawn places, so a place with more queries counts
+    more, as it does in mAP. One seed, or one place, does not vary. With few seeds their share of the variance is
+    underestimated, by the factor (n - 1) / n.
+    """
+    seeds = np.unique(values["seed"])
+    seed_counts = _counts(seed, draws, len(seeds))
+    means = []
+    for number, (_, rows) in enumerate(values.groupby("benchmark", sort=True), start=seed + 1):
+        sums = rows.pivot_table(index="seed", columns="group", values="value", aggfunc="sum").reindex(seeds).to_numpy()
+        queries = rows[rows["seed"] == rows["seed"].iloc[0]].groupby("group").size().to_numpy()
+        place_counts = _counts(number, draws, len(queries))
+        drawn = np.einsum("ds,sp,dp->d", seed_counts, sums, place_counts, optimize=True)
+        means.append(drawn / (len(seeds) * (place_counts @ queries)))
+    return np.mean(means, axis=0)
+
+
+@functools.lru_cache(maxsize=32)
+def _counts(seed: int, draws: int, n: int) -> NDArray[np.float64]:
+    """How often each of n things is drawn if n are drawn with replacement, [draws, n]."""
+    return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+
+
+def interval(values: pd.DataFrame) -> dict[str, float]:
+    """`low` and `high`, the 95 % bootstrap interval of the mean over benchmarks; columns as in `bootstrap`."""
+    low, high = np.quantile(bootstrap(values), [LEVEL / 2, 1 - LEVEL / 2])
+    return {"low": float(low), "high": float(high)}
+
+
+def difference(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
+    """First less second in mAP, mean over benchmarks, paired by benchmark, seed and query.
+
+    Returns places, seeds, difference, low, high, p. Both: rows of the table `queries`. p is two-sided: twice the share of draws
+    on the other side of 0, never less than 1 / DRAWS. Queries that only one of the two answered with some seed are left out.
+    """
     keys = ["benchmark", "seed", "query"]
-    ap = {method: answered[answered["method"] == method].set_index(keys)["ap"] for method in (ours, other)}
-    return (ap[ours] - ap[other].reindex(ap[ours].index)).dropna()
+    both = answered(first).merge(answered(second)[[*keys, "ap"]], on=keys, suffixes=("", "_second"))
+    values = both.assign(value=both["ap"] - both["ap_second"])
+    drawn = bootstrap(values)
+    tail = min((drawn <= 0).mean(), (drawn >= 0).mean())
+    low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2])
+    return {
+        "places": len(values[["benchmark", "group"]].drop_duplicates()),
+        "seeds": values["seed"].nunique(),
+        "difference": float(values.groupby("benchmark")["value"].mean().mean()),
+        "low": float(low),
+        "high": float(high),
+        "p": float(np.clip(2 * tail, 1 / DRAWS, 1)),
+    }
 
 
-def against_each(queries: pd.DataFrame, ours: str) -> pd.DataFrame:
-    """`ours` against every other method of the same code length, a row a benchmark and comparison, from the table `queries`.
-
-    Columns: benchmark, bits, method, queries, difference (of mAP, ours less the other's; AP means over seeds first), low and
-    high (its 95 % interval), p (two-sided), p_holm (p corrected for all rows together).
-    """
-    coded = queries[queries["bits"].notna()]
-    lengths = coded.loc[coded["method"] == ours, "bits"].unique()
-    pairs = coded.loc[coded["bits"].isin(lengths) & (coded["method"] != ours), ["bits", "method"]].drop_duplicates()
-    rows = []
-    for bits, method in sorted(pairs.itertuples(index=False, name=None)):
-        by_query = differences_of(coded, ours, method, bits).groupby(["benchmark", "query"], sort=False).mean()
-        for benchmark, differences in by_query.groupby("benchmark", sort=False):
-            row = {"benchmark": benchmark, "bits": int(bits), "method": method, "queries": len(differences)}
-            rows.append(row | bootstrap(differences.to_numpy()))
-    columns = ["benchmark", "bits", "method", "queries", "difference", "low", "high", "p"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.assign(p_holm=holm(table["p"].to_numpy(dtype=float)))
+def answered(queries: pd.DataFrame) -> pd.DataFrame:
+    """The queries that have positives."""
+    return queries[queries["positives"] > 0]
 
 
-def bootstrap(differences: NDArray[np.float64], seed: int = 0) -> dict[str, float]:
-    """The mean `difference` of paired values [n], its 95 % percentile interval `low` to `high`, and its two-sided `p`.
-
-    Efron and Tibshirani (1993): queries are drawn with replacement RESAMPLES times. p is twice the share of drawn means on the
-    other side of 0, counting the sample itself as one more, so it is never 0.
-    """
-    drawn = np.random.default_rng(seed).integers(0, len(differences), (RESAMPLES, len(differences)))
-    means = differences[drawn].mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    side = 1 + min((means <= 0).sum(), (means >= 0).sum())
-    p = min(1.0, 2 * side / (RESAMPLES + 1))
-    return {"difference": float(differences.mean()), "low": float(low), "high": float(high), "p": float(p)}
-
-
-def holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
-    """p values [n] corrected so that any one false finding among them has their level (Holm, 1979)."""
-    order = np.argsort(p, kind="stable")
-    corrected = np.empty_like(p)
-    corrected[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)).clip(max=1)
+def holm(p: Sequence[float] | pd.Series) -> NDArray[np.float64]:
+    """p values of one family corrected by Holm's step-down method (Scandinavian Journal of Statistics 1979)."""
+    values = np.asarray(p, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    corrected = np.empty(len(values))
+    corrected[order] = np.minimum(np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)), 1)
     return corrected
+
+
+def with_verdicts(table: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
+    """The table with p_holm, corrected within each family (rows with equal values in these columns), and the verdict.
+
+    verdict: better or worse if p_holm is below LEVEL, else undecided.
+    """
+    corrected = table.groupby(list(family), sort=False)["p"].transform(lambda p: holm(p))
+    sure = corrected < LEVEL
+    verdict = np.select([sure & (table["difference"] > 0), sure], ["better", "worse"], default="undecided")
+    return table.assign(p_holm=corrected, verdict=verdict)
+
+
+def differences(queries: pd.DataFrame) -> pd.DataFrame:
+    """BCDH less each other loss and shallow coder, at equal code length and scoring: a row a benchmark, and one for their mean.
+
+    Columns: question (other_losses, shallow_codes), benchmark, scoring, bits, method, and those of `difference` and
+    `with_verdicts`. A family is what one question asks of one benchmark (or of their mean) with one scoring.
+    """
+    questions = {"other_losses": [method for method in LOSSES if method != BCDH], "shallow_codes": list(SHALLOW)}
+    codes = queries[queries["bits"].notna()]
+    rows = []
+    for (scoring, bits), same in codes.groupby(["scoring", "bits"], sort=False):
+        ours, methods = same[same["method"] == BCDH], set(same["method"])
+        for question, others in questions.items():
+            for method in [method for method in others if method in methods and len(ours)]:
+                theirs = same[same["method"] == method]
+                where = {"question": question, "scoring": scoring, "bits": bits, "method": method}
+                rows += [where | each for each in by_benchmark(ours, theirs)]
+    columns = ["question", "benchmark", "scoring", "bits", "method", "places", "seeds", "difference", "low", "high", "p"]
+    table = pd.DataFrame(rows, columns=columns).astype({"bits": "Int32"})
+    return with_verdicts(table, ["question", "benchmark", "scoring"])
+
+
+def by_benchmark(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """`difference` over all benchmarks together, called MEAN, and of each of them."""
+    yield {"benchmark": MEAN} | difference(first, second)
+    for benchmark in sorted(set(first["benchmark"])):
+        own = [each[each["benchmark"] == benchmark] for each in (first, second)]
+        yield {"benchmark": benchmark} | difference(*own)

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from bcdh_lib.comparison.scores import table_of
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.core.metrics import ties_of_distances
 from bcdh_lib.params import Options
 from bcdh_lib.retrieval.benchmarks import Benchmark
 from bcdh_lib.retrieval.expansion import expanded_distances
 from bcdh_lib.retrieval.scales import folder_of
-from bcdh_lib.retrieval.score import Coded, System, load_codes, query_rows, read_benchmarks, summarise, systems
+from bcdh_lib.retrieval.score import Coded, System, load_codes, query_rows, read_benchmarks, summarise, systems, table_of
 from bcdh_lib.study import Study
 
 TOGETHER = "together"

@@ -64,8 +64,8 @@ class Views(Dataset[Tensor]):
         return transforms.functional.pil_to_tensor(rgb)
 
     def batches(self, size: int, workers: int, title: str) -> tqdm[Tensor]:
-        """Batches [size * (1 + augmented), 3, side, side] in the photos' order, prepared by `workers` processes."""
-        loader = DataLoader(self, batch_size=size, num_workers=workers, collate_fn=torch.cat)
+        """Batches [size * (1 + augmented), 3, side, side] in the photos' order, from `workers` processes (1: this one)."""
+        loader = DataLoader(self, batch_size=size, num_workers=workers if workers > 1 else 0, collate_fn=torch.cat)
         return tqdm(loader, desc=title, unit="batch")
 
 

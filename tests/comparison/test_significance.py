@@ -1,62 +1,117 @@
-"""Bootstrap and Holm's correction: by hand, against loops and the normal theory, and where there is nothing to tell apart."""
+"""Bootstrap over places and seeds, and Holm's correction: by hand, against loops, and without anything to tell apart."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bcdh_lib.comparison.significance import RESAMPLES, against_each, bootstrap, holm
+from bcdh_lib.comparison import significance
+from bcdh_lib.comparison.significance import DRAWS, MEAN, bootstrap, difference, differences, holm, interval, with_verdicts
+
+
+def rows_of(ap, benchmark="b", method="binary_constrained", bits=16, scoring="hamming", per_place=1):
+    """Rows of `queries` with AP [seeds, queries]; each place has `per_place` queries."""
+    return pd.DataFrame(
+        {"benchmark": benchmark, "method": method, "bits": bits, "seed": seed, "scoring": scoring}
+        | {"query": f"q{k}", "group": f"place {k // per_place}", "positives": 1, "ap": value}
+        for seed, row in enumerate(ap)
+        for k, value in enumerate(row)
+    )
 
 
 def test_holm_by_hand():
-    """Sorted .01, .03, .04 times 3, 2, 1 is .03, .06, .04, and none below one before it."""
-    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
-    assert holm(np.array([0.6, 0.9])).tolist() == [1, 1]
-    assert holm(np.array([])).tolist() == []
+    """Sorted .01, .03, .04 times 3, 2, 1 is .03, .06, .04, and none may be below one before it."""
+    np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+    assert holm([0.6, 0.9]).tolist() == [1, 1]
+    assert holm([]).tolist() == []
 
 
-def test_bootstrap_equals_a_loop_and_nearly_the_normal_theory():
-    differences = np.random.default_rng(1).normal(0.05, 0.2, 60)
-    found = bootstrap(differences)
-    drawn = np.random.default_rng(0).integers(0, 60, (RESAMPLES, 60))
-    means = sorted(sum(differences[place] for place in row) / 60 for row in drawn.tolist())
-    assert found["low"] == pytest.approx(means[RESAMPLES // 40], abs=1e-4)
-    error = differences.std(ddof=1) / 60**0.5
-    assert found["difference"] == pytest.approx(differences.mean())
-    assert found["low"] == pytest.approx(differences.mean() - 1.96 * error, abs=0.2 * error)
-    assert found["high"] == pytest.approx(differences.mean() + 1.96 * error, abs=0.2 * error)
-    chance = [bootstrap(np.random.default_rng(seed).normal(0, 1, 40))["p"] < 0.05 for seed in range(100)]
-    assert 0 < sum(chance) < 15  # about 5 of 100 where there is no difference
+def test_holm_corrects_within_each_family():
+    table = pd.DataFrame({"question": ["a", "b", "b"], "difference": [1, 1, -1], "p": [0.03, 0.03, 0.01]})
+    corrected = with_verdicts(table, ["question"])
+    assert corrected["p_holm"].tolist() == pytest.approx([0.03, 0.03, 0.02])
+    assert corrected["verdict"].tolist() == ["better", "better", "worse"]
+    assert with_verdicts(table.assign(question="a"), ["question"])["verdict"].tolist() == ["undecided", "undecided", "worse"]
 
 
-def test_no_difference_and_a_constant_one():
-    assert bootstrap(np.zeros(5)) == {"difference": 0, "low": 0, "high": 0, "p": 1}
-    constant = bootstrap(np.full(5, -0.25))
-    assert (constant["low"], constant["high"]) == (-0.25, -0.25)
-    assert constant["p"] == pytest.approx(2 / (RESAMPLES + 1))
+def test_bootstrap_equals_a_loop_over_the_same_draws():
+    """Two benchmarks of 4 places with 1 to 3 queries, 3 seeds: each draw's mean is taken over rows picked one by one."""
+    generator = np.random.default_rng(1)
+    places = np.array([0, 1, 1, 2, 2, 2, 3])
+    values = pd.concat(
+        rows_of(generator.random((3, 7)), name).assign(group=lambda rows: [f"p{places[int(q[1:])]}" for q in rows["query"]])
+        for name in ("a", "b")
+    ).rename(columns={"ap": "value"})
+    draws = bootstrap(values, draws=20, seed=5)
+    seeds = significance._counts(5, 20, 3)
+    for draw in range(20):
+        means = []
+        for number, name in enumerate("ab"):
+            counts, drawn = significance._counts(6 + number, 20, 4)[draw], []
+            for row in values[values["benchmark"] == name].itertuples():
+                drawn += [row.value] * int(seeds[draw, row.seed] * counts[int(row.group[1:])])
+            means.append(np.mean(drawn))
+        assert draws[draw] == pytest.approx(np.mean(means))
 
 
-def queries_of(*systems):
-    rows = [
-        {
-            "benchmark": "b",
-            "method": method,
-            "bits": bits,
-            "seed": seed,
-            "query": f"q{k}",
-            "positives": int(k < 4),
-            "ap": ap + k / 10,
-        }
-        for method, bits, ap in systems
-        for seed in (1, 2)
-        for k in range(5)
+def test_independent_queries_give_the_normal_interval():
+    ap = np.random.default_rng(2).normal(0.5, 0.2, (1, 100))
+    found = interval(rows_of(ap).assign(value=lambda rows: rows["ap"]))
+    half = 1.96 * ap.std(ddof=1) / 10
+    assert found["low"] == pytest.approx(ap.mean() - half, abs=0.2 * half)
+    assert found["high"] == pytest.approx(ap.mean() + half, abs=0.2 * half)
+
+
+def test_queries_that_share_a_place_widen_the_interval():
+    """Five queries of one place with equal AP say no more than one: as wide as 20 queries, not 100."""
+    ap = np.repeat(np.random.default_rng(3).random((1, 20)), 5, axis=1)
+    widths = {}
+    for name, rows in {
+        "clustered": rows_of(ap, per_place=5),
+        "as if independent": rows_of(ap),
+        "few": rows_of(ap[:, ::5]),
+    }.items():
+        found = interval(rows.assign(value=rows["ap"]))
+        widths[name] = found["high"] - found["low"]
+    assert widths["clustered"] == pytest.approx(widths["few"], rel=0.01)
+    assert widths["clustered"] > 2 * widths["as if independent"]
+
+
+def test_seeds_that_differ_widen_the_interval():
+    ap = np.tile(np.random.default_rng(4).random(30), (5, 1))
+    moved = ap + np.array([-0.2, -0.1, 0, 0.1, 0.2])[:, None]
+    narrow, wide = (interval(rows_of(each).assign(value=lambda rows: rows["ap"])) for each in (ap, moved))
+    assert wide["high"] - wide["low"] > 1.2 * (narrow["high"] - narrow["low"])
+
+
+def test_difference_is_paired_and_knows_its_chance():
+    base = np.random.default_rng(5).random((2, 30))
+    first, second = rows_of(base + 0.1), rows_of(base)
+    found = difference(first, second)
+    assert (found["places"], found["seeds"]) == (30, 2)
+    assert [found[key] for key in ("difference", "low", "high")] == pytest.approx([0.1] * 3)  # paired: no variance at all
+    assert found["p"] == pytest.approx(1 / DRAWS)
+    assert difference(second, second)["p"] == 1
+    noise = [np.random.default_rng([6, k]).normal(0, 1, (2, 1, 40)) for k in range(100)]
+    false = sum(difference(rows_of(a), rows_of(b))["p"] < 0.05 for a, b in noise)
+    assert false < 15  # about 5 of 100
+
+
+def test_differences_ask_two_questions_at_equal_length_and_scoring():
+    base = np.random.default_rng(7).random((1, 12))
+    queries = pd.concat(
+        [
+            *(rows_of(base + 0.2, name) for name in ("b", "c")),
+            *(rows_of(base, name, method) for name in ("b", "c") for method in ("dsh", "itq")),
+            rows_of(base, "b", "dsh", bits=32),  # BCDH has no codes of this length
+            rows_of(base, "b", "float", bits=None),
+        ]
+    ).astype({"bits": "Int32"})
+    table = differences(queries)
+    assert table[["question", "benchmark", "method"]].to_numpy().tolist() == [
+        [question, benchmark, method]
+        for question, method in (("other_losses", "dsh"), ("shallow_codes", "itq"))
+        for benchmark in (MEAN, "b", "c")
     ]
-    return pd.DataFrame(rows)
-
-
-def test_against_each_compares_codes_of_one_length_alone():
-    queries = queries_of(("ours", 16, 0.5), ("ours", 32, 0.5), ("dsh", 16, 0.25), ("itq", 8, 0.1), ("float", None, 0.9))
-    table = against_each(queries, "ours")
-    assert table[["bits", "method", "queries"]].to_numpy().tolist() == [[16, "dsh", 4]]  # the fifth query has no positive
-    assert table["difference"].item() == pytest.approx(0.25)
-    assert table["p_holm"].item() == table["p"].item()
-    assert against_each(queries_of(("ours", 16, 0.5)), "ours").empty
+    assert (table["verdict"] == "better").all()
+    assert table["difference"].tolist() == pytest.approx([0.2] * 6)
+    assert differences(queries[queries["method"] == "itq"]).empty

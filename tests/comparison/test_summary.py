@@ -1,151 +1,131 @@
-"""Tables of the comparison: by hand, against plain loops, of one seed or nothing."""
+"""The tables, by hand: means, shares, headline, ablations and the curve; and that reports/study holds what tables.json lists."""
 
-import numpy as np
+import subprocess
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
-from scipy import stats
 
-from bcdh_lib.comparison.summary import (
-    against,
-    bits_of,
-    curves_of,
-    from_parent,
-    histories_of,
-    mean_over_benchmarks,
-    minutes_of,
-    recentring,
-    summarise_cells,
-)
-from bcdh_lib.retrieval.score import RECALLS
+from bcdh_lib.comparison.pieces import Result
+from bcdh_lib.comparison.summary import KEYS, headline, means, summarise_study
+from bcdh_lib.comparison.tables import ABOUT, read_tables, write_tables
+from bcdh_lib.core.files import read_json
+from bcdh_lib.study import find_root
 
 
-def made_up_queries():
-    """Two seeds of two queries with positives and one without; ours, DSH and the float parent."""
-    ap = {"binary_constrained": [[0.5, 0.7], [0.7, 0.9]], "dsh": [[0.5, 0.3], [0.7, 0.5]], "float": [[0.8, 0.8], [0.8, 0.8]]}
-    rows = [
-        {"benchmark": "b", "method": method, "bits": None if method == "float" else 8, "seed": seed, "query": f"q{place}"}
-        | {"positives": 3, "ap": value}
-        for method, seeds in ap.items()
-        for seed, values in enumerate(seeds)
-        for place, value in enumerate(values)
-    ]
-    empty = [row | {"query": "empty", "positives": 0, "ap": np.nan} for row in rows if row["query"] == "q0"]
-    return pd.DataFrame(rows + empty).astype({"bits": "Int32"})
+def rows(method, bits, seed, ap, scoring="hamming"):
+    """Two benchmarks: `one` with AP `ap`, `two` with half of it, two places each; and a query without positives."""
+    return pd.DataFrame(
+        [
+            {"benchmark": name, "method": method, "bits": bits, "seed": seed, "scoring": scoring}
+            | {"query": f"q{k}", "group": f"p{k}", "positives": int(k < 2), "ap": value if k < 2 else float("nan")}
+            for name, value in (("one", ap), ("two", ap / 2))
+            for k in range(3)
+        ]
+    ).astype({"bits": "Int32"})
 
 
-def test_summary_by_hand():
-    """Ours: seeds .6 and .8, mean .7; with two seeds t is 12.706 and the standard error .1."""
-    table = summarise_cells(made_up_queries()).set_index("method")
-    assert table.loc["binary_constrained", ["seeds", "map", "share_of_float"]].tolist() == pytest.approx([2, 0.7, 0.875])
-    low, high = stats.t.interval(0.95, 1, 0.7, 0.1)
-    assert table.loc["binary_constrained", ["low", "high"]].tolist() == pytest.approx([low, high])
-    assert low == pytest.approx(0.7 - 1.2706, abs=1e-4)
-    assert table.loc["float", ["map", "low", "high", "share_of_float"]].tolist() == pytest.approx([0.8, 0.8, 0.8, 1])
-    alone = summarise_cells(made_up_queries().query("seed == 0 and method == 'dsh'")).iloc[0]
-    assert alone["map"] == pytest.approx(0.4)
-    assert np.isnan([alone["low"], alone["share_of_float"]]).all()
+@dataclass
+class MadeRun:
+    """Stands for a finished run."""
+
+    method: str
+    bits: int | None
+    seed: int
+    ap: float
+    facts: dict = field(default_factory=dict)
+
+    @property
+    def vectors(self):
+        history = pd.DataFrame({"round": [0], "loss": [0.0], "quantization": [0.0], "validation_map": [0.5]})
+        return SimpleNamespace(read=lambda: Result(history, {"models": 160}))
+
+    def read(self):
+        return Result(rows(self.method, self.bits, self.seed, self.ap, "hamming" if self.bits else "cosine"), self.facts)
 
 
-def test_against_by_hand():
-    """Ours is DSH's equal on one query and .4 better on the other, both seeds alike; two queries settle nothing."""
-    row = against(made_up_queries()).iloc[0]
-    assert row["difference"] == pytest.approx(0.2)
-    assert row[["benchmark", "bits", "method", "queries", "verdict"]].tolist() == ["b", 8, "dsh", 2, "tie"]
-    assert row[["wins", "ties", "losses"]].tolist() == [1, 1, 0]
-    many = pd.concat([made_up_queries().assign(query=lambda rows, n=n: rows["query"] + str(n)) for n in range(30)])
-    assert against(many)["verdict"].tolist() == ["win"]
-    swapped = many.replace({"method": {"dsh": "binary_constrained", "binary_constrained": "dsh"}})
-    assert against(swapped)["verdict"].tolist() == ["loss"]
-    assert against(swapped)[["wins", "ties", "losses"]].to_numpy().tolist() == [[0, 30, 30]]
-    assert against(many[many["method"] == "float"]).empty
+def labelled(experiment, variant, *run):
+    return SimpleNamespace(experiment=experiment, variant=variant, run=MadeRun(*run))
 
 
-def two_benchmarks():
-    """The made-up queries, and a second benchmark where every AP is .1 lower."""
-    first = made_up_queries()
-    return pd.concat([first, first.assign(benchmark="c", ap=first["ap"] - 0.1)])
+def runs():
+    row = {"round": 0, "loss": 1.0, "quantization": 0.5, "validation_map": 0.5}
+    trained = {"statistics": {"imbalance": 0.25}, "history": [row]}
+    for seed in (1, 2):
+        yield labelled("comparison", "", "float", None, seed, 0.8)
+        yield labelled("comparison", "", "itq", 16, seed, 0.4)
+        yield labelled("comparison", "", "dsh", 16, seed, 0.48, trained)
+        yield labelled("comparison", "", "dch", 16, seed, 0.44, trained)
+        yield labelled("comparison", "", "binary_constrained", 16, seed, 0.56 + 0.04 * seed, trained)
+    yield labelled("ablations", "hinge", "binary_constrained", 16, 1, 0.5)
+    yield labelled("models", "44", "float", None, 1, 0.6)
+    yield labelled("models", "44", "binary_constrained", 16, 1, 0.3)
 
 
-def test_mean_over_benchmarks_by_hand():
-    """Ours: seeds .6 and .8 on one benchmark, .5 and .7 on the other: .55 and .75 in the mean; the float parent .75."""
-    compared = against(two_benchmarks())
-    table = mean_over_benchmarks(two_benchmarks(), compared).set_index("method")
-    ours = table.loc["binary_constrained"]
-    assert ours[["seeds", "map", "share_of_float"]].tolist() == pytest.approx([2, 0.65, 0.65 / 0.75])
-    low, high = stats.t.interval(0.95, 1, 0.65, 0.1)
-    assert ours[["low", "high"]].tolist() == pytest.approx([low, high])
-    assert table.loc["dsh", ["win", "tie", "loss"]].tolist() == [0, 2, 0]
-    assert pd.isna(ours["tie"])
+def test_means_by_hand():
+    table = means(pd.concat([rows("float", None, 1, 0.8, "cosine"), rows("itq", 16, 1, 0.4), rows("itq", 16, 2, 0.2)]), KEYS)
+    itq = table[table["method"] == "itq"].iloc[0]
+    assert (itq["seeds"], itq["map"], itq["share_of_float"]) == pytest.approx((2, 0.225, 0.375))
+    assert itq["low"] == pytest.approx(0.15)  # both draws are the second seed
+    assert itq["high"] == pytest.approx(0.3)
 
 
-def test_recentring_by_hand():
-    """DSH's codes recentred gain .1 with one seed and .3 with the other; real vectors have no row."""
-    queries = made_up_queries()
-    gain = queries["seed"].map({0: 0.1, 1: 0.3})
-    moved = queries.assign(method=queries["method"] + "_recentred", ap=queries["ap"] + gain)
-    table = recentring(pd.concat([queries, moved[moved["method"] == "dsh_recentred"]]))
-    assert len(table) == 1
-    row = table.iloc[0]
-    assert row[["benchmark", "method", "bits", "seeds"]].tolist() == ["b", "dsh", 8, 2]
-    assert row[["map", "recentred", "difference"]].tolist() == pytest.approx([0.5, 0.7, 0.2])
-    low, high = stats.t.interval(0.95, 1, 0.2, 0.1)
-    assert row[["low", "high"]].tolist() == pytest.approx([low, high])
+def test_every_table_by_hand():
+    tables = summarise_study(list(runs()))
+    best = tables["headline.csv"].set_index("role")
+    assert best["method"].to_dict() == {
+        "bcdh": "binary_constrained",
+        "best_other_loss": "dsh",
+        "itq": "itq",
+        "float_baseline": "float",
+    }
+    assert best["map"].tolist() == pytest.approx([0.465, 0.36, 0.3, 0.6])
+    assert best.loc["bcdh", "share_of_float"] == pytest.approx(0.465 / 0.6)
+    one = tables["benchmarks.csv"].set_index(["benchmark", "method"])["share_of_float"]
+    assert one["one", "dsh"] == pytest.approx(0.6)
+    ablation = tables["ablations.csv"].set_index(["ablation", "benchmark"])
+    assert ablation.loc[("reference", "mean"), "map"] == pytest.approx(0.45)  # of the ablation's own seed
+    assert ablation.loc[("hinge", "mean"), "difference"] == pytest.approx(-0.075)
+    assert ablation.loc[("hinge", "one"), "verdict"] == "worse"
+    curve = tables["models.csv"].set_index(["method", "models"])["map"]
+    assert curve.to_dict() == pytest.approx(
+        {
+            ("binary_constrained", 44): 0.225,
+            ("binary_constrained", 160): 0.45,
+            ("float", 44): 0.45,
+            ("float", 160): 0.6,
+        }
+    )
+    assert tables["bits.csv"]["imbalance"].tolist() == [0.25] * 3
+    assert set(tables["history.csv"]["method"]) == {"float", "dsh", "dch", "binary_constrained"}
+    assert tables.keys() <= ABOUT.keys()
 
 
-def facts(seed, method="dsh", bits=8, **noted):
-    return {
-        "method": method,
-        "bits": bits,
-        "seed": seed,
-        "curves": {"b": np.linspace(1, seed / 10, len(RECALLS)).tolist()},
-    } | noted
+def test_headline_without_a_method_leaves_its_row_out():
+    table = means(pd.concat([rows("float", None, 1, 0.8, "cosine"), rows("itq", 16, 1, 0.4)]), KEYS)
+    assert headline(table)["role"].tolist() == ["itq", "float_baseline"]
 
 
-def test_curves_are_means_over_seeds():
-    table = curves_of([facts(1), facts(3), facts(1, method="dsh_recentred"), facts(2, method="float", bits=None)])
-    dsh = table[table["method"] == "dsh"]
-    assert dsh["recall"].tolist() == RECALLS.tolist()
-    assert dsh["precision"].iloc[[0, -1]].tolist() == pytest.approx([1, 0.2])
-    assert dsh["high"].iloc[-1] == pytest.approx(0.2 + 12.7062 * 0.1, rel=1e-4)
-    assert set(table["method"]) == {"dsh", "float"}
-    assert table.loc[table["method"] == "float", "bits"].isna().all()
-    assert curves_of([]).empty
+def test_tables_are_listed_read_back_and_nothing_else_stays(tmp_path):
+    folder = tmp_path / "reports/study"
+    made = {"mean.csv": pd.DataFrame({"bits": [16, None], "map": [0.5, 0.25]}), "chosen.json": {"dsh": {"number": 1}}}
+    assert read_tables(tmp_path) == {}
+    write_tables(folder, made)
+    (folder / "old.csv").touch()
+    write_tables(folder, {"mean.csv": made["mean.csv"]}, prefix="real_")
+    assert {path.name for path in folder.iterdir()} == {"mean.csv", "chosen.json", "real_mean.csv", "tables.json"}
+    assert set(read_json(folder / "tables.json")) == {"mean.csv", "chosen.json", "real_mean.csv"}
+    found = read_tables(tmp_path)
+    assert found["mean"]["bits"].isna().tolist() == [False, True]
+    assert found["chosen"] == made["chosen.json"]
+    assert list(read_tables(tmp_path, "real_")) == ["mean"]
 
 
-def test_bits_and_history_are_means_over_seeds():
-    history = [{"round": 0, "validation_map": 0.2}, {"round": 1, "validation_map": 0.4}]
-    noted = [
-        facts(1, statistics={"frozen_bits": 0.1}, history=history),
-        facts(2, statistics={"frozen_bits": 0.3}, history=[row | {"validation_map": 0.6} for row in history]),
-        facts(1, method="float", bits=None, statistics=None, history=history),
-        facts(1, method="itq"),
-    ]
-    assert bits_of(noted).to_dict("records") == [{"method": "dsh", "bits": 8, "frozen_bits": pytest.approx(0.2)}]
-    table = histories_of(noted)
-    assert table.loc[table["method"] == "dsh", "validation_map"].tolist() == pytest.approx([0.4, 0.5])
-    assert table.loc[table["method"] == "float", "validation_map"].tolist() == pytest.approx([0.2, 0.4])
-    assert bits_of([]).empty
-    assert histories_of([facts(1)]).empty
-
-
-def test_from_the_parent_beside_shallow_codes_of_the_same_seeds():
-    """Ours from the parent with seed 1 only: beside it stand the parent and its shallow codes of seed 1, and no other loss."""
-    queries = made_up_queries()
-    started = queries[(queries["method"] == "binary_constrained") & (queries["seed"] == 1)]
-    started = started.assign(ap=started["ap"] + 0.2)
-    shallow = queries[queries["method"] == "dsh"].assign(method="itq")
-    tables = from_parent(started, pd.concat([queries, shallow]))
-    means = tables["from_parent"].set_index("method")
-    assert set(means.index) == {"binary_constrained", "float", "itq"}
-    assert (means["seeds"] == 1).all()
-    ours = queries[(queries["method"] == "binary_constrained") & (queries["seed"] == 1) & (queries["positives"] > 0)]
-    assert means.loc["binary_constrained", "map"] == pytest.approx(ours["ap"].mean() + 0.2)
-    assert tables["from_parent_against"]["method"].tolist() == ["itq"]
-    assert set(tables["from_parent_summary"]["method"]) == set(means.index)
-
-
-def test_minutes_by_kind(study):
-    assert minutes_of(study) == {}
-    (study.reports / "study").mkdir(parents=True)
-    (study.reports / "study/log.csv").write_text("trials,dsh-00-1,0.25\ntrials,dsh-00-2,0.5\ncells,dsh-8-1,2.0\n")
-    assert minutes_of(study) == {"trials": {"pieces": 2, "minutes": 0.8}, "cells": {"pieces": 1, "minutes": 2.0}}
+def test_every_committed_table_has_a_command():
+    """And every table that tables.json lists is committed."""
+    root = find_root()
+    listed = subprocess.run(["git", "-C", root, "ls-files", "reports/study"], capture_output=True, text=True, check=True).stdout
+    committed = {line.rsplit("/", 1)[-1] for line in listed.splitlines()}
+    if committed:
+        assert committed == {"tables.json", *read_json(root / "reports/study/tables.json")}

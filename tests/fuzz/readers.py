@@ -27,9 +27,8 @@ import torch
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
-from bcdh_lib.comparison.cells import Cell, is_finished, read_cells, write_cell
-from bcdh_lib.comparison.matrix import load_plan
-from bcdh_lib.comparison.scores import write_metrics
+from bcdh_lib.comparison.metrics import write_metrics
+from bcdh_lib.comparison.plan import load_plan
 from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import write_array, write_json
@@ -453,18 +452,6 @@ def _read_summaries(folder: Path) -> None:
     read_metrics(study.reports / "metrics.json")
 
 
-CELL, MADE = Cell("dsh", 16, 1), {"pairs": "0", "network": {"side": 64}}
-
-
-def _write_cell(folder: Path) -> None:
-    write_cell(study_in(folder), CELL, _some_rows("queries"), MADE, {"curves": {}})
-
-
-def _read_cell(folder: Path) -> None:
-    assert is_finished(CELL.path(study_in(folder)), MADE)
-    read_cells(study_in(folder))
-
-
 def _write_notebook(folder: Path) -> None:
     cells = [new_markdown_cell("# Photos\n\nWhat they are: $x^2$.", id="a"), new_code_cell("1", id="b", outputs=[])]
     nbformat.write(new_notebook(cells=cells), folder / "01_photos.ipynb")
@@ -676,7 +663,6 @@ READERS = {
             60,
             changes=lambda name: name.startswith("reports/metrics"),
         ),
-        Reader("cells", _write_cell, _read_cell, mutations.PARQUET, (StudyError), "*.parquet", 60),
         Reader("notebooks", _write_notebook, _read_notebook, mutations.JSON, (StudyError), weight=40),
         Reader("COLMAP models", _write_model, _read_model, mutations.BYTES, (StudyError,), "0/*.bin", 120),
         Reader(

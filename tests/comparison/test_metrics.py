@@ -1,4 +1,4 @@
-"""What write_metrics, best_rival and verdict say, on made-up tables."""
+"""The figures of one run put together: read back by the site's strict reader, and sentences by hand."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bcdh_lib.comparison.scores import best_rival, verdict, write_metrics
+from bcdh_lib.comparison.metrics import best_rival, verdict, write_metrics
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.core.tables import TABLES, write_table
 from bcdh_lib.report.headline import read_metrics
@@ -15,6 +15,27 @@ from bcdh_lib.retrieval.codes import code_outputs
 from bcdh_lib.retrieval.score import score_codes
 from bcdh_lib.retrieval.systems import System
 from bcdh_lib.study import Study
+
+SUMMARY = pd.DataFrame(
+    [
+        ("b", "binary_constrained", 64, "hamming", 0.5),
+        ("b", "binary_constrained", 64, "asymmetric", 0.8),
+        ("b", "dsh", 64, "hamming", 0.6),
+        ("b", "itq", 64, "hamming", 0.4),
+        ("b", "itq", 64, "asymmetric", 0.9),
+        ("b", "float", None, "cosine", 0.7),
+    ],
+    columns=["benchmark", "method", "bits", "scoring", "map"],
+).astype({"bits": "Int32"})
+
+
+def test_best_rival_and_verdict_compare_plain_figures():
+    assert best_rival(SUMMARY, 64) == "dsh"
+    sentence = verdict(SUMMARY, 64)
+    assert "number 2 of 3" in sentence
+    assert "float 0.700" in sentence
+    with pytest.raises(ValueError, match="128"):
+        best_rival(SUMMARY, 128)
 
 
 def test_the_metrics_file_is_of_the_form_that_the_site_reads(tmp_path, params):
@@ -36,32 +57,6 @@ def test_the_metrics_file_is_of_the_form_that_the_site_reads(tmp_path, params):
     write_table(study.reports, "queries", pd.concat(tables))
     write_metrics(study)
     metrics = read_metrics(study.reports / "metrics.json")
-    assert {(score.method, score.bits) for score in metrics.retrieval} == {("dsh", 8), ("float", None)}
+    written = json.loads((study.reports / "metrics.json").read_text())["retrieval"]
+    assert {(score["method"], score["bits"]) for score in written} == {("dsh", 8), ("float", None)}
     assert metrics.counts["models"] == 2
-
-
-def test_the_best_rival_leads_over_all_benchmarks_and_is_not_ours():
-    columns = ["benchmark", "method", "bits", "map"]
-    rows = [
-        ("a", "binary_constrained", 64, 0.9),
-        ("a", "dsh", 64, 0.5),
-        ("a", "itq", 64, 0.6),
-        ("a", "float", None, 0.95),
-        ("a", "lsh", 32, 0.8),
-    ]
-    rows += [("b", "binary_constrained", 64, 0.9), ("b", "dsh", 64, 0.5), ("b", "itq", 64, 0.3), ("b", "float", None, 0.95)]
-    summary = pd.DataFrame(rows, columns=columns).astype({"bits": "Int32"})
-    assert best_rival(summary) == "dsh"
-    assert best_rival(summary, 32) == "lsh"
-    with pytest.raises(ValueError, match="no method but ours has codes of 16 bits"):
-        best_rival(summary, 16)
-
-
-def test_the_verdict_says_where_ours_stands():
-    summary = pd.DataFrame(
-        {"benchmark": "made_up", "method": ["dsh", "binary_constrained", "float"], "bits": [64, 64, None], "map": [0.6, 0.5, 0.7]}
-    )
-    said = verdict(summary)
-    assert "number 2 of 2 at 64 bits" in said
-    assert "dsh 0.600" in said
-    assert "float 0.700" in said

@@ -1,0 +1,39 @@
+"""`make study`: the command of every committed table in reports/study."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.study import find_root, open_study
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit code: 0, 1 after a StudyError, 130 after Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bcdh_lib.comparison", description="Run the study over seeds, or continue it, and write its tables."
+    )
+    parser.add_argument(
+        "--root", type=Path, help="folder with the params.yaml, study.yaml and data to work with; default: this study"
+    )
+    parser.add_argument("--prefix", default="", help="what the tables' names begin with, for another study than the default one")
+    options = parser.parse_args(arguments)
+    try:
+        here = find_root()
+        root = (options.root or here).resolve()
+        open_study(root=root)  # fixes the number of threads, before numpy and torch start
+        importlib.import_module("bcdh_lib.comparison.compare").compare(root, here / "reports/study", options.prefix)
+    except StudyError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command continues from where it was", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,168 @@
+"""The study over seeds, from nothing to the committed tables; what is done already is not done again.
+
+    python -m bcdh_lib.comparison                              # make study: study.yaml, tables to reports/study
+    python -m bcdh_lib.comparison --root FOLDER --prefix real_ # the study in another folder (params.yaml, study.yaml, data)
+
+run.threads processes of one thread each work at a time. With cluster.scheduler in params.yaml the workers of a Dask cluster do,
+on several machines or GPUs (CUDA_VISIBLE_DEVICES, a worker each) that share this folder.
+
+The order: photos, models and pairs of the study's own collection (study.yaml: changes); float baselines and all vectors; tuning
+on held-apart places; then every run, scored on the benchmarks, which nothing before has seen.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from bcdh_lib.comparison.pieces import Piece, do_all
+from bcdh_lib.comparison.plan import Configuration, Plan, load_plan
+from bcdh_lib.comparison.provenance import provenance
+from bcdh_lib.comparison.runs import Run, Trial
+from bcdh_lib.comparison.summary import summarise_study
+from bcdh_lib.comparison.tables import write_tables
+from bcdh_lib.comparison.tuning import choose, configured, draw_configurations
+from bcdh_lib.comparison.vectors import Vectors, digest_of_inputs
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.settings import first_fault
+from bcdh_lib.params import HashLayer, Params
+from bcdh_lib.retrieval.shallow import SHALLOW
+from bcdh_lib.retrieval.systems import BCDH, FLOAT, PRETRAINED, WHITENED
+from bcdh_lib.study import Study, open_study
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A run and what the tables call it: its experiment (comparison, ablations, models) and its variant within that."""
+
+    run: Run
+    experiment: str
+    variant: str = ""
+
+
+def compare(root: Path, tables: Path, prefix: str = "") -> None:
+    """Do what study.yaml in `root` asks for, and write the tables below the folder `tables`. Raises StudyError."""
+    plan = load_plan(root / "study.yaml")
+    study = open_study(plan.changes, root)
+    make_collection(study)
+    work = Work(study, plan)
+    do_all(work.all_vectors(), "vectors", work.processes, work.scheduler)
+    trials = work.trials()
+    do_all(trials, "trials", work.processes, work.scheduler)
+    tried = pd.concat([trial.read().rows for trial in trials], ignore_index=True)
+    chosen = choose(tried)
+    runs = list(work.runs({method: best["configuration"] for method, best in chosen.items()}))
+    do_all([each.run for each in runs], "runs", work.processes, work.scheduler)
+    minutes = minutes_of([*work.all_vectors(), *trials, *(each.run for each in runs)])
+    made = provenance(root, work.processes) | {"minutes": minutes}
+    write_tables(tables, summarise_study(runs) | {"trials.csv": tried, "chosen.json": chosen, "provenance.json": made}, prefix)
+
+
+def make_collection(study: Study) -> None:
+    """The study's photos, 3D models and pairs; the steps return at once if they are made already."""
+    for step in ("photos.collect.collect_photos", "reconstruction.reconstruct.reconstruct", "pairs.make.make_pairs"):
+        module, function = step.rsplit(".", 1)
+        getattr(importlib.import_module(f"bcdh_lib.{module}"), function)(study)
+
+
+class Work:
+    """The pieces of a plan. Each works on one thread, so its result does not depend on how many run at a time."""
+
+    def __init__(self, study: Study, plan: Plan) -> None:
+        self.plan, self.processes, self.scheduler = plan, study.params.run.threads, study.params.cluster.scheduler
+        self.study = replace(study, params=_changed_run(study.params, threads=1))
+        self.inputs = digest_of_inputs(study)
+
+    def vectors(self, seed: int, models: int | None = None) -> Vectors:
+        """Those of the float baseline of a seed."""
+        return Vectors(self.study, self.inputs, _changed_run(self.study.params, seed=seed), FLOAT, models)
+
+    def untrained(self) -> list[Vectors]:
+        """Those of the pretrained network, plain and, if the network has a whitening, whitened."""
+        methods = [PRETRAINED] + [WHITENED] * (self.study.params.network.whitening is not None)
+        params = _changed_run(self.study.params, seed=self.plan.seeds[0])
+        return [Vectors(self.study, self.inputs, params, method) for method in methods]
+
+    def all_vectors(self) -> list[Vectors]:
+        curve = self.plan.models
+        few = [self.vectors(seed, models) for models in curve.counts for seed in curve.seeds] if curve else []
+        return [*(self.vectors(seed) for seed in self.plan.seeds), *self.untrained(), *few]
+
+    def trials(self) -> list[Trial]:
+        """Every configuration of every method, all with the vectors of the first seed."""
+        tuning, vectors = self.plan.tuning, self.vectors(self.plan.seeds[0])
+        params = with_hash_layer(_changed_run(self.study.params, seed=tuning.seed), {"rounds": tuning.rounds})
+        return [
+            Trial(self.study, self.inputs, configured(params, method, each), method, bits, number, each, vectors)
+            for method in self.plan.methods
+            for number, each in enumerate(draw_configurations(tuning, method))
+            for bits in tuning.bits
+        ]
+
+    def runs(self, chosen: Mapping[str, Configuration]) -> Iterator[Labelled]:
+        """Every run of the comparison, the ablations, and the curve over the number of models."""
+        plan = self.plan
+        for vectors in self.untrained():
+            yield Labelled(Run(self.study, self.inputs, vectors.params, vectors.method, None, vectors), "comparison")
+        for seed in plan.seeds:
+            vectors = self.vectors(seed)
+            yield from self._from_vectors(vectors, plan.methods, SHALLOW, plan.bits, chosen, "comparison")
+            if plan.ablations and seed in plan.ablations.seeds:
+                for name, change in plan.ablations.changes.items():
+                    params = configured(with_hash_layer(vectors.params, change.hash_layer), BCDH, chosen[BCDH] | change.loss)
+                    other = None if change.supply.from_models else self.untrained()[0]
+                    for bits in plan.ablations.bits:
+                        run = Run(self.study, self.inputs, params, BCDH, bits, vectors, change.supply, other)
+                        yield Labelled(run, "ablations", name)
+        if plan.models:
+            for models in plan.models.counts:
+                for vectors in (self.vectors(seed, models) for seed in plan.models.seeds):
+                    yield from self._from_vectors(
+                        vectors, plan.models.methods, ["itq"], plan.models.bits, chosen, "models", str(models)
+                    )
+
+    def _from_vectors(
+        self,
+        vectors: Vectors,
+        methods: Sequence[str],
+        shallow: Sequence[str],
+        lengths: Sequence[int],
+        chosen: Mapping[str, Configuration],
+        *labels: str,
+    ) -> Iterator[Labelled]:
+        """The vectors themselves, and codes of every method and length."""
+        params = {method: configured(vectors.params, method, chosen[method]) for method in methods}
+        params |= dict.fromkeys([FLOAT, *shallow], vectors.params)
+        for method in params:
+            for bits in [None] if method == FLOAT else lengths:
+                yield Labelled(Run(self.study, self.inputs, params[method], method, bits, vectors), *labels)
+
+
+def minutes_of(pieces: Sequence[Piece]) -> dict[str, dict[str, float]]:
+    """How many pieces of each kind there are, and the minutes of one thread that they took."""
+    seconds = {piece.path: (piece.kind, piece.read().facts["seconds"]) for piece in pieces}
+    table = pd.DataFrame(seconds.values(), columns=["kind", "seconds"])
+    return {
+        str(kind): {"pieces": len(rows), "minutes": round(float(rows["seconds"].sum() / 60), 1)}
+        for kind, rows in table.groupby("kind")
+    }
+
+
+def _changed_run(params: Params, **changes: int) -> Params:
+    """The settings with another run.seed or run.threads."""
+    return params.model_copy(update={"run": params.run.model_copy(update=changes)})
+
+
+def with_hash_layer(params: Params, changes: Mapping[str, Any]) -> Params:
+    """The settings with other training.hash_layer. Raises StudyError if a change is no valid setting."""
+    try:
+        layer = HashLayer.model_validate(params.training.hash_layer.model_dump() | dict(changes))
+    except ValidationError as error:
+        raise StudyError(f"study.yaml: ablations.changes: hash_layer.{first_fault(error)}") from None
+    return params.model_copy(update={"training": params.training.model_copy(update={"hash_layer": layer})})

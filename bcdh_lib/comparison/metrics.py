@@ -1,0 +1,74 @@
+"""The figures of one run of the pipeline put together: what it was made of, and how well each system retrieves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import read_json, write_json
+from bcdh_lib.core.tables import read_table
+from bcdh_lib.retrieval.score import plain, summarise
+from bcdh_lib.retrieval.systems import BCDH
+from bcdh_lib.study import Study
+
+
+def write_metrics(study: Study) -> None:
+    """Write reports/metrics.json: counts of the whole pipeline, and the mAP of every system with its bounds."""
+    models, registered = _counts(study.reconstruction, "models", "registered")
+    pairs, dissimilar_pairs = _counts(study.pairs, "similar_pairs", "dissimilar_pairs")
+    counts = {
+        "photos": len(read_table(study.photos, "photos")),
+        "left_out": len(read_table(study.photos, "left_out")),
+        "models": models,
+        "registered": registered,
+        "pairs": pairs,
+        "dissimilar_pairs": dissimilar_pairs,
+    }
+    summary = plain(summarise(read_table(study.reports_of("retrieval"), "queries")))
+    columns = ["benchmark", "method", "bits", "map", "map_best", "map_worst", "map_rectangle"]
+    scores = json.loads(summary[columns].to_json(orient="records", double_precision=6))
+    write_json(study.reports / "metrics.json", {"counts": counts, "retrieval": scores}, indent=1)
+
+
+def _counts(folder: Path, *names: str) -> list[int]:
+    """Counts in a step's summary, by their names. Raises StudyError."""
+    summary = read_json(folder / "summary.json")
+    for name in names:
+        if not isinstance(summary.get(name), int):
+            raise StudyError(f"{folder / 'summary.json'}: {name} is no count; make it with: dvc repro {folder.name}")
+    return [summary[name] for name in names]
+
+
+def best_rival(summary: pd.DataFrame, bits: int = 64) -> str:
+    """The method other than BCDH whose codes of `bits` bits have the highest plain mAP, mean over the benchmarks.
+
+    Raises ValueError if there is none.
+    """
+    others = plain(summary[(summary["bits"] == bits) & (summary["method"] != BCDH)])
+    if others.empty:
+        raise ValueError(f"no method but {BCDH} has codes of {bits} bits; add one to training.runs")
+    return str(others.groupby("method", sort=False)["map"].mean().idxmax())
+
+
+def verdict(summary: pd.DataFrame, bits: int = 64) -> str:
+    """One sentence a benchmark: the rank of BCDH among the codes of `bits` bits, and the real vectors."""
+    return "\n".join(_verdict_on(str(name), rows, bits) for name, rows in plain(summary).groupby("benchmark", sort=False))
+
+
+def _verdict_on(benchmark: str, rows: pd.DataFrame, bits: int) -> str:
+    codes = rows[rows["bits"] == bits].set_index("method")["map"].sort_values(ascending=False)
+    vectors = rows[rows["bits"].isna()].set_index("method")["map"]
+    rank = list(codes.index).index(BCDH) + 1
+    others = ", ".join(f"{method} {value:.3f}" for method, value in codes.drop(BCDH).items())
+    real = ", ".join(f"{method} {value:.3f}" for method, value in vectors.items())
+    ours = f"{benchmark}: BCDH is number {rank} of {len(codes)} at {bits} bits, mAP {codes[BCDH]:.3f}"
+    return f"{ours} ({others}); real vectors: {real}."
+
+
+if __name__ == "__main__":
+    from bcdh_lib.study import run
+
+    run("bcdh_lib.comparison.metrics", "write_metrics")

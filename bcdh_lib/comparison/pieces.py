@@ -1,0 +1,116 @@
+"""Pieces of work: each is done once, in any process, and its result is one file, so that a killed study continues after it.
+
+A file's name ends in a digest of everything that decides the result (settings, code, inputs), which its metadata spell out. A
+change of any of them makes a piece of another name: results of other settings are never used, and come back with the settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+from typing import Any, ClassVar
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tqdm import tqdm
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import write_bytes
+from bcdh_lib.core.parallel import side_by_side
+from bcdh_lib.core.tables import read_parquet
+from bcdh_lib.core.text import one_line
+from bcdh_lib.study import Study
+
+
+@dataclass(frozen=True)
+class Result:
+    """A table, and facts next to it."""
+
+    rows: pd.DataFrame
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of work of the study. Subclasses say what decides it and how it is done.
+
+    inputs: digest of the tables and photos that it reads.
+    """
+
+    study: Study
+    inputs: str
+    kind: ClassVar[str]
+
+    @property
+    def name(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def decided_by(self) -> dict[str, Any]:
+        """What decides the result, in JSON's types: settings, code, inputs."""
+        raise NotImplementedError
+
+    def work(self) -> Result:
+        """Do the piece."""
+        raise NotImplementedError
+
+    @cached_property
+    def made_with(self) -> str:
+        return json.dumps(self.decided_by | {"inputs": self.inputs}, sort_keys=True)
+
+    @property
+    def path(self) -> Path:
+        digest = hashlib.sha256(self.made_with.encode()).hexdigest()[:16]
+        return self.study.work / "study" / self.kind / f"{self.name}-{digest}.parquet"
+
+    def make(self) -> None:
+        """Do the piece and write its result atomically; the facts then also hold the `seconds` it took."""
+        started = monotonic()
+        done = self.work()
+        facts = done.facts | {"seconds": round(monotonic() - started, 2)}
+        table = pa.Table.from_pandas(done.rows, preserve_index=False)
+        content = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata({"made_with": self.made_with, "facts": json.dumps(facts)}), content)
+        write_bytes(self.path, content.getvalue())
+
+    def read(self) -> Result:
+        """The result. Raises StudyError if the file is missing, damaged, or was made with anything else."""
+        try:
+            content = read_parquet(self.path)
+            notes = content.schema.metadata or {}
+            if notes[b"made_with"].decode() != self.made_with:
+                raise ValueError("made with other settings, code or inputs")
+            return Result(content.to_pandas(), json.loads(notes[b"facts"]))
+        except (ValueError, KeyError, OSError) as error:
+            raise StudyError(
+                f"{self.path}: is no result of this study ({one_line(error)}); delete it, then: make study"
+            ) from None
+
+
+def do_all(pieces: Sequence[Piece], title: str, processes: int, scheduler: str | None = None) -> None:
+    """Do the pieces that have no result yet, several at a time.
+
+    scheduler: address of a Dask scheduler, whose workers share the study's folder and do them instead. Raises StudyError.
+    """
+    pending = [piece for piece in pieces if not piece.path.is_file()]
+    done = len(pieces) - len(pending)
+    with tqdm(desc=title, unit="piece", total=len(pieces), initial=done, disable=not pieces) as bar:
+        here = processes == 1 and scheduler is None
+        for _ in map(_make, pending) if here else side_by_side(_make, pending, processes, scheduler):
+            bar.update()
+
+
+def _make(piece: Piece) -> None:
+    piece.make()
+
+
+def read_all(pieces: Sequence[Piece], columns: Callable[[Any], dict[str, Any]]) -> pd.DataFrame:
+    """The rows of all pieces, with the columns that `columns` gives for each."""
+    return pd.concat([piece.read().rows.assign(**columns(piece)) for piece in pieces], ignore_index=True)

@@ -1,0 +1,152 @@
+"""study.yaml as typed, validated settings: what the study over seeds compares."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, ValidationError, model_validator
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.settings import NotNegative, Positive, Section, Share, first_fault, read_yaml
+from bcdh_lib.core.text import one_line
+from bcdh_lib.retrieval.systems import BCDH
+from bcdh_lib.training.losses import LOSSES
+
+Value = float | int | str | bool | None
+Configuration = dict[str, Value]
+"""Settings of losses.METHOD in params.yaml, by name."""
+Bits = Annotated[int, Field(gt=0, multiple_of=8)]
+Lengths = Annotated[list[Bits], Field(min_length=1)]
+Seeds = Annotated[list[NotNegative], Field(min_length=1)]
+
+
+class Interval(Section):
+    """A range that values are drawn from."""
+
+    low: float
+    high: float
+    scale: Literal["linear", "log"]
+
+    @model_validator(mode="after")
+    def ordered(self) -> Interval:
+        if not self.low < self.high or (self.scale == "log" and self.low <= 0):
+            raise ValueError("low must be less than high, and more than 0 on a log scale")
+        return self
+
+    def draw(self, generator: np.random.Generator) -> float:
+        """A random value, rounded to the four digits that the tables show."""
+        if self.scale == "linear":
+            return float(f"{generator.uniform(self.low, self.high):.4g}")
+        return float(f"{np.exp(generator.uniform(np.log(self.low), np.log(self.high))):.4g}")
+
+
+class Choice(Section):
+    """Values to choose from."""
+
+    among: Annotated[list[float | str | bool], Field(min_length=1)]
+
+    def draw(self, generator: np.random.Generator) -> float | str | bool:
+        return self.among[generator.integers(len(self.among))]
+
+
+class Tuning(Section):
+    """Random search: as many configurations for every method, chosen by validation mAP, mean over `bits`."""
+
+    configurations: Positive
+    seed: NotNegative  # of the draw of configurations, and of the trials
+    bits: Lengths
+    rounds: Positive  # of a trial
+    ranges: dict[str, dict[str, Interval | Choice]]
+
+
+class Supply(Section):
+    """Which training photos count as similar, for the hash layer.
+
+    models: those of one group of 3D models. truth: those of one true landmark. clusters: those of one cluster of the pretrained
+    vectors, as many clusters as groups. wrong: share of the photos that are moved into another group at random.
+    """
+
+    source: Literal["models", "truth", "clusters"] = "models"
+    wrong: Share = 0.0
+
+    @property
+    def from_models(self) -> bool:
+        """Whether nothing is changed."""
+        return self == Supply()
+
+
+class Ablation(Section):
+    """What one ablation changes: settings of our loss, of training.hash_layer, or the supply of pairs."""
+
+    loss: Configuration = Field(default_factory=dict)
+    hash_layer: Configuration = Field(default_factory=dict)
+    supply: Supply = Supply()
+
+
+REFERENCE = "reference"
+"""The ablation that changes nothing; the others are compared with it."""
+
+
+class Ablations(Section):
+    bits: Lengths
+    seeds: Seeds
+    changes: dict[str, Ablation]
+
+    @model_validator(mode="after")
+    def reference_free(self) -> Ablations:
+        if REFERENCE in self.changes:
+            raise ValueError(f"changes.{REFERENCE}: this name is taken by the unchanged method; use another")
+        return self
+
+
+class Models(Section):
+    """The curve over the number of 3D models (groups of linked models); each point trains its own float baseline."""
+
+    counts: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    methods: Annotated[list[str], Field(min_length=1)]
+    bits: Lengths
+    seeds: Seeds
+
+
+class Plan(Section):
+    """study.yaml. changes: laid over params.yaml."""
+
+    changes: dict[str, Any] = Field(default_factory=dict)
+    methods: Annotated[list[str], Field(min_length=1)]
+    bits: Lengths
+    seeds: Seeds
+    tuning: Tuning
+    ablations: Ablations | None = None
+    models: Models | None = None
+
+    @model_validator(mode="after")
+    def methods_known(self) -> Plan:
+        for method in (*self.methods, *(self.models.methods if self.models else ())):
+            if method not in LOSSES:
+                raise ValueError(f"methods: {one_line(method)} is unknown; known: {', '.join(LOSSES)}")
+        for method in self.tuning.ranges.keys() ^ set(self.methods):
+            raise ValueError(f"tuning.ranges: must name exactly the methods; see {one_line(method)}")
+        return self
+
+    @model_validator(mode="after")
+    def parts_of_the_comparison(self) -> Plan:
+        if self.ablations and BCDH not in self.methods:
+            raise ValueError(f"ablations: need {BCDH} among methods")
+        for name, part in (("ablations", self.ablations), ("models", self.models)):
+            if part and not (set(part.seeds) <= set(self.seeds) and set(part.bits) <= set(self.bits)):
+                raise ValueError(f"{name}: its seeds and bits must be among those of the comparison")
+        if self.models and not set(self.models.methods) <= set(self.methods):
+            raise ValueError("models.methods: must be among methods")
+        return self
+
+
+def load_plan(path: Path) -> Plan:
+    """The plan in a file. Raises StudyError, one line, if it cannot be read or is not valid."""
+    try:
+        return Plan.model_validate(read_yaml(path))
+    except ValidationError as error:
+        raise StudyError(f"{path}: {first_fault(error)}") from None
+    except (OSError, ValueError) as error:
+        raise StudyError(f"{path}: cannot be read ({one_line(error)}); restore it with: git checkout study.yaml") from None

@@ -1,0 +1,70 @@
+"""Other supplies of pairs than the 3D models, as ablations: what the pairs are worth that the hash layer learns from.
+
+The vectors stay those of the float baseline, and the held-apart photos keep their groups, so every supply is validated equally.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from bcdh_lib.comparison.plan import Supply
+from bcdh_lib.core.tables import read_table
+from bcdh_lib.pairs.diagnostics import true_landmarks
+from bcdh_lib.study import Study
+from bcdh_lib.training.training_set import TrainingVectors
+
+Labels = NDArray[np.int64]
+
+
+def supplied(study: Study, vectors: TrainingVectors, pretrained: TrainingVectors, supply: Supply, seed: int) -> TrainingVectors:
+    """The training vectors with the pairs of another supply; what is random is drawn with the seed.
+
+    pretrained: the same photos' vectors before any training, for clusters.
+    """
+    if supply.source == "truth":
+        vectors = relabelled(vectors, landmarks_of_members(study))
+    elif supply.source == "clusters":
+        groups = len(np.unique(vectors.group[vectors.train]))
+        labels = np.zeros(len(vectors.group), dtype=np.int64)
+        labels[vectors.train] = cluster(pretrained.vectors[vectors.train], groups, seed)
+        vectors = relabelled(vectors, labels)
+    return move_photos(vectors, supply.wrong, seed) if supply.wrong else vectors
+
+
+def relabelled(vectors: TrainingVectors, labels: Labels) -> TrainingVectors:
+    """Training photos with equal labels [n] are one group, every pair of them similar; held-apart photos stay as they are."""
+    train = vectors.train
+    group = np.where(train, labels + vectors.group.max() + 1, vectors.group)
+    rows = np.flatnonzero(train)
+    first, second = np.nonzero(group[rows][:, None] == group[rows])
+    pairs = np.stack([rows[first], rows[second]], 1)
+    held_apart = vectors.pairs[~train[vectors.pairs[:, 0]]]
+    return replace(vectors, group=group, pairs=np.concatenate([held_apart, pairs[pairs[:, 0] != pairs[:, 1]]]))
+
+
+def move_photos(vectors: TrainingVectors, share: float, seed: int) -> TrainingVectors:
+    """A share of the training photos changes places with each other: each then has the group and the pairs of another one."""
+    generator = np.random.default_rng([seed, 2])
+    rows = np.flatnonzero(vectors.train)
+    chosen = generator.choice(rows, round(share * len(rows)), replace=False)
+    place = np.arange(len(vectors.group))
+    place[chosen] = np.roll(chosen, 1)
+    return replace(vectors, vectors=vectors.vectors[place])
+
+
+def landmarks_of_members(study: Study) -> Labels:
+    """The true landmark of every photo of the training set, as a number. Rendered collections alone have one."""
+    members = read_table(study.pairs, "members")
+    photos = members.loc[members["split"] != "test", "photo_id"]
+    return np.unique(true_landmarks(study).loc[photos].to_numpy(str), return_inverse=True)[1]
+
+
+def cluster(vectors: NDArray[np.float32], clusters: int, seed: int) -> Labels:
+    """The cluster of each vector [n, d] by spherical k-means, the best of five starts."""
+    means = faiss.Kmeans(vectors.shape[1], clusters, niter=30, nredo=5, seed=seed, spherical=True, min_points_per_centroid=1)
+    means.train(np.ascontiguousarray(vectors))
+    return means.index.search(np.ascontiguousarray(vectors), 1)[1][:, 0]

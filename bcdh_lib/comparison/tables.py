@@ -1,0 +1,79 @@
+"""The committed tables of the study over seeds, reports/study: which there are, what they hold, how they are written and read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import read_json, write_bytes, write_json
+from bcdh_lib.core.text import one_line
+
+LIST = "tables.json"
+COMMAND = "python -m bcdh_lib.comparison"
+ABOUT = {
+    "headline.csv": "BCDH, the best other loss, ITQ and the float baseline: mAP, mean over the benchmarks",
+    "mean.csv": "every method and code length: mAP, mean over the benchmarks",
+    "benchmarks.csv": "every method and code length: mAP on each benchmark",
+    "differences.csv": "BCDH less every other method of the same length: mAP, interval, corrected p, verdict",
+    "models.csv": "mAP against the number of 3D models, mean over the benchmarks",
+    "ablations.csv": "BCDH with one thing changed: mAP, and the difference from BCDH as tuned",
+    "trials.csv": "every configuration that tuning tried, and its validation mAP",
+    "chosen.json": "the configuration of each method that tuning chose",
+    "history.csv": "training by rounds, mean over the seeds",
+    "bits.csv": "how the bits of trained codes behave, mean over the seeds",
+    "queries.parquet": "average precision of every query",
+    "provenance.json": "commit, machine, versions and minutes",
+}
+"""Every committed file of the study, and what it holds; tables.json says the same, with the command."""
+
+
+def write_tables(folder: Path, tables: Mapping[str, Any], prefix: str = "") -> None:
+    """Write the study's files by name (a DataFrame, or a dict as JSON), each after `prefix`; tables.json lists them.
+
+    Files that tables.json does not list are deleted, so every file there has its command.
+    """
+    command = COMMAND + (f" --root FOLDER --prefix {prefix}" if prefix else "")
+    entries = {prefix + name: {"command": command, "about": ABOUT[name]} for name in tables}
+    listed = read_json(folder / LIST) if (folder / LIST).is_file() else {}
+    listed = {name: entry for name, entry in listed.items() if entry["command"] != command} | entries
+    for name, table in tables.items():
+        path = folder / (prefix + name)
+        if path.suffix == ".csv":
+            write_bytes(path, table.to_csv(index=False, float_format="%.6f").encode())
+        elif path.suffix == ".parquet":
+            content = io.BytesIO()
+            pq.write_table(pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None), content)
+            write_bytes(path, content.getvalue())
+        else:
+            write_json(path, table)
+    write_json(folder / LIST, listed)
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in {LIST, *listed}:
+            path.unlink()
+
+
+def read_tables(root: Path, prefix: str = "") -> dict[str, Any]:
+    """The committed tables by name without prefix and ending: DataFrames, and dicts of the JSON files; empty if there are none.
+
+    Raises StudyError if one that tables.json lists cannot be read.
+    """
+    folder = root / "reports/study"
+    listed = read_json(folder / LIST) if (folder / LIST).is_file() else {}
+    return {Path(name).stem: _read(folder / (prefix + name)) for name in ABOUT if prefix + name in listed}
+
+
+def _read(path: Path) -> Any:
+    try:
+        if path.suffix == ".json":
+            return read_json(path)
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        return table.astype({"bits": "Int32"}) if "bits" in table else table
+    except (OSError, ValueError, StudyError) as error:
+        raise StudyError(f"{path}: cannot be read ({one_line(error)}); git checkout {path.name}, or run: make study") from None
