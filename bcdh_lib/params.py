@@ -1,4 +1,4 @@
-"""params.yaml as typed, validated settings. Units and meanings stand beside each key in params.yaml."""
+"""params.yaml as typed, validated settings. Units and meanings are next to each key in params.yaml."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bcdh_lib.core.settings import NotNegative, NotNegativeReal, Positive, Secti
 from bcdh_lib.core.text import one_line
 
 _brief = reprlib.Repr()
-"""Writes a wrong setting in a line, however much it holds."""
+"""Truncated repr for error messages."""
 _brief.maxlevel, _brief.maxstring, _brief.maxother = 2, 80, 80
 
 
@@ -51,7 +51,7 @@ class Rendered(Section):
 
 
 class Cluster(Section):
-    """Where the reconstruction is computed; it changes nothing of what that gives, so no stage of dvc.yaml names it."""
+    """Where the reconstruction is computed; it does not change the results, so no stage of dvc.yaml depends on it."""
 
     scheduler: str | None
 
@@ -181,7 +181,7 @@ class Params(Section):
 def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
     """Settings of the file at `path`, with `changes` (the same nesting, any subset of keys) laid over them.
 
-    Raises StudyError, one line a fault, where the file cannot be read, or a key is unknown, missing or ill-typed.
+    Raises StudyError, one line per fault, if the file cannot be read or a key is unknown, missing or has the wrong type.
     """
     try:
         settings = read_yaml(Path(path))

@@ -120,7 +120,7 @@ class Study:
         return (self.sandbox or self.root) / "reports"
 
     def reports_of(self, step: str) -> Path:
-        """Where the tables that a step writes to reports/ lie: in the sandbox only if the changes touch the step."""
+        """Folder of the tables that a step writes to reports/: in the sandbox only if the changes touch the step."""
         return self.base(step) / "reports"
 
     @property

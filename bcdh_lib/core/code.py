@@ -75,7 +75,7 @@ def _tree(file: Path | None) -> str:
     tree = ast.parse(file.read_text(encoding="utf-8")) if file else ast.Module(body=[], type_ignores=[])
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list):  # a string by itself is a docstring, or the description of what stands above it
+        if isinstance(body, list):  # a string by itself is a docstring, or describes the line above it
             node.body = [each for each in body if not _is_text(each)] or [ast.Pass()]  # type: ignore[attr-defined]
     return ast.dump(tree)
 

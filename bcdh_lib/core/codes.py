@@ -27,7 +27,7 @@ BLOCK = 1 << 14
 
 
 def pack(outputs: NDArray) -> Codes:
-    """Codes uint8 [n, L/8] of outputs [n, L]. Raises StudyError where L is no multiple of 8 or an output is not finite."""
+    """Codes uint8 [n, L/8] of outputs [n, L]. Raises StudyError if L is not a multiple of 8 or an output is not finite."""
     if outputs.ndim != 2 or outputs.shape[1] % 8:
         raise StudyError(f"outputs of shape {outputs.shape} do not pack: the code length must be a multiple of 8")
     if not np.isfinite(outputs).all():
@@ -41,9 +41,9 @@ def unpack(codes: Codes) -> NDArray[np.int8]:
 
 
 def hamming(queries: Codes, database: Codes) -> NDArray[np.uint8 | np.uint16]:
-    """Hamming distances in bits, [queries, database], in a byte each where they fit; widen them before any sum.
+    """Hamming distances in bits, [queries, database], one byte each if they fit; widen them before any sum.
 
-    Raises StudyError where the code lengths differ.
+    Raises StudyError if the code lengths differ.
     """
     if queries.shape[1] != database.shape[1]:
         raise StudyError(f"codes of {8 * queries.shape[1]} and {8 * database.shape[1]} bits do not compare")
@@ -63,7 +63,7 @@ def distances(queries: NDArray, database: NDArray) -> NDArray:
 
 
 def asymmetric_distances(outputs: NDArray, database: Codes) -> NDArray[np.float64]:
-    """Distances [q, n] of real outputs [q, L] to codes: the sum of |output k| over the bits k where the code differs in sign.
+    """Distances [q, n] of real outputs [q, L] to codes: the sum of |output k| over the bits with another sign.
 
     Of outputs -1 and +1 it is the Hamming distance. Outputs are rounded to 1 / STEPS of the query's largest, which makes sums
     exact: equal codes tie, and the order of the database changes nothing. Raises StudyError if code lengths differ.

@@ -1,8 +1,8 @@
 """How well a ranking retrieves: two average precisions, precision at k, precision-recall; exact under ties.
 
-Hamming distances tie massively, so a ranking is kept as what it really is: a list of ties. For each query and each distance
+Hamming distances tie massively, so a ranking is represented as a list of ties. For each query and each distance
 value, in increasing order, `sizes` counts the database photos at that distance and `hits` the positives among them; junk
-(and, where the protocol says so, the query itself) is dropped before counting, which closes the ranks up. Every figure is
+(and the query itself, if the protocol says so) is dropped before counting, which closes the ranks up. Every figure is
 the expectation over a uniformly random order within each tie; the best and the worst order bound it. None depends on the
 database's order.
 
@@ -48,13 +48,13 @@ def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDA
     """
     shapes = [each.shape for each in (distances, positive, junk) if each is not None]
     if distances.ndim != 2 or len(set(shapes)) > 1:
-        raise ValueError(f"distances, positive and junk must be [q, n] alike, and are {shapes}")
+        raise ValueError(f"distances, positive and junk must have one shape [q, n], not {shapes}")
     if not np.issubdtype(distances.dtype, np.integer):
         distances = _dense_ranks(distances)
     width = int(distances.max(initial=0)) + 1
 
     def count(chosen: NDArray[np.bool_]) -> Counts:
-        """Of the few photos that are positive or junk, a cell each."""
+        """Counts [q, width] of the chosen photos; they are few, so each is added on its own."""
         places = np.flatnonzero(chosen)
         cells = distances.reshape(-1)[places].astype(np.int64) + width * (places // max(chosen.shape[1], 1))
         return np.bincount(cells, minlength=len(distances) * width).reshape(-1, width)
@@ -66,7 +66,7 @@ def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDA
 
 
 def tally(distances: NDArray, width: int) -> Counts:
-    """How many photos lie at each distance 0..width-1 of each query, [q, width]; distances: integers [q, n], none greater."""
+    """How many photos are at each distance 0..width-1 of each query, [q, width]; distances: integers [q, n], none greater."""
     counts, narrow = np.empty((len(distances), width), dtype=np.int64), np.uint8 if width <= 256 else np.int64
     # Row by row a database's many distances stay in the processor's cache, and torch, unlike numpy, counts bytes as they are.
     for count, row in zip(counts, distances, strict=True):
@@ -75,7 +75,7 @@ def tally(distances: NDArray, width: int) -> Counts:
 
 
 def _dense_ranks(distances: NDArray) -> Counts:
-    """Row by row, 0 for the smallest value, 1 for the next greater one, and so on; equal values share a rank."""
+    """For each row, 0 for the smallest value, 1 for the next larger one, and so on; equal values share a rank."""
     if np.isnan(distances).any():
         raise ValueError("a distance is NaN: the network's outputs are not finite")
     order = np.argsort(distances, axis=1, kind="stable")
@@ -87,13 +87,13 @@ def _dense_ranks(distances: NDArray) -> Counts:
 
 
 def average_precision(ties: Ties, rule: Rule, order: Order = "expected") -> Floats:
-    """Average precision of each query, [q]; NaN for a query without positives (it leaves the mean, and is to be counted).
+    """Average precision of each query, [q]; NaN for a query without positives (it leaves the mean, and callers count it).
 
     The expectation is in closed form. In a tie of n photos, g positive, that starts at rank s with c positives before it, a
     photo at place i is positive with probability g/n, and then (g-1)/(n-1) i of the photos before it in the tie are
     expected to be positive. The sum over i of (c + 1 + beta i)/(s + i + 1) is n beta + (c + 1 - beta (s+1)) (H_{s+n} - H_s),
     with H the harmonic numbers; likewise for p0 (McSherry and Najork, ECIR 2008, for the rectangle). In the best and the
-    worst order the positives stand in one block: n = g, beta = 1.
+    worst order the positives form one block: n = g, beta = 1.
     """
     n, g = ties.sizes.astype(np.float64), ties.hits.astype(np.float64)
     start, before = np.cumsum(n, 1) - n, np.cumsum(g, 1) - g
@@ -131,7 +131,7 @@ def recall_within(ties: Ties, radius: int) -> Floats:
 
 
 def precision_at_recall(ties: Ties, levels: Floats) -> Floats:
-    """Precision where a ranking reaches each recall level in (0, 1], [q, levels]; NaN for a query without positives.
+    """Precision at which a ranking reaches each recall level in (0, 1], [q, levels]; NaN for a query without positives.
 
     Cut inside a tie, a ranking holds the tie's positives and negatives in proportion.
     """

@@ -48,7 +48,7 @@ def side_by_side(
 def process_pool(workers: int, prepare: Callable[[], None] | None = None) -> ProcessPoolExecutor:
     """A pool of fresh processes that call `prepare` first.
 
-    loky starts them anew. Forking would copy the locks that a notebook kernel's threads hold.
+    loky starts new ones. Forking would copy the locks that a notebook kernel's threads hold.
     """
     return ProcessPoolExecutor(workers, initializer=_begin, initargs=(os.getpid(), prepare), env=ONE_THREAD)
 

@@ -79,7 +79,7 @@ TABLES = {
             "query_id": pa.int32(),
             "positive_id": pa.int32(),
             "model_id": pa.int32(),
-            "shared_points": pa.int32(),  # null where a published database does not say
+            "shared_points": pa.int32(),  # null if a published database does not say
             "shared_share": pa.float64(),  # of the query's points; null likewise
             "scale_change": pa.float64(),  # >= 1; null likewise
         },

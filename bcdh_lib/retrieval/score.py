@@ -169,7 +169,7 @@ def mean_scores(summary: pd.DataFrame, names: Collection[str]) -> dict[str, dict
 
 
 def revisited_lines(summary: pd.DataFrame) -> list[str]:
-    """ROxford's and RParis' figures in %, a line a system, in the form in which the revisited program prints them.
+    """ROxford's and RParis' figures in %, one line per system, in the format of the revisited program.
 
     mAP is the program's (trapezoid), expected over ties. mP@k is the share of positives among the first k photos, junk dropped,
     expected over ties. The program (compute_map) divides by min(k, rank of the query's last positive) instead of k: its figure

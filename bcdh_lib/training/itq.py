@@ -17,7 +17,7 @@ def train_itq(vectors: NDArray[np.float32], bits: int, seed: int) -> faiss.ITQTr
 
 
 def itq_projection(vectors: NDArray[np.float32], bits: int, seed: int) -> NDArray[np.float32]:
-    """ITQ's linear map [bits, d], its rotation turned into its PCA; random directions where there are too few vectors for PCA."""
+    """ITQ's linear map [bits, d], its rotation combined with its PCA; random directions if there are too few vectors for PCA."""
     if min(vectors.shape) <= bits:
         rotation = faiss.RandomRotationMatrix(vectors.shape[1], bits)
         rotation.init(seed)

@@ -74,7 +74,7 @@ def _best(history: History) -> float:
 
 
 def _facts(training_set: TrainingSet, params: Params) -> dict[str, Any]:
-    """What a checkpoint says of itself beside its network."""
+    """Facts about a checkpoint in addition to its network."""
     settings = params.model_dump(include={"training", "losses"})
     settings["training"].pop("runs")
     return {"seed": params.run.seed, "params": settings, "pairs": training_set.fingerprint}

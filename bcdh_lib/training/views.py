@@ -25,7 +25,7 @@ Box = tuple[float, float, float, float]
 class Views(Dataset[Tensor]):
     """uint8 [1 + augmented, 3, side, side] for each photo: the whole photo (or its box) first, then augmented views of it.
 
-    An augmented view is a function of the seed and of the photo's place in `paths`, whatever else was loaded before it.
+    An augmented view is a function of the seed and of the photo's place in `paths`, not of what was loaded before it.
     """
 
     paths: Sequence[Path]

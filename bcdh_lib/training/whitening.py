@@ -1,4 +1,4 @@
-"""Learned whitening: the linear map under which similar photos differ alike in every direction.
+"""Learned whitening: the linear map after which similar photos differ equally in every direction.
 
 Mikolajczyk and Matas (ICCV 2007); on pairs from 3D models: Radenovic et al. (ECCV 2016), who project by C_s^(-1/2) and turn the
 result to its principal components. The turn changes no distance, so it is left out here.

@@ -15,7 +15,7 @@ SLACK = 1.0  # px; a box written by hand may reach past the last pixel by roundi
 
 
 def photo_folder(folder: Path) -> Path:
-    """Where a benchmark's photos lie: in images/, or in jpg/ as the published archives and programs have it."""
+    """The folder of a benchmark's photos: images/, or jpg/ as in the published archives."""
     return folder / "images" if (folder / "images").is_dir() else folder / "jpg"
 
 

@@ -55,7 +55,7 @@ class BinaryAutoencoder(nn.Module):
 
 
 def hidden_widths(dimensions: int, bits: int) -> tuple[int, int]:
-    """Widths of the two hidden layers: the authors' up to 32 bits; beyond, the second by their rule, the first ours.
+    """Widths of the two hidden layers: the authors' up to 32 bits; beyond, the second by their rule; the first is our choice.
 
     A layer starts from principal axes of the one before it, so it is no wider than that one.
     """
@@ -140,7 +140,7 @@ def fit(vectors: Vectors, bits: int, seed: int) -> Coder:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums in one order whatever the number of cores; of matrices this small, more threads make none faster."""
+    """Sums in one order for any number of cores; matrices this small do not profit from threads."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -150,7 +150,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _reduction(vectors: Tensor, bits: int) -> Callable[[Tensor], Tensor]:
-    """Vectors [m, d] -> inputs [m, D]: principal components, all scaled alike so that those of the vectors given lie in 0..1.
+    """Vectors [m, d] -> inputs [m, D]: principal components, scaled by one factor so that those of the vectors given lie in 0..1.
 
     n centred vectors span n - 1 dimensions; there are no more components, unless the bits need them.
     """

@@ -1,4 +1,4 @@
-"""Our loss: distance between binary codes and quantization error in one energy, minimised exactly over the codes.
+"""BCDH: distance between binary codes and quantization error in one energy, minimised exactly over the codes.
 
     E(u, v; s) = min over a, b in {-1,+1}^L of  l_s(d_H(a, b)) + lambda/2 (||u - a||^2 + ||v - b||^2)
 
@@ -30,7 +30,7 @@ class BinaryConstrained(PairwiseLoss):
         distance_loss: Literal["hinge", "chance"]
         margin: Annotated[float, Field(gt=0, le=1)]  # m of the hinge, as a share of the code length
         form: Literal["exact", "straight_through"]
-        sharpness: Annotated[float, Field(gt=0)] | None  # tau in standard deviations; null: all dissimilar pairs count alike
+        sharpness: Annotated[float, Field(gt=0)] | None  # tau in standard deviations; null: equal weights
 
     def __init__(self, bits: int, settings: Settings) -> None:
         super().__init__(bits, settings)

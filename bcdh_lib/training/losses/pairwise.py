@@ -77,7 +77,7 @@ class PairwiseLoss(nn.Module):
         raise NotImplementedError
 
     def weights(self, outputs: Tensor, dissimilar: Tensor) -> Tensor:
-        """What each dissimilar pair counts, float [n, n], 0 for all others, the sum 1; all alike unless a loss says otherwise."""
+        """The weight of each dissimilar pair, float [n, n], 0 for all others, with sum 1; equal unless a loss overrides this."""
         return dissimilar / dissimilar.sum()
 
     def of_batch(self, outputs: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
