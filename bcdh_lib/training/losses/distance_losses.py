@@ -2,7 +2,7 @@
 
 Each takes distances in bits and similar, shapes that broadcast, the margin m in bits and the code length L. All are convex. The
 slopes are about 1 for pairs that are farthest from what their label asks for, so that one weight of the quantization error means
-the same for each; those of `chance` are about 2 for dissimilar pairs, and vary with L for similar ones: 1.6 at 16 bits, 0.6 at 128.
+the same for each; those of `chance` are 2 for dissimilar pairs, and vary with L for similar ones: 1.6 at 16 bits, 0.6 at 128.
 """
 
 from __future__ import annotations
