@@ -24,17 +24,12 @@ class Run(Section):
 
 
 class Photos(Section):
-    source: Literal["rendered", "folder"]
+    source: str
     folder: str | None
+    exclude: list[str] = Field(default=[])
     max_side: Annotated[int, Field(ge=64)]
     min_side: Positive
     max_megapixels: Annotated[float, Field(gt=0)]
-
-    @model_validator(mode="after")
-    def folder_named(self) -> Photos:
-        if self.source == "folder" and self.folder is None:
-            raise ValueError("photos.source is folder: name your photos' path in photos.folder")
-        return self
 
 
 class Rendered(Section):

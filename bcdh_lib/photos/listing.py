@@ -1,57 +1,53 @@
-"""What lies where others put it, as files that DVC can compare: `python -m bcdh_lib.photos.listing`.
+"""Lists of files that others put in place, so that DVC and the photos step notice changes without reading them.
 
-It writes data/listing.txt (photos.folder) and data/published.txt (published benchmarks). DVC tracks what the study makes, not
-what others bring. A line a file (path, bytes, time of its last change) tells it when files came, went or changed, without
-reading them.
+data/listing.txt lists photos.folder, data/published.txt the benchmarks that the study did not render. A line holds a file's path,
+size (bytes) and modification time (ns).
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import write_bytes
-from bcdh_lib.photos.folder import find_files, locate
-from bcdh_lib.study import Study, open_study
+from bcdh_lib.photos.folder import find_files
+from bcdh_lib.photos.sources import check_source
+from bcdh_lib.photos.sources.folder import photos_of
+from bcdh_lib.study import Study
 
 
-def list_pile(study: Study) -> bytes:
-    """A line a file of photos.folder, sorted; empty for the rendered pile. Raises StudyError where there is no such folder."""
-    if study.params.photos.source != "folder":
+def write_listing(study: Study) -> Path:
+    """Write data/listing.txt, and return its path."""
+    listing = study.base("photos") / "data/listing.txt"
+    content = list_collection(study)
+    if not (listing.is_file() and listing.read_bytes() == content):
+        write_bytes(listing, content)
+    return listing
+
+
+def list_collection(study: Study) -> bytes:
+    """One line a file of photos.folder, sorted; empty if the study renders its photos. Raises StudyError."""
+    check_source(study.params)
+    if study.params.photos.source == "rendered":
         return b""
-    folder = locate(study)
-    return _listed(folder, find_files(folder)[0].values())
+    folder = photos_of(study)
+    return _lines(folder, find_files(folder, study.params.photos.exclude)[0].values())
 
 
 def list_published(study: Study) -> bytes:
-    """A line a file of the benchmarks that the study did not render itself, sorted; empty where there is none."""
-    own = study.benchmarks.glob("rendered_*")
-    folders = {each for each in study.benchmarks.glob("*") if each.is_dir()} - {*own, study.benchmarks / "archives"}
-    return _listed(study.benchmarks, (file for folder in folders for file in find_files(folder)[0].values()))
+    """One line a file of the benchmarks that the study did not render, sorted."""
+    rendered = study.benchmarks.glob("rendered_*")
+    folders = {each for each in study.benchmarks.glob("*") if each.is_dir()} - {*rendered, study.benchmarks / "archives"}
+    return _lines(study.benchmarks, (file for folder in folders for file in find_files(folder)[0].values()))
 
 
-def _listed(folder: Path, files: Iterable[Path]) -> bytes:
+def _lines(folder: Path, files: Iterable[Path]) -> bytes:
     lines = []
     for file in files:
-        status = os.lstat(file)
+        try:
+            status = file.stat()  # of a link's target, which may change
+        except OSError:
+            status = file.lstat()
         lines.append(b"%r %d %d\n" % (os.fsencode(file.relative_to(folder)), status.st_size, status.st_mtime_ns))
     return b"".join(sorted(lines))
-
-
-def main() -> int:
-    """The command line; returns the exit code."""
-    try:
-        study = open_study()
-        write_bytes(study.root / "data/listing.txt", list_pile(study))
-        write_bytes(study.root / "data/published.txt", list_published(study))
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

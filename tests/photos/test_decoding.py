@@ -266,6 +266,8 @@ def png(header: bytes, pixels: bytes) -> bytes:
 
 def claiming(form: str, width: int, height: int) -> bytes:
     """A file whose header claims this size, whatever pixels follow."""
+    if form == "PNG":
+        return png(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"")
     content = saved(noise(100, 80), form)
     old, new = {
         "JPEG": (struct.pack(">HH", 80, 100), struct.pack(">HH", height, width)),
@@ -278,8 +280,8 @@ def claiming(form: str, width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "BMP", "GIF", "PPM"])
-def test_a_claim_of_400_megapixels_is_never_decoded(form, limits, monkeypatch):
-    content = png(struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0), b"") if form == "PNG" else claiming(form, 20000, 20000)
+def test_a_claim_of_900_megapixels_is_never_decoded(form, limits, monkeypatch):
+    content = claiming(form, 30000, 30000)
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("decoded"))
     assert outcome(content, limits) == "too large"
 
@@ -292,10 +294,9 @@ def test_a_compressed_text_that_blows_up_memory(limits):
 
 
 @pytest.mark.parametrize("size", [(0, 80), (100, 0), (0, 0)])
-@pytest.mark.parametrize("form", ["JPEG", "BMP", "GIF", "PPM"])
+@pytest.mark.parametrize("form", ["JPEG", "BMP", "GIF", "PPM", "PNG"])
 def test_no_pixels(form, size, limits):
     assert outcome(claiming(form, *size), limits) == "not decodable"
-    assert outcome(png(struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0), b""), limits) == "not decodable"
 
 
 def test_at_the_limits(limits):
@@ -348,3 +349,63 @@ def test_corrupt_anywhere(form, limits):
         found = outcome(bytes(mutated), limits)
         reasons.add("used" if isinstance(found, Picture) else found)
     assert reasons <= {"used", "not an image", "not decodable", "too small", "too large"}
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_16_bit_grey_is_scaled_to_the_bits_in_use(bits, limits):
+    values = np.linspace(0, 2**bits - 1, 100 * 80).astype(np.uint16).reshape(80, 100)
+    picture = outcome(saved(Image.fromarray(values), "PNG"), limits)
+    assert isinstance(picture, Picture)
+    assert (np.asarray(picture.rgb)[..., 0] == values >> (bits - 8)).all()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_without_its_end(progressive, limits):
+    """Used without its last two bytes, or with at most 2 % of its rows missing; not with more."""
+    content = saved(noise(800, 1600), "JPEG", quality=90, progressive=progressive)
+    whole = outcome(content, limits)
+    assert isinstance(whole, Picture)
+    assert whole.missing_rows == 0
+    cut = outcome(content[:-2], limits)
+    assert isinstance(cut, Picture)
+    assert cut.missing_rows >= 1
+    assert (cut.width, cut.height, cut.as_in_file) == (800, 1600, False)
+    assert np.abs(np.asarray(cut.rgb, int) - np.asarray(whole.rgb, int))[:-8].max() <= 2
+    nearly = outcome(content[: -len(content) // 125], limits)
+    assert isinstance(nearly, Picture)
+    assert nearly.missing_rows <= 32
+    assert outcome(content[: len(content) // 3], limits) == "not decodable"
+
+
+def test_a_large_jpeg_decodes_at_an_eighth(limits):
+    """108 megapixels are used; a PNG or progressive JPEG of that size, or ten times as many pixels, are not."""
+    large = saved(Image.new("L", (12000, 9000), 90), "JPEG")
+    assert outcome(large, limits).rgb.size == (640, 480)
+    assert outcome(claiming("PNG", 12000, 9000), limits) == "too large"
+    assert outcome(large.replace(b"\xff\xc0", b"\xff\xc2"), limits) == "too large"
+    assert outcome(claiming("JPEG", 40000, 30000), limits) == "too large"
+    raised = limits.model_copy(update={"max_megapixels": 110})
+    assert outcome(claiming("PNG", 12000, 9000), raised) == "not decodable"  # so it was decoded
+
+
+def tiff(**tags: int) -> bytes:
+    """A TIFF of 100 x 80 px with more tags, by their number."""
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        number = int(tag.removeprefix("t"))
+        info[number] = bytes(4) if number == 50706 else value
+        info.tagtype[number] = 1 if number == 50706 else 4
+    return saved(noise(100, 80), "TIFF", tiffinfo=info)
+
+
+def test_raw_files_are_named_as_such(limits):
+    """Pillow would show the thumbnail of a DNG or NEF, and nothing of the sensor's data."""
+    assert isinstance(outcome(tiff(), limits), Picture)
+    assert isinstance(outcome(tiff(t254=1), limits), Picture)  # a thumbnail without its photo
+    assert outcome(tiff(t254=1, t330=8), limits) == "raw file"
+    assert outcome(tiff(t254=1, t50706=0), limits) == "raw file"
+    sensor = tiff().replace(struct.pack("<HHLHH", 262, 3, 1, 2, 0), struct.pack("<HHLHH", 262, 3, 1, 32803, 0))
+    assert sensor != tiff()
+    assert outcome(sensor, limits) == "raw file"
+    for beginning in (b"II*\0\x10\0\0\0CR\2\0", b"IIRO\x08", b"FUJIFILMCCD-RAW 0201", b"\0\0\0\x18ftypcrx \0"):
+        assert outcome(beginning + bytes(100), limits) == "raw file"

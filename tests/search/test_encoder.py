@@ -5,7 +5,8 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from bcdh_lib.photos.folder import LeftOut, Photo, find_files, take
+from bcdh_lib.photos.collect import copy_photo as take
+from bcdh_lib.photos.folder import LeftOut, Photo, find_files
 from bcdh_lib.search.encoder import Encoded, Encoder, Seen, see
 from bcdh_lib.training.network import HashNetwork, load_checkpoint
 from bcdh_lib.training.training_set import BATCH, encode_kept, keep

@@ -17,7 +17,7 @@ from bcdh_lib.core.codes import pack, unpack
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import LockError, locked
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.photos.folder import take_in
+from bcdh_lib.photos.collect import copy_photos as take_in
 from bcdh_lib.search import index_update
 from bcdh_lib.search.encoder import Encoder
 from bcdh_lib.search.index_update import update

@@ -1,0 +1,143 @@
+"""One file of a collection: decoded to a photo, or left out with a reason."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from io import BufferedReader
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from loky import ProcessPoolExecutor
+from pydantic import Field
+
+from bcdh_lib import params
+from bcdh_lib.core.parallel import process_pool
+from bcdh_lib.photos.decoding import Picture, Unfit, decode, prepare_process, read_header
+
+AHEAD = 64  # jobs under way besides one a worker: enough work while a network encodes a batch
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A file that is a photo of the collection."""
+
+    path: str  # as in the tables
+    state: list[int]  # the file's size (bytes) and modification time (ns) when it was decoded
+    width: int  # px, upright, as recorded
+    height: int
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]  # of the file; its copy's name
+    pixels: str  # SHA-256 of the copy's size and pixels
+    missing_rows: int = 0  # px, at the bottom of a JPEG that is cut
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file or folder that is left out, and why."""
+
+    path: str
+    reason: str  # not an image | raw file | empty | too small | too large | not decodable | duplicate | excluded | unreadable
+    detail: str
+
+
+Job = tuple[str, Path]  # a file: its path as in the tables, and where it is
+Result = TypeVar("Result")
+
+
+def decode_file(job: Job, limits: params.Photos) -> tuple[Photo, Picture] | LeftOut:
+    """The photo in a file and its pixels, no side longer than limits.max_side."""
+    path, file = job
+    try:
+        with _open(path, file) as content:
+            state = state_of(os.fstat(content.fileno()))
+            picture = decode(read_header(content, limits), limits.max_side)
+            content.seek(0)
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    except Unfit as unfit:
+        return LeftOut(path, *unfit.args)
+    except OSError as error:
+        return LeftOut(path, "unreadable", str(error.strerror))
+    pixels = hashlib.sha256(repr(picture.rgb.size).encode() + picture.rgb.tobytes()).hexdigest()
+    return Photo(path, state, picture.width, picture.height, sha256, pixels, picture.missing_rows), picture
+
+
+def _open(path: str, file: Path) -> BufferedReader:
+    if any(part.startswith(".") for part in Path(path).parts):
+        raise Unfit("not an image", "hidden file")
+    status = os.stat(file)
+    if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+        raise Unfit("not an image", "not a regular file")
+    if status.st_size == 0:
+        raise Unfit("empty", "0 bytes")
+    return open(file, "rb")
+
+
+def state_of(status: os.stat_result) -> list[int]:
+    """What shows that a file has changed, without reading it: its size (bytes) and modification time (ns)."""
+    return [status.st_size, status.st_mtime_ns]
+
+
+def decode_all(
+    work: Callable[[Job], Result | LeftOut], jobs: Iterable[Job], workers: int, prepare: Callable[[], None] = prepare_process
+) -> Iterator[Result | LeftOut]:
+    """Results of `work` on each job, in order, from `workers` processes that run `prepare` first; few jobs are drawn ahead.
+
+    A file that kills the process which decodes it is left out, and the others go on. Raises BrokenProcessPool if no process
+    can start.
+    """
+    waiting = iter(jobs)
+    under_way: deque[tuple[Job, Future[Result | LeftOut]]] = deque()
+    pool = None
+    try:
+        while True:
+            for job in islice(waiting, AHEAD + workers - len(under_way)):
+                pool = pool or _start_pool(workers, prepare)
+                under_way.append((job, _submit(pool, work, job)))
+            if not under_way:
+                break
+            job, future = under_way.popleft()
+            try:
+                yield future.result()
+            except BrokenProcessPool:  # one by one, it shows which file did it
+                yield from _one_by_one(work, [job, *(other for other, _ in under_way)], prepare)
+                under_way.clear()
+                pool = None
+    finally:  # also if the caller stops early: the program would wait for idle processes at its end
+        if pool:
+            pool.shutdown(kill_workers=True)
+
+
+def _start_pool(workers: int, prepare: Callable[[], None]) -> ProcessPoolExecutor:
+    pool = process_pool(workers, prepare)
+    pool.submit(int).result()  # if no process can start, no file is to blame
+    return pool
+
+
+def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], Result | LeftOut], job: Job) -> Future[Result | LeftOut]:
+    """The job's future; if the pool is broken by now, one that raises so, like those before it."""
+    try:
+        return pool.submit(work, job)
+    except BrokenProcessPool as error:
+        failed: Future[Result | LeftOut] = Future()
+        failed.set_exception(error)
+        return failed
+
+
+def _one_by_one(
+    work: Callable[[Job], Result | LeftOut], jobs: Iterable[Job], prepare: Callable[[], None]
+) -> Iterator[Result | LeftOut]:
+    pool = _start_pool(1, prepare)
+    for job in jobs:
+        try:
+            yield pool.submit(work, job).result()
+        except BrokenProcessPool:
+            yield LeftOut(job[0], "not decodable", "decoding it ended the process")
+            pool = _start_pool(1, prepare)
+    pool.shutdown()

@@ -1,0 +1,113 @@
+"""Photos of rendered places, in parallel processes; a killed run goes on from its finished places.
+
+Every place descends from (seed, part of the study, number), every photo from its place and its own number. So equal settings
+give equal bytes, whatever the number of processes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from bcdh_lib.core.files import write_json
+from bcdh_lib.core.open3d_import import import_open3d
+from bcdh_lib.core.parallel import side_by_side
+from bcdh_lib.params import Params
+from bcdh_lib.photos.scene.camera import photograph
+from bcdh_lib.photos.scene.facades import Rng
+from bcdh_lib.photos.scene.places import build_place
+
+QUERY = 0.35  # share of the landmark that a photo meant as a query shows at least
+SHARP = 320  # px of width that surfaces of sharpness 1 are painted for
+
+
+class Series(IntEnum):
+    """What a place is for. Each series has its own random numbers, so no two share a place."""
+
+    COLLECTION = 0
+    STRAYS = 1
+    OXFORD = 2
+    OXFORD_DISTRACTORS = 3
+    PARIS = 4
+    PARIS_DISTRACTORS = 5
+    HOLIDAYS = 6
+
+
+@dataclass(frozen=True)
+class PlacePlan:
+    """A place, and the photos to render there."""
+
+    series: Series
+    number: int
+    files: tuple[Path, ...]
+    landmark: bool = True
+    queries: int = 0  # the first photos, which show enough of the landmark for a query
+
+
+@dataclass(frozen=True)
+class RenderedPhoto:
+    """A written photo, and how much of the place's landmark it shows."""
+
+    path: Path
+    share: float
+    box: tuple[float, float, float, float] | None  # around what is seen of the landmark: left, top, right, bottom, px
+
+
+def random_numbers(seed: int, series: Series, number: int, photo: int) -> Rng:
+    """The random numbers of a place (photo 0) or of its photos (1, 2, ..)."""
+    return np.random.default_rng([seed, series, number, photo])
+
+
+def render_places(plans: Sequence[PlacePlan], params: Params, records: Path) -> dict[Path, RenderedPhoto]:
+    """Render all photos that are not finished, in run.threads processes; `records` notes what each finished photo shows.
+
+    Raises Open3dError if the ray caster's system libraries are missing.
+    """
+    import_open3d()  # fails here, with one message, instead of in every worker
+    for folder in {path.parent for plan in plans for path in plan.files}:
+        folder.mkdir(parents=True, exist_ok=True)
+    photos = {photo.path: photo for plan in plans for photo in _read_record(plan, records)}
+    missing = [plan for plan in plans if not photos.keys() >= set(plan.files)]
+    longest_first = sorted(missing, key=lambda plan: -len(plan.files))
+    settings = params.rendered
+    work = partial(render_place, seed=params.run.seed, width=settings.width, height=settings.height, records=records)
+    count = sum(len(plan.files) for plan in plans)
+    with tqdm(total=count, initial=len(photos), desc="rendering", unit="photo") as bar:
+        for finished in side_by_side(work, longest_first, params.run.threads):
+            photos |= {photo.path: photo for photo in finished}
+            bar.update(len(finished))
+    return photos
+
+
+def render_place(plan: PlacePlan, seed: int, width: int, height: int, records: Path) -> list[RenderedPhoto]:
+    """Build one place and render its photos; the record is written last."""
+    place = build_place(random_numbers(seed, plan.series, plan.number, 0), plan.landmark, min(width / SHARP, 2.0))
+    photos = []
+    for k, path in enumerate(plan.files):
+        rng = random_numbers(seed, plan.series, plan.number, k + 1)
+        photo = photograph(rng, place, width, height, QUERY if k < plan.queries else 0.0)
+        Image.fromarray(photo.pixels).save(path, quality=photo.quality)
+        photos.append(RenderedPhoto(path, photo.share, photo.box))
+    write_json(_record(plan, records), [(photo.share, photo.box) for photo in photos])
+    return photos
+
+
+def _record(plan: PlacePlan, records: Path) -> Path:
+    return records / f"{plan.series:d}-{plan.number}.json"
+
+
+def _read_record(plan: PlacePlan, records: Path) -> list[RenderedPhoto]:
+    """The photos of a place that an earlier run finished; none if it did not finish, or if a photo is gone since."""
+    record = _record(plan, records)
+    if not (record.is_file() and all(path.is_file() for path in plan.files)):
+        return []
+    shown = json.loads(record.read_text())
+    return [RenderedPhoto(path, share, box and tuple(box)) for path, (share, box) in zip(plan.files, shown, strict=True)]

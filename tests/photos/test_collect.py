@@ -1,0 +1,209 @@
+"""The photos step on a folder with everything that lies among photos: what becomes of each file, and after a kill."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.tables import read_table
+from bcdh_lib.params import load_params
+from bcdh_lib.photos import collect
+from bcdh_lib.photos.collect import collect_photos, copy_photos
+from bcdh_lib.study import Study, find_root
+
+
+def study_of(root: Path, photos: Path, threads: int = 2, **settings) -> Study:
+    """A study at `root` of the photos in a folder."""
+    root.mkdir(exist_ok=True)
+    shutil.copy(find_root() / "params.yaml", root)
+    changes = {"photos": {"source": "folder", "folder": str(photos), **settings}, "run": {"threads": threads}}
+    return Study(root, load_params(root / "params.yaml", changes))
+
+
+def picture(number: int, width: int = 96, height: int = 72) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory):
+    """A tree of six usable photos and of nearly everything else that lies among photos."""
+    album = tmp_path_factory.mktemp("folder") / "album of photos"
+    for inner in ("b/c d", "ünïcode", ".thumbnails", "empty", "@eaDir"):
+        (album / inner).mkdir(parents=True)
+    picture(1).save(album / "b/c d/one.jpg")
+    picture(2).save(album / "ünïcode/two\nlines.png")
+    picture(3).save(album / "a.txt", "JPEG")
+    picture(4).save(os.fsencode(album) + b"/latin-\xe9.bmp")
+    picture(5, 1000, 500).save(album / "wide.webp")
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    turned.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 28
+    picture(6).save(album / "b/turned.jpg", exif=turned)
+    shutil.copy(album / "b/c d/one.jpg", album / "z copy.jpg")
+    Image.open(album / "b/c d/one.jpg").save(album / "z pixels.png")
+    picture(7).save(album / ".hidden.jpg")
+    picture(8).save(album / ".thumbnails/small.jpg")
+    picture(8).save(album / "@eaDir/small.jpg")
+    picture(9, 30, 200).save(album / "small.png")
+    picture(10, 800, 700).save(album / "large.png")
+    (album / "notes.jpg").write_text("no photo")
+    (album / "zero.jpg").touch()
+    (album / "cut.jpg").write_bytes((album / "b/c d/one.jpg").read_bytes()[:2000])
+    (album / "gone.jpg").symlink_to("nowhere.jpg")
+    (album / "b/up").symlink_to("..")
+    os.mkfifo(album / "pipe.jpg")
+    return album
+
+
+SETTINGS = {"max_megapixels": 0.55, "max_side": 640, "exclude": ["empty"]}
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory, album):
+    study = study_of(tmp_path_factory.mktemp("study"), album, **SETTINGS)
+    before = {path: (path.lstat().st_mtime_ns, path.lstat().st_mode) for path in [album, *album.rglob("*")]}
+    collect_photos(study)
+    assert {path: (path.lstat().st_mtime_ns, path.lstat().st_mode) for path in [album, *album.rglob("*")]} == before
+    return study
+
+
+def test_the_outcome_of_each_file(collected):
+    photos = read_table(collected.photos, "photos")
+    names = ["a.txt", "b/c d/one.jpg", "b/turned.jpg", "latin-\\xe9.bmp", "wide.webp", "ünïcode/two\\nlines.png"]
+    assert photos["path"].tolist() == names
+    assert photos["photo_id"].tolist() == list(range(6))
+    assert photos[["width", "height"]].values.tolist() == [[96, 72], [96, 72], [72, 96], [96, 72], [1000, 500], [96, 72]]
+    assert set(photos["source"]) == {"folder"}
+    left_out = read_table(collected.photos, "left_out").set_index("path")
+    assert left_out["reason"].to_dict() == {
+        ".hidden.jpg": "not an image",
+        ".thumbnails/small.jpg": "not an image",
+        "@eaDir": "excluded",
+        "b/up": "duplicate",
+        "cut.jpg": "not decodable",
+        "empty": "excluded",
+        "gone.jpg": "unreadable",
+        "large.png": "too large",
+        "notes.jpg": "not an image",
+        "pipe.jpg": "not an image",
+        "small.png": "too small",
+        "z copy.jpg": "duplicate",
+        "z pixels.png": "duplicate",
+        "zero.jpg": "empty",
+    }
+    assert left_out.loc["z copy.jpg", "detail"] == "same file as b/c d/one.jpg"
+    assert left_out.loc["z pixels.png", "detail"] == "same pixels as b/c d/one.jpg"
+
+
+def test_the_copies(collected, album):
+    photos = read_table(collected.photos, "photos").set_index("path")
+    copy = {path: collected.image(photo_id) for path, photo_id in photos["photo_id"].items()}
+    assert sorted(copy.values()) == sorted((collected.photos / "images").iterdir())
+    for path in copy.values():
+        with Image.open(path) as image:
+            assert (image.format, image.mode) == ("JPEG", "RGB")
+            assert max(image.size) <= 640
+            assert ExifTags.Base.Orientation not in image.getexif()
+    assert copy["a.txt"].read_bytes() == (album / "a.txt").read_bytes()
+    with Image.open(copy["b/turned.jpg"]) as image:
+        assert image.size == (72, 96)
+        assert image.getexif().get_ifd(ExifTags.IFD.Exif) == {ExifTags.Base.FocalLengthIn35mmFilm: 28}
+        stored = Image.open(album / "b/turned.jpg").transpose(Image.Transpose.ROTATE_270)
+        assert np.abs(np.asarray(image, int) - np.asarray(stored, int)).mean() < 25
+    with Image.open(copy["wide.webp"]) as image:
+        assert image.size == (640, 320)
+
+
+def test_the_number_of_processes_changes_nothing(tmp_path, album, collected):
+    study = study_of(tmp_path, album, threads=1, **SETTINGS)
+    collect_photos(study)
+    assert contents(study.photos) == contents(collected.photos)
+
+
+def test_changes_in_the_folder_are_noticed(tmp_path):
+    """A photo that is gone, and a link whose target changed; without a change, nothing is done."""
+    album = tmp_path / "album"
+    album.mkdir()
+    for number in range(3):
+        picture(number).save(album / f"{number}.jpg")
+    target = tmp_path / "target.jpg"
+    picture(3).save(target)
+    (album / "link.jpg").symlink_to(target)
+    study = study_of(tmp_path / "study", album, threads=1)
+    collect_photos(study)
+    assert study.image(3).read_bytes() == target.read_bytes()
+    written = study.image(0).stat().st_mtime_ns
+    collect_photos(study)
+    assert study.image(0).stat().st_mtime_ns == written
+    (album / "0.jpg").unlink()
+    picture(4).save(target)
+    os.utime(target, ns=(0, 5))
+    collect_photos(study)
+    assert sorted(contents(study.photos)) == [*(f"images/000000{k}.jpg" for k in range(3)), "left_out.parquet", "photos.parquet"]
+    assert study.image(0).read_bytes() == (album / "1.jpg").read_bytes()
+    assert study.image(2).read_bytes() == target.read_bytes()
+    assert not (study.root / "work/photos").exists()
+
+
+def test_no_photos_to_start_from(tmp_path):
+    for name in ("empty", "useless"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "useless/a.jpg").touch()
+    (tmp_path / "useless/b.txt").write_text("text")
+    (tmp_path / "useless/c.txt").write_text("text")
+    for name, counts in (("empty", "it is empty"), ("useless", "2 not an image, 1 empty")):
+        study = study_of(tmp_path / "study", tmp_path / name)
+        with pytest.raises(StudyError, match=rf"photos\.folder: .*{name} .*\({counts}\)"):
+            collect_photos(study)
+        assert not study.photos.exists()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from bcdh_lib.params import load_params
+from bcdh_lib.photos import collect
+from bcdh_lib.study import Study
+def kill_at_the_fifth(photo, noted=[]):
+    noted.append(photo)
+    if len(noted) == 5:
+        os.kill(os.getpid(), 9)
+    return asdict(photo)
+asdict, collect.asdict = collect.asdict, kill_at_the_fifth
+root, photos = map(Path, sys.argv[1:])
+params = load_params(root / "params.yaml", {"photos": {"source": "folder", "folder": str(photos)}})
+collect.copy_photos(Study(root, params), photos)
+"""
+
+
+def test_a_killed_run_goes_on_from_its_finished_photos(tmp_path, monkeypatch):
+    album = tmp_path / "album"
+    album.mkdir()
+    for number in range(8):
+        picture(number).save(album / f"{number}.png")
+    study = study_of(tmp_path / "study", album)
+    run = subprocess.run([sys.executable, "-c", KILLED, study.root, album], capture_output=True, check=False)
+    assert run.returncode == -signal.SIGKILL
+    assert not study.photos.exists()
+    notes = next((study.root / "work/photos").glob("*/finished.jsonl"))
+    notes.write_text(notes.read_text() + '{"path": "7.p')  # as if cut in the middle of a note
+    picture(100).save(album / "1.png")  # changed since it was noted
+    decoded = []
+    decode_all = collect.decode_all
+    monkeypatch.setattr(collect, "decode_all", lambda work, jobs, n: decode_all(work, decoded.extend(jobs) or jobs, n))
+    copy_photos(study, album)
+    assert [path for path, _ in decoded] == ["1.png", "4.png", "5.png", "6.png", "7.png"]
+    undisturbed = study_of(tmp_path / "undisturbed", album)
+    copy_photos(undisturbed, album)
+    assert contents(study.photos) == contents(undisturbed.photos)
