@@ -28,10 +28,6 @@ from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import TrainingSet
 
 
-def pytest_addoption(parser):
-    parser.addoption("--fuzz", type=int, default=2500, metavar="N", help="damaged files that the readers are given (tests/fuzz)")
-
-
 @pytest.fixture(scope="session")
 def params():
     """The study's settings with a small, quick network and a short training."""

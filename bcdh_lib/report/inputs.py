@@ -24,7 +24,7 @@ def write_inputs(study: Study) -> None:
     """Check the settings, then write data/listing.txt, data/published.txt and work/stripped/NAME.ipynb. Raises StudyError."""
     check_losses(study.params)
     benchmark_names(study)
-    write_bytes(study.root / "data/listing.txt", listing.list_pile(study))
+    listing.write_listing(study)
     write_bytes(study.root / "data/published.txt", listing.list_published(study))
     for path in sorted((study.root / "notebooks").glob("*.ipynb")):
         write_bytes(study.root / "work/stripped" / path.name, nbformat.writes(stripped(read_notebook(path))).encode())

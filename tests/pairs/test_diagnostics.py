@@ -45,4 +45,4 @@ def test_no_module_but_diagnostics_names_the_truth():
     names_it = re.compile(r"study\.truth\b|workshop\.truth\b|data/truth|\"landmarks\"")
     modules = [path for path in LIBRARY.rglob("*.py") if names_it.search(path.read_text())]
     naming = {str(path.relative_to(LIBRARY)) for path in modules}
-    assert naming == {"diagnostics.py", "study.py", "tables.py", "photos/rendered.py"}
+    assert naming == {"diagnostics.py", "study.py", "tables.py", "photos/sources/rendered.py"}

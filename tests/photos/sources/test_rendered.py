@@ -75,7 +75,9 @@ def test_two_processes_give_the_same_bytes_after_a_kill_and_in_place_of_an_earli
 def test_another_seed_gives_other_photos_and_the_least_sizes_work(study, tmp_path):
     other = tiny_study(tmp_path, seed=4, strays=0, distractors=0, photos_per_benchmark_landmark=2)
     photos_of(other)
-    assert not [path for path, content in contents(other).items() if path.endswith(".jpg") and content in contents(study).values()]
+    assert not [
+        path for path, content in contents(other).items() if path.endswith(".jpg") and content in contents(study).values()
+    ]
     assert len(list(other.rendered_pool.iterdir())) == 2 * 3
     assert len(list((other.benchmarks / "rendered_oxford/images").iterdir())) == 2 * 2
 
@@ -102,7 +104,9 @@ def test_oxford_form(study, name, prefix):
     queries = sorted((folder / "groundtruth").glob("*_query.txt"))
     assert len(queries) == 2 * 2
     for query in queries:
-        good, ok, junk = (query.with_name(query.name.replace("query", kind)).read_text().split() for kind in ("good", "ok", "junk"))
+        good, ok, junk = (
+            query.with_name(query.name.replace("query", kind)).read_text().split() for kind in ("good", "ok", "junk")
+        )
         image, *box = query.read_text().split()
         assert image.startswith(f"{prefix}{name.removeprefix('rendered_')}_")
         assert image.removeprefix(prefix) in good + ok

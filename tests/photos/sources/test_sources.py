@@ -41,7 +41,7 @@ def of_folder(root: Path, folder: str | None) -> Study:
 
 
 def test_an_unknown_source():
-    with pytest.raises(StudyError, match="photos.source.*nowhere.*folder, rendered"):
+    with pytest.raises(StudyError, match=r"photos\.source.*nowhere.*folder, rendered"):
         check_source(load_params(find_root() / "params.yaml", {"photos": {"source": "nowhere"}}))
 
 
