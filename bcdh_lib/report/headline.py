@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -151,20 +150,15 @@ def verdicts(differences: pd.DataFrame | None) -> list[str]:
     return [f"Against {words.get(str(question), question)}, {in_words(part)}." for question, part in rows.groupby("question")]
 
 
-def study_tables(root: Path, names: Mapping[str, str] | None = None) -> dict[str, pd.DataFrame]:
-    """The tables of the comparison that the site shows in full, by name."""
-    found = {name: read_csv(root / f"reports/study/{name}.csv") for name in names or LONG_TABLES}
-    return {name: table for name, table in found.items() if table is not None}
-
-
 LONG_TABLES = {
     "mean": "Every method at every code length, mean over the benchmarks",
     "benchmarks": "Every method on every benchmark",
     "differences": "BCDH minus each method, with intervals and corrected p",
     "models": "mAP by number of 3D models",
     "ablations": "Ablations of BCDH",
+    "history": "Training by rounds, mean over the seeds",
+    "trials": "Every configuration that tuning tried",
     "bits": "How the bits behave",
-    "generalisation": "From rendered photos to real ones and back",
 }
 """Committed tables that the site shows in full, and their titles."""
 

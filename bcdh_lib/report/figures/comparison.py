@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bcdh_lib.comparison.tables import read_tables
 from bcdh_lib.report.figures.display import Picture
 from bcdh_lib.report.figures.labels import benchmark_label, blank, label_ends
 from bcdh_lib.report.figures.style import BCDH, BETTER, GREY, INK, REAL, WORSE, face, in_order, new_figure, styled
+
+COLUMNS = [
+    "benchmark",
+    "scoring",
+    "method",
+    "bits",
+    "models",
+    "map",
+    "low",
+    "high",
+    "difference",
+    "verdict",
+    "ablation",
+    "p_holm",
+]
+
+
+def study_tables(root: Path) -> dict[str, pd.DataFrame]:
+    """The committed tables of the study over seeds that are drawn here; empty ones if `make study` was never run."""
+    found = read_tables(root)
+    names = ("models", "benchmarks", "differences", "ablations", "bits")
+    return {name: found.get(name, pd.DataFrame(columns=COLUMNS)) for name in names}
 
 
 @styled()
