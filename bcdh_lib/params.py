@@ -53,8 +53,7 @@ class Cluster(Section):
 
 class Reconstruction(Section):
     max_features: Annotated[int, Field(ge=64)]
-    candidates: Literal["words", "codes", "both", "exhaustive"]
-    checkpoint: str | None
+    candidates: Literal["words", "exhaustive"]
     words: Annotated[int, Field(ge=2)]
     neighbours: Positive
     far_neighbours: NotNegative
@@ -65,28 +64,14 @@ class Reconstruction(Section):
     min_link_inliers: Positive
     max_bridge: Share
 
-    @model_validator(mode="after")
-    def checkpoint_named(self) -> Reconstruction:
-        if self.candidates in ("codes", "both") and self.checkpoint is None:
-            raise ValueError(
-                f"reconstruction.candidates is {self.candidates}: name a checkpoint of another study in reconstruction.checkpoint"
-            )
-        return self
-
 
 class Pairs(Section):
-    source: Literal["reconstruction", "retrieval-SfM"]
+    source: str  # checked by its registry, bcdh_lib.pairs.sources
     database: str | None
     min_shared: Share
     max_scale_change: Annotated[float, Field(ge=1)]
     validation_share: Annotated[float, Field(gt=0, lt=1)]
     test_share: Annotated[float, Field(ge=0, lt=1)]
-
-    @model_validator(mode="after")
-    def database_named(self) -> Pairs:
-        if self.source == "retrieval-SfM" and self.database is None:
-            raise ValueError("pairs.source is retrieval-SfM: name its database file in pairs.database")
-        return self
 
 
 class Network(Section):

@@ -20,9 +20,12 @@ import pandas as pd
 from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.files import write_json
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.reconstruction import build_models, divide, extract_features, propose_candidates, search_matches, verify_matches
-from bcdh_lib.reconstruction.candidates import all_pairs
-from bcdh_lib.reconstruction.colmap import pair_ids
+from bcdh_lib.reconstruction.candidates import all_pairs, propose_candidates, search_matches
+from bcdh_lib.reconstruction.database import pair_ids
+from bcdh_lib.reconstruction.features import extract_features
+from bcdh_lib.reconstruction.matches import verify_matches
+from bcdh_lib.reconstruction.models import build_models
+from bcdh_lib.reconstruction.registrations import divide
 from bcdh_lib.study import Study, find_root, open_study
 
 

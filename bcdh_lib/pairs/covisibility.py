@@ -1,8 +1,8 @@
-"""3D models -> similar and dissimilar pairs. Nobody labels anything: what a photo shows is known by the points it sees.
+"""3D models -> similar and dissimilar pairs, without any label.
 
 Similar: two photos of one 3D model that share enough 3D points and differ little in scale. Dissimilar: photos of two groups of
-models, where a group holds the models that verified matches connect (they may be one landmark, so no dissimilar pair is drawn
-between them). The dissimilar pairs are far too many to write down; training mines the hard ones from `members`.
+models. A group holds the models that verified matches connect: they may show one landmark, so no dissimilar pair is drawn between
+them. The dissimilar pairs are too many to write down; training draws them from the table `members`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from scipy import sparse
 
 from bcdh_lib.core.errors import StudyError
 
-BLOCK = 4096
-"""Photos whose covisibility is counted at a time: bounds the memory of the sparse product."""
+PHOTOS_AT_ONCE = 4096
+"""Photos whose shared points are counted at once: bounds the memory of the sparse product."""
 
 
 def similar_pairs(tracks: pd.DataFrame, registrations: pd.DataFrame, min_shared: float, max_scale_change: float) -> pd.DataFrame:
-    """The table `pairs`: every ordered (query, positive) of one model that shares enough points at about one scale.
+    """The table `pairs`: every ordered (query, positive) of one model with enough shared points and a similar scale.
 
     `tracks` (photo_id, point_id) and `registrations` (photo_id, model_id, scale) are the tables of the reconstruction;
-    a point belongs to one model. Kept where |P(query) & P(positive)| / |P(query)| > `min_shared` and the ratio of the
-    scales, the larger over the smaller, is at most `max_scale_change` (the recipe of Radenovic et al., ECCV 2016).
+    a point belongs to one model. A pair is similar if |P(query) & P(positive)| / |P(query)| > `min_shared`, and the larger scale
+    is at most `max_scale_change` times the smaller one (the recipe of Radenovic et al., ECCV 2016).
     """
     registrations = registrations.sort_values("photo_id")
     photos, model, scale = (registrations[name].to_numpy() for name in ("photo_id", "model_id", "scale"))
@@ -35,13 +35,13 @@ def similar_pairs(tracks: pd.DataFrame, registrations: pd.DataFrame, min_shared:
         return np.maximum(one, other) / np.minimum(one, other)
 
     blocks = [(np.empty(0, dtype=np.int32),) * 3]
-    for start in range(0, len(photos), BLOCK):
-        shared = seen[start : start + BLOCK] @ seen_by
-        query, positive = _places(shared, start)
+    for start in range(0, len(photos), PHOTOS_AT_ONCE):
+        shared = seen[start : start + PHOTOS_AT_ONCE] @ seen_by
+        query, positive = _coordinates(shared, start)
         _drop(shared, (shared.data <= min_shared * n_points[query]) | (query == positive))
-        _drop(shared, ~(scale_change(*_places(shared, start)) <= max_scale_change))
+        _drop(shared, ~(scale_change(*_coordinates(shared, start)) <= max_scale_change))
         shared.sort_indices()
-        blocks.append((*_places(shared, start), shared.data))
+        blocks.append((*_coordinates(shared, start), shared.data))
     query, positive, count = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
     columns = {
         "query_id": photos[query],
@@ -54,14 +54,14 @@ def similar_pairs(tracks: pd.DataFrame, registrations: pd.DataFrame, min_shared:
     return pd.DataFrame(columns, copy=False)
 
 
-def _places(block: sparse.csr_array, start: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row and column of each stored entry; the block's first row is row `start` of the whole."""
+def _coordinates(block: sparse.csr_array, start: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and column of each stored entry in the whole matrix; the block's first row is its row `start`."""
     rows, columns = block.tocoo(copy=False).coords
     return rows + start, columns
 
 
 def _drop(matrix: sparse.csr_array, entries: np.ndarray) -> None:
-    """Take these stored entries, bool [nnz], out of the matrix."""
+    """Remove these stored entries, bool [nnz], from the matrix."""
     matrix.data[entries] = 0
     matrix.eliminate_zeros()
 
@@ -79,14 +79,16 @@ def _incidence(tracks: pd.DataFrame, photos: np.ndarray) -> sparse.csr_array:
 
 
 def split_members(registrations: pd.DataFrame, pairs: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.DataFrame:
-    """The table `members`: every registered photo with its group, whole groups held apart for the splits of `shares`.
+    """The table `members`: every registered photo with its group and split. A whole group has one split.
 
-    For each split in turn (as in {"validation": 0.2, "test": 0}) groups are drawn at random (seeded) until they hold its
-    share of the photos, at least one where the share is above 0; all else is for training. Only groups with a similar pair
-    are drawn, since the others could validate nothing. Raises StudyError where too few groups have pairs: training needs two
-    to draw a dissimilar pair, each other split one.
+    For each split of `shares` in turn (as in {"validation": 0.2, "test": 0}), groups are drawn at random (seeded). A group is
+    added if this brings the split nearer to its share of the photos; the split gets at least one group if its share is above 0.
+    All other groups are for training. The largest group is never drawn: one large place is the rule in real collections, and
+    training needs it. Groups without a similar pair are not drawn either, since they could validate nothing.
+    Raises StudyError if too few groups have pairs: training needs two to draw a dissimilar pair, each other split one.
     """
-    members = registrations[["photo_id", "model_id", "group_id"]].copy()
+    members = registrations[["photo_id", "model_id", "group_id"]].assign(split="train")
+    sizes = members["group_id"].value_counts()
     group_of = members.set_index("photo_id")["group_id"]
     paired = np.unique(group_of.loc[pairs["query_id"].unique()]) if len(pairs) else np.empty(0, dtype=np.int32)
     shares = {split: share for split, share in shares.items() if share > 0}
@@ -96,19 +98,21 @@ def split_members(registrations: pd.DataFrame, pairs: pd.DataFrame, shares: dict
             f"{len(paired)} groups of 3D models have similar pairs, at least {needed}: "
             "add photos that overlap, or lower pairs.min_shared or reconstruction.min_model_size"
         )
-    members["split"] = "train"
-    drawn = list(np.random.default_rng([seed, 3]).permutation(paired))
-    sizes = members["group_id"].value_counts()
-    for place, (split, share) in enumerate(shares.items()):
-        held = 0
-        while held < share * len(members) and len(drawn) > 2 + len(shares) - 1 - place:
-            group = drawn.pop(0)
-            members.loc[members["group_id"] == group, "split"] = split
-            held += int(sizes[group])
+    largest = min(paired, key=lambda group: (-sizes[group], group))
+    drawn = [group for group in np.random.default_rng([seed, 3]).permutation(paired).tolist() if group != largest]
+    for left, (split, share) in zip(range(len(shares) - 1, -1, -1), shares.items(), strict=True):
+        free, wanted = len(drawn) - 1 - left, share * len(members)  # one more group is for training, one for each split left
+        held: list[int] = []
+        for group in drawn:
+            if len(held) < free and abs(wanted - sizes[[*held, group]].sum()) < abs(wanted - sizes[held].sum()):
+                held.append(group)
+        held = held or [min(drawn, key=lambda group: sizes[group])]
+        members.loc[members["group_id"].isin(held), "split"] = split
+        drawn = [group for group in drawn if group not in held]
     return members
 
 
 def count_dissimilar(members: pd.DataFrame) -> int:
-    """How many unordered pairs of photos stand in different groups."""
+    """The number of unordered pairs of photos of different groups."""
     sizes = members["group_id"].value_counts().to_numpy(dtype=np.int64)
     return int((sizes.sum() ** 2 - (sizes**2).sum()) // 2)

@@ -1,10 +1,12 @@
-"""How far the 3D models tell the truth, where the truth is known. The only module that reads it; nothing learns from it.
+"""How precise the pairs are, if the truth is known. Only this module reads the truth; nothing learns from it.
 
-A rendered pool comes with the landmark of each photo, kept apart. Similar pairs should be two photos of one landmark,
-dissimilar ones (photos of two groups of models) of two.
+A rendered collection comes with the landmark of each photo, in a file apart. The two photos of a similar pair should show one
+landmark, those of a dissimilar pair (two groups of models) should show two.
 """
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,33 +17,39 @@ from bcdh_lib.study import Study
 
 
 def diagnose(study: Study) -> dict[str, float]:
-    """Write and return reports/diagnostics.json: the figures of `pair_precision`, none where no truth is known."""
+    """Write and return reports/diagnostics.json: the figures of `pair_precision`, empty if the truth is unknown."""
     figures: dict[str, float] = {}
-    if study.truth.is_file():
+    if truth_files(study):
         pairs, members = read_table(study.pairs, "pairs"), read_table(study.pairs, "members")
         figures = pair_precision(pairs, members, true_landmarks(study))
     write_json(study.reports / "diagnostics.json", figures)
     return figures
 
 
+def truth_files(study: Study) -> list[Path]:
+    """The files that hold the truth, and the photos that it is about; none if the truth is unknown."""
+    return [study.photos / "photos.parquet", study.truth] if study.truth.is_file() else []
+
+
 def true_landmarks(study: Study) -> pd.Series:
-    """The landmark of each photo, by photo_id; each stray photo is a landmark of its own."""
+    """The landmark of each photo, by photo_id; each photo of no landmark counts as a landmark of its own."""
     photos, truth = read_table(study.photos, "photos"), read_table(study.truth.parent, "landmarks")
     landmark = photos.merge(truth, on="path", how="left").set_index("photo_id")["landmark"]
     return landmark.where(landmark.notna(), "stray " + landmark.index.astype(str).to_series(index=landmark.index))
 
 
 def pair_precision(pairs: pd.DataFrame, members: pd.DataFrame, landmark: pd.Series) -> dict[str, float]:
-    """Shares of truth among all pairs that the models give, counted and not sampled.
+    """Shares of correct pairs among all pairs, counted and not sampled. NaN if there are no such pairs.
 
-    similar_precision: similar pairs of one landmark; dissimilar_precision: pairs across groups of two landmarks;
-    group_purity: photos whose landmark is the most frequent of their group. `landmark` is indexed by photo_id.
+    similar_precision: share of the similar pairs that show one landmark; dissimilar_precision: share of the pairs of photos of
+    two groups that show two landmarks; group_purity: share of the photos whose landmark is the most frequent one of their
+    group. landmark: by photo_id.
     """
     same = landmark.loc[pairs["query_id"]].to_numpy() == landmark.loc[pairs["positive_id"]].to_numpy()
     table = pd.crosstab(members["group_id"].to_numpy(), landmark.loc[members["photo_id"]].to_numpy()).to_numpy(dtype=np.int64)
     photos = table.sum()
     across = (photos**2 - (table.sum(1) ** 2).sum()) / 2
-    false_across = ((table.sum(0) ** 2).sum() - (table**2).sum()) / 2  # one landmark, two groups
+    false_across = ((table.sum(0) ** 2).sum() - (table**2).sum()) / 2  # pairs of one landmark in two groups
     return {
         "similar_precision": float(same.mean()) if len(same) else float("nan"),
         "dissimilar_precision": float(1 - false_across / across) if across else float("nan"),

@@ -13,36 +13,36 @@ import pycolmap
 from tqdm import tqdm
 
 from bcdh_lib.core.parallel import side_by_side
-from bcdh_lib.reconstruction.colmap import colmap, image_id, image_name, photo_id, query
-from bcdh_lib.reconstruction.excerpts import FEATURES, copy_excerpt, take
+from bcdh_lib.reconstruction.database import FEATURES, add_excerpt, colmap, copy_excerpt, image_id, image_name, photo_id, query
 from bcdh_lib.study import Study
 
-BLOCK = 64  # photos a job, which are written in one transaction: what a killed run may lose, times run.threads
+PHOTOS_A_JOB = 64
+"""Written in one transaction: a killed run loses at most these, times run.threads."""
 
 
 def extract_features(study: Study, database: Path, photo_ids: Sequence[int]) -> pd.Series:
     """SIFT keypoints and descriptors of the photos, written to COLMAP's database.
 
-    On two threads of one process COLMAP found 4 features less, of 560,541, in one of two extractions of the same 752 photos;
-    so run.threads processes work side by side, each on one thread and an excerpt of the database.
+    On two threads of one process, one of two extractions of the same 752 photos missed 4 of 560,541 features. So run.threads
+    processes work in parallel, each on one thread and an excerpt of the database.
 
-    Photos that the database already holds features of are left as they are: a killed run goes on where it stopped.
-    Returns the number of features, by photo_id; 0 where a copy is unreadable or shows nothing that SIFT finds.
+    Photos that already have features in the database are skipped, so a killed run goes on where it stopped.
+    Returns the number of features, by photo_id. It is 0 if a copy is unreadable or SIFT finds nothing in it.
     """
     register_photos(study, database, photo_ids)
-    extracted = _count_features(database)
+    extracted = count_features(database)
     readable = [photo_id(image) for (image,) in query(database, "SELECT image_id FROM images ORDER BY image_id")]
     missing = np.array([photo for photo in readable if photo not in extracted.index], dtype=np.int64)
-    blocks = [missing[start : start + BLOCK] for start in range(0, len(missing), BLOCK)]
+    jobs = [missing[start : start + PHOTOS_A_JOB] for start in range(0, len(missing), PHOTOS_A_JOB)]
     with (
         tempfile.TemporaryDirectory(dir=database.parent, prefix="extraction-") as folder,
         tqdm(total=len(readable), initial=len(readable) - len(missing), desc="features", unit="photo") as progress,
     ):
-        for photos, excerpt in side_by_side(partial(_extract, study, database, Path(folder)), blocks, study.params.run.threads):
-            take(FEATURES, database, excerpt)
+        for photos, excerpt in side_by_side(partial(_extract, study, database, Path(folder)), jobs, study.params.run.threads):
+            add_excerpt(FEATURES, database, excerpt)
             excerpt.unlink()
             progress.update(photos)
-    return _count_features(database).reindex(photo_ids, fill_value=0)
+    return count_features(database).reindex(photo_ids, fill_value=0)
 
 
 def _extract(study: Study, database: Path, folder: Path, photos: np.ndarray) -> tuple[int, Path]:
@@ -61,11 +61,11 @@ def _extract(study: Study, database: Path, folder: Path, photos: np.ndarray) -> 
 
 
 def register_photos(study: Study, database: Path, photo_ids: Sequence[int]) -> None:
-    """Enter the photos and one camera each into COLMAP's database, in one transaction, if it is not done yet.
+    """Enter the photos and one camera each into COLMAP's database, in one transaction, unless this is done already.
 
-    image_id, camera_id, rig_id and frame_id of a photo are all photo_id + 1, whatever is unreadable before it: COLMAP
-    would number what it reads, in the order in which its threads end. The focal length is EXIF's where the copy holds
-    one, else 1.2 times the longer side (COLMAP's prior). Unreadable copies stay out.
+    image_id, camera_id, rig_id and frame_id of a photo are all photo_id + 1, even if photos before it are unreadable. COLMAP
+    would number the photos that it reads, in the order in which its threads end. The focal length comes from EXIF if the copy
+    holds one, else it is 1.2 times the longer side (COLMAP's prior). Unreadable copies are not entered.
     """
     with colmap(f"opening {database}"), pycolmap.Database.open(database) as entries:
         if entries.num_images():
@@ -93,12 +93,13 @@ def _register(entries: pycolmap.Database, path: Path, number: int) -> None:
 
 
 def read_descriptors(database: Path, photo_ids: Sequence[int]) -> list[np.ndarray]:
-    """SIFT descriptors of the photos, float32 [features, 128] each."""
+    """SIFT descriptors of the photos, uint8 [features, 128] each."""
     with colmap(f"reading {database}"), pycolmap.Database.open(database) as entries:
-        return [entries.read_descriptors(image_id(photo)).data.reshape(-1, 128).astype(np.float32) for photo in photo_ids]
+        return [entries.read_descriptors(image_id(photo)).data.reshape(-1, 128) for photo in photo_ids]
 
 
-def _count_features(database: Path) -> pd.Series:
+def count_features(database: Path) -> pd.Series:
+    """The number of features of each photo that the database has features of, by photo_id."""
     rows = query(database, "SELECT image_id, rows FROM descriptors ORDER BY image_id")
     images, counts = np.array(rows, dtype=np.int64).reshape(-1, 2).T
     return pd.Series(counts, index=pd.Index(photo_id(images), name="photo_id"), name="features")

@@ -1,4 +1,4 @@
-"""Two guards against a pile that lies: look-alikes fused into one model, and one landmark split into several models."""
+"""Two guards against misleading photos: look-alikes fused into one model, and one landmark split into several models."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import pandas as pd
 import scipy.sparse as sparse
 from scipy.linalg import eigh
 
-from bcdh_lib.reconstruction.matches import components
+from bcdh_lib.reconstruction.graph import components
 
 
 def split_at_bridges(sees: sparse.csr_array, max_bridge: float, min_size: int) -> list[np.ndarray]:
-    """The dense parts of a model, torn where only a weak bridge of shared points holds two of them together.
+    """The dense parts of a model, split if only a weak bridge of shared points holds two of them together.
 
-    Look-alikes are fused by few false matches between photos of which each otherwise sees its own landmark. The photos of a
-    model, joined by their shared points (the cosine of what two of them see), are cut in two where the normalised cut is
-    least among those along the Fiedler vector (Shi and Malik, 2000), if both sides keep `min_size` photos and the cut carries
-    less than `max_bridge` of the smaller side's joins; and so on with each side. As the cut carries so little, a good model
-    that is torn (a long walk along a street) loses at most that share of what its photos have in common.
+    A few false matches can fuse look-alikes, although each photo otherwise sees its own landmark. The weight between two photos
+    is the cosine of the sets of points that they see. The photos are cut in two along the Fiedler vector, at the least
+    normalised cut (Shi and Malik, 2000), if both sides keep `min_size` photos and the cut carries less than `max_bridge` of the
+    smaller side's weight. Each side is then split in the same way. The cut carries so little that a good model (a long
+    walk along a street) loses at most that share of its shared points.
 
     sees: 0/1 [photos, points]. Returns the rows of each part, sorted; a model without bridges is one part.
     """
     pending, parts = [np.arange(sees.shape[0])], []
     while pending:
         rows = pending.pop()
-        sides = _weakest_cut(_joins(sees[rows]), min_size, max_bridge)
+        sides = _weakest_cut(_weights(sees[rows]), min_size, max_bridge)
         if sides is None:
             parts.append(rows)
         else:
@@ -32,23 +32,25 @@ def split_at_bridges(sees: sparse.csr_array, max_bridge: float, min_size: int) -
     return sorted((part for part in parts if len(part)), key=lambda part: part[0])
 
 
-def _joins(sees: sparse.csr_array) -> np.ndarray:
+def _weights(sees: sparse.csr_array) -> np.ndarray:
+    """The cosine of the sets of points that two photos see, [photos, photos], 0 on the diagonal."""
     shared = (sees @ sees.T).toarray().astype(np.float64)
     seen = np.sqrt(np.diag(shared))
-    joins = shared / np.maximum(np.outer(seen, seen), 1e-12)
-    np.fill_diagonal(joins, 0)
-    return joins
+    weights = shared / np.maximum(np.outer(seen, seen), 1e-12)
+    np.fill_diagonal(weights, 0)
+    return weights
 
 
-def _weakest_cut(joins: np.ndarray, min_size: int, max_bridge: float) -> tuple[np.ndarray, np.ndarray] | None:
-    photos, degree = len(joins), joins.sum(axis=0)
+def _weakest_cut(weights: np.ndarray, min_size: int, max_bridge: float) -> tuple[np.ndarray, np.ndarray] | None:
+    """The rows of the two sides of the cut, or None if no cut is weak enough."""
+    photos, degree = len(weights), weights.sum(axis=0)
     if photos < 2 * min_size or not degree.all():
         return None
     scale = 1 / np.sqrt(degree)
-    _, fiedler = eigh(np.eye(photos) - joins * np.outer(scale, scale), subset_by_index=[1, 1])
+    _, fiedler = eigh(np.eye(photos) - weights * np.outer(scale, scale), subset_by_index=[1, 1])
     order = np.argsort(fiedler[:, 0] * scale, kind="stable")
-    # The joins between the first k photos and the rest, for all k: their degrees, less twice what they have inside.
-    inside = np.cumsum(np.tril(joins[np.ix_(order, order)]).sum(axis=1))
+    # The weight between the first k photos and the rest, for all k: the sum of their degrees less twice the weight among them.
+    inside = np.cumsum(np.tril(weights[np.ix_(order, order)]).sum(axis=1))
     volume = np.cumsum(degree[order])
     across = (volume - 2 * inside) / np.minimum(volume, volume[-1] - volume + 1e-12)
     sizes = np.arange(min_size, photos - min_size + 1)
@@ -57,12 +59,12 @@ def _weakest_cut(joins: np.ndarray, min_size: int, max_bridge: float) -> tuple[n
 
 
 def group_models(model_of: pd.Series, matches: pd.DataFrame, min_link_inliers: int) -> tuple[pd.Series, np.ndarray]:
-    """Models that verified matches connect, directly or over photos in no model, share a group.
+    """Models share a group if verified matches connect them, directly or through photos in no model.
 
-    model_of: model_id by photo_id; matches: the table `candidates`. Two photos are linked by `min_link_inliers` verified
-    matches, or by being in one model.
-    Returns group_id by model_id, both counted from 0 in the order of the models, and the photo ids in no model that links
-    connect with a group.
+    model_of: model_id by photo_id; matches: the table `candidates`. Two photos are linked if they have `min_link_inliers`
+    verified matches or are in one model.
+    Returns group_id by model_id, both counted from 0 in the order of the models, and the ids of photos in no model that are
+    linked with a group.
     """
     links = matches.loc[matches.inliers >= min_link_inliers, ["photo_id", "other_id"]].to_numpy()
     one_a_model = model_of.groupby(model_of).transform(lambda photos: photos.index[0])

@@ -1,4 +1,4 @@
-"""COLMAP's models -> the study's models, and the tables of what they hold: which photo is in which, and sees which points."""
+"""COLMAP's models -> the study's models, and the tables of which photo is in which model and sees which points."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ import pycolmap
 import scipy.sparse as sparse
 
 from bcdh_lib.params import Reconstruction
-from bcdh_lib.reconstruction.colmap import image_id, photo_id
+from bcdh_lib.reconstruction.database import image_id, photo_id
+from bcdh_lib.reconstruction.graph import components
 from bcdh_lib.reconstruction.guards import split_at_bridges
-from bcdh_lib.reconstruction.matches import components
-from bcdh_lib.reconstruction.model_files import open_model
+from bcdh_lib.reconstruction.models import open_model, write_model
 from bcdh_lib.study import Study
 
 REASONS = {
-    "no features": "the copy is unreadable, or shows nothing that SIFT finds",
-    "no verified match": "no two-view geometry joins it with another photo",
-    "not registered": "it has verified matches, but COLMAP found no place for it in a model",
-    "small model": "it and what it matches are fewer than reconstruction.min_model_size photos",
+    "no features": "the copy is unreadable, or SIFT finds nothing in it",
+    "no verified match": "no two-view geometry connects it with another photo",
+    "not registered": "it has verified matches, but COLMAP did not register it in a model",
+    "small model": "it and the photos that it matches are fewer than reconstruction.min_model_size",
 }
+"""Why a photo is in no model."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Photos of one of COLMAP's models that become a model of the study by themselves: usually all of them."""
+    """Photos of one of COLMAP's models that become a model of the study. Usually these are all its photos."""
 
     model: Path
     photos: np.ndarray  # ids, sorted
 
 
 def divide(study: Study, models: Sequence[Path]) -> list[Part]:
-    """What COLMAP's models become, the largest first, those below min_model_size too.
+    """The parts that COLMAP's models become, the largest first, including those smaller than min_model_size.
 
-    COLMAP may place a photo in two models: the one with more photos keeps it. A model that only a weak bridge holds
-    together is torn there (`split_at_bridges`).
+    COLMAP may register a photo in two models: it stays in the one with more photos. A model that only a weak bridge holds
+    together is split there (`split_at_bridges`).
     """
     settings = study.params.reconstruction
     opened = sorted(((model, *_points_seen(model)) for model in models), key=lambda each: (-len(each[1]), tuple(each[1])))
@@ -53,7 +54,7 @@ def divide(study: Study, models: Sequence[Path]) -> list[Part]:
 
 
 def write_models(parts: Sequence[Part], folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Write each part as `folder`/N in COLMAP's binary format, N its place in the list.
+    """Write part number N of the list to the folder `folder`/N, in COLMAP's binary format.
 
     Returns the tables `registrations` (without group_id) and `tracks`.
     """
@@ -62,8 +63,7 @@ def write_models(parts: Sequence[Part], folder: Path) -> tuple[pd.DataFrame, pd.
         model = open_model(part.model)
         for other in set(model.reg_image_ids()) - set(image_id(part.photos).tolist()):
             model.deregister_frame(model.image(other).frame_id)
-        (folder / str(model_id)).mkdir(parents=True)
-        model.write(folder / str(model_id))
+        write_model(model, folder / str(model_id))
         for photo in part.photos.tolist():
             image = model.image(image_id(photo))
             points = _points_of(image)
@@ -78,9 +78,9 @@ def write_models(parts: Sequence[Part], folder: Path) -> tuple[pd.DataFrame, pd.
 def explain_unregistered(
     features: pd.Series, matches: pd.DataFrame, registrations: pd.DataFrame, small: np.ndarray, settings: Reconstruction
 ) -> pd.DataFrame:
-    """The photos in no model and why. features: count by photo_id; small: ids of the photos of models dropped as too small.
+    """The table of photos in no model: photo_id, reason (one of REASONS).
 
-    Returns photo_id, reason (one of REASONS).
+    features: their number, by photo_id; small: ids of the photos of models that are dropped because they are too small.
     """
     edges = matches.loc[matches.inliers >= settings.min_inliers, ["photo_id", "other_id"]].to_numpy()
     too_few = [photos for photos in components(edges) if len(photos) < settings.min_model_size]
@@ -92,7 +92,7 @@ def explain_unregistered(
 
 
 def _points_seen(model: Path) -> tuple[np.ndarray, sparse.csr_array]:
-    """The photos of a model that see points of it, int64 [n], and which ones, 0/1 [n, points]."""
+    """The photos of a model that see points of it, int64 [n], and which points they see, 0/1 [n, points]."""
     opened = open_model(model)
     points = {image: _points_of(opened.image(image)) for image in sorted(opened.reg_image_ids())}
     points = {image: seen for image, seen in points.items() if len(seen)}
@@ -107,7 +107,7 @@ def _points_of(image: pycolmap.Image) -> np.ndarray:
 
 
 def _scale(model: pycolmap.Reconstruction, image: pycolmap.Image, points: np.ndarray) -> float:
-    """Pixels a unit of the model's length takes up in a photo, at the median depth of the points that it sees."""
+    """Pixels per unit of the model's length in a photo, at the median depth of the points that it sees."""
     camera_from_world = image.cam_from_world().matrix()
     depth = np.array([model.points3D[point].xyz for point in points]) @ camera_from_world[2, :3] + camera_from_world[2, 3]
     return float(model.camera(image.camera_id).mean_focal_length() / np.median(depth))

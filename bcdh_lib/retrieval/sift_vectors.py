@@ -16,7 +16,7 @@ import pycolmap
 from numpy.typing import NDArray
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.reconstruction.colmap import colmap
+from bcdh_lib.reconstruction.database import colmap
 from bcdh_lib.retrieval.scales import unit
 from bcdh_lib.training.views import Box, Views
 

@@ -46,7 +46,7 @@ def test_by_hand():
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("block", [1, 7, 4096])
 def test_equals_loops_over_points(seed, block, monkeypatch):
-    monkeypatch.setattr(pairs_module, "BLOCK", block)
+    monkeypatch.setattr(pairs_module, "PHOTOS_AT_ONCE", block)
     seen, registered = random_case(seed)
     points = {photo: set(rows["point_id"]) for photo, rows in seen.groupby("photo_id")}
     scale = registered.set_index("photo_id")["scale"]
@@ -85,6 +85,19 @@ def test_split_holds_whole_groups_apart():
     assert any(not members.equals(split_members(registered, pairs, {"validation": 0.2}, seed=s)) for s in range(2, 6))
     greedy = split_members(registered, pairs, {"validation": 0.99, "test": 0.5}, seed=1)
     assert greedy.groupby("split")["group_id"].nunique().to_dict() == {"test": 1, "train": 2, "validation": 2}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_largest_group_is_for_training_and_shares_are_met(seed):
+    """Groups of 200, 30, 20, 10, 8, 7, 6 photos: the largest stays, a tenth (28 photos) is met up to half a group."""
+    groups = np.repeat(np.arange(7), [200, 30, 20, 10, 8, 7, 6])
+    registered = registrations(groups)
+    pairs = pd.DataFrame({"query_id": registered["photo_id"], "positive_id": registered["photo_id"]})
+    members = split_members(registered, pairs, {"validation": 0.1, "test": 0.02}, seed)
+    photos = members["split"].value_counts()
+    assert (members.loc[members["group_id"] == 0, "split"] == "train").all()
+    assert 20 <= photos["validation"] <= 40
+    assert 0 < photos["test"] <= 20
 
 
 def test_split_needs_three_groups_with_pairs():

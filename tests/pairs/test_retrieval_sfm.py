@@ -9,7 +9,7 @@ import pytest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.plain_pickle import PickleError, read_plain_pickle
 from bcdh_lib.core.tables import read_table, write_table
-from bcdh_lib.pairs.retrieval_sfm import photo_path, read_published_pairs
+from bcdh_lib.pairs.sources.retrieval_sfm import photo_path, read_published_pairs
 
 
 def make_database(path, **changes):
@@ -26,7 +26,7 @@ def make_database(path, **changes):
 def test_by_hand(tmp_path):
     database, photos = make_database(tmp_path / "retrieval-SfM-30k.pkl")
     published = read_published_pairs(database, photos)
-    assert published.left_out == {"query equals positive": 1, "photo not there": 0}
+    assert published.left_out == {"query equals positive": 1, "photo not found": 0}
     assert published.pairs[["query_id", "positive_id", "model_id"]].to_numpy().tolist() == [
         [0, 1, 3],
         [2, 0, 3],
@@ -40,12 +40,12 @@ def test_by_hand(tmp_path):
     assert len(read_table(tmp_path, "pairs")) == 4
 
 
-def test_photos_that_are_not_there_are_counted(tmp_path):
+def test_missing_photos_are_counted(tmp_path):
     database, photos = make_database(tmp_path / "db.pkl")
     published = read_published_pairs(database, photos[photos["photo_id"] != 4])
-    assert published.left_out["photo not there"] == 1
+    assert published.left_out["photo not found"] == 1
     assert 4 not in published.members["photo_id"].tolist()
-    with pytest.raises(StudyError, match="none of its photos is there"):
+    with pytest.raises(StudyError, match="none of its photos was found"):
         read_published_pairs(database, photos[:0])
 
 

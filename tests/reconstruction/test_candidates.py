@@ -1,4 +1,4 @@
-"""Candidates: nearest neighbours against a hand-worked answer and a slow search; what words find in the tiny pile."""
+"""Candidates: nearest neighbours against a hand-worked answer and a slow search; what words find in the tiny collection."""
 
 import numpy as np
 import pandas as pd
@@ -6,16 +6,13 @@ import pytest
 import scipy.sparse as sparse
 
 from bcdh_lib.reconstruction.candidates import complete, nearest, propose_candidates, search_matches
-from bcdh_lib.reconstruction.features import extract_features
 
 from .conftest import BLANK, STRAY, UNREADABLE, make_study
 
 
 @pytest.fixture(scope="module")
-def database(study, tmp_path_factory):
-    database = tmp_path_factory.mktemp("candidates") / "database.db"
-    extract_features(study, database, list(range(11)))
-    return database
+def database(finished):
+    return finished / "database.db"
 
 
 def test_nearest_by_hand():
@@ -26,11 +23,12 @@ def test_nearest_by_hand():
 
 
 def matched(pairs, inliers):
+    """The table `candidates`."""
     return pd.DataFrame({"photo_id": pairs[:, 0], "other_id": pairs[:, 1], "inliers": inliers})
 
 
 def test_complete_by_hand():
-    """3 and 7 both match 5, so 3-7 is tried; 9 was tried against 3 in vain, and joins nothing."""
+    """3 and 7 both match 5, so 3-7 is tried; 9 did not match 3, and is connected with nothing."""
     matches = matched(np.array([[3, 5], [3, 9], [5, 7]]), [20, 0, 15])
     assert complete(matches, 15).tolist() == [[3, 5], [3, 7], [3, 9], [5, 7]]
     assert complete(matches, 16).tolist() == [[3, 5], [3, 9], [5, 7]]
@@ -56,7 +54,7 @@ def test_ties_go_to_the_smaller_row():
 
 
 def test_nearest_equals_a_slow_search(monkeypatch):
-    monkeypatch.setattr("bcdh_lib.reconstruction.candidates.BLOCK", 7)
+    monkeypatch.setattr("bcdh_lib.reconstruction.candidates.PHOTOS_AT_ONCE", 7)
     vectors = np.random.default_rng(0).random((20, 6))
     slow = []
     for row in range(20):
@@ -65,27 +63,44 @@ def test_nearest_equals_a_slow_search(monkeypatch):
     assert nearest(sparse.csr_array(vectors), 3).tolist() == slow
 
 
-def test_search_by_hand(study):
-    """1, 2 and 3 are joined by their nearest; 4 is not, and finds 1 further away, which brings it to 2; 9 finds nothing."""
+def search(study, ranked, inliers, **settings):
+    """The rounds of pairs that a search tries, and the table it returns. ranked: a photo's nearest ones; inliers: by pair."""
     settings = study.params.reconstruction.model_copy(
-        update={"neighbours": 1, "far_neighbours": 3, "min_inliers": 15, "min_model_size": 3}
+        update={"neighbours": 1, "min_inliers": 15, "min_model_size": 3, **settings}
     )
-    ranked = {1: [2, 3, 4], 2: [3, 9, 4], 3: [2, 1, 9], 4: [9, 3, 1], 9: [4, 3, 2]}
-    proposals = np.array([[photo, other, place] for photo, others in ranked.items() for place, other in enumerate(others)])
-    inliers, rounds = {(1, 2): 20, (2, 3): 30, (1, 4): 15, (3, 4): 14}, []
+    proposals = np.array([[photo, other, rank] for photo, others in ranked.items() for rank, other in enumerate(others)])
+    rounds = []
 
     def verify(pairs):
         rounds.append(pairs.tolist())
         return matched(pairs, [inliers.get(tuple(pair), 0) for pair in pairs.tolist()])
 
-    found = search_matches(proposals, settings, verify)
-    near, far, last = rounds
+    return rounds, search_matches(proposals.reshape(-1, 3), settings, verify)
+
+
+RANKED = {1: [2, 3, 4], 2: [3, 9, 4], 3: [2, 1, 9], 4: [9, 1, 3], 9: [4, 3, 2]}
+
+
+def test_search_by_hand(study):
+    """1, 2 and 3 are connected by their nearest; 4 is not and finds 1 next, which brings it to 2; 9 finds nothing."""
+    rounds, found = search(study, RANKED, {(1, 2): 20, (2, 3): 30, (1, 4): 15, (3, 4): 14}, far_neighbours=3)
+    near, second, third, last = rounds
     assert near == [[1, 2], [2, 3], [4, 9]]
-    assert far == [[1, 2], [1, 4], [2, 3], [2, 9], [3, 4], [3, 9], [4, 9]]
-    assert (
-        last == [[1, 2], [1, 3], [1, 4], [2, 3], [2, 4], [2, 9], [3, 4], [3, 9], [4, 9]] == found.iloc[:, :2].to_numpy().tolist()
-    )
-    assert search_matches(proposals[:0], settings, verify).empty
+    assert second == [*near[:1], [1, 4], [2, 3], [3, 9], [4, 9]]
+    assert third == [[1, 2], [1, 4], [2, 3], [2, 9], [3, 9], [4, 9]]  # 4 is connected now: only 9 goes on
+    assert last == [[1, 2], [1, 3], [1, 4], [2, 3], [2, 4], [2, 9], [3, 9], [4, 9]] == found.iloc[:, :2].to_numpy().tolist()
+
+
+def test_search_stops_if_a_round_verifies_nothing(study):
+    rounds, _ = search(study, RANKED, {(1, 2): 20, (2, 3): 30}, far_neighbours=3)
+    assert [2, 9] not in rounds[-1]  # the third nearest of 9 is never tried
+    assert len(rounds) == 3
+
+
+def test_search_of_nothing_and_without_far_neighbours(study):
+    assert search(study, {}, {}, far_neighbours=3)[1].empty
+    rounds, _ = search(study, RANKED, {}, far_neighbours=0)
+    assert rounds[0] == rounds[-1] == [[1, 2], [2, 3], [4, 9]]
 
 
 def test_no_photos_and_photos_without_features(study, database):
@@ -103,13 +118,6 @@ def test_words_find_the_photos_of_one_relief(study, database, tmp_path, photos):
     assert len(proposed) < 36  # all pairs of nine photos
 
 
-def test_ways_to_propose(study, database, tmp_path, photos, checkpoint):
-    ids, proposed = [3, 5, 8], {}
-    for way in ("exhaustive", "words", "codes", "both"):
-        (tmp_path / way).mkdir()
-        other = make_study(tmp_path / way, photos, candidates=way, checkpoint=str(checkpoint), neighbours=1, far_neighbours=0)
-        proposed[way] = propose_candidates(other, database, ids).tolist()
-    assert proposed["exhaustive"] == [[3, 5, 0], [3, 8, 0], [5, 8, 0]]
-    assert [(photo, place) for photo, _, place in proposed["codes"]] == [(3, 0), (5, 0), (8, 0)]
-    assert all(photo != other and {photo, other} <= set(ids) for photo, other, _ in proposed["codes"])
-    assert proposed["both"] == proposed["words"] + proposed["codes"]
+def test_exhaustive_proposes_all_pairs(tmp_path, photos, database):
+    study = make_study(tmp_path, photos, candidates="exhaustive")
+    assert propose_candidates(study, database, [3, 5, 8]).tolist() == [[3, 5, 0], [3, 8, 0], [5, 8, 0]]

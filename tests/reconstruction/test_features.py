@@ -3,7 +3,7 @@
 import numpy as np
 import pycolmap
 
-from bcdh_lib.reconstruction.colmap import query
+from bcdh_lib.reconstruction.database import query
 from bcdh_lib.reconstruction.features import extract_features, read_descriptors
 
 from .conftest import BLANK, UNREADABLE

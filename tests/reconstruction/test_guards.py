@@ -1,4 +1,4 @@
-"""The guards: bridges torn and good models kept whole; groups of linked models."""
+"""The guards: models split at bridges, good models kept whole; groups of linked models."""
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ def similar_pairs(sees: np.ndarray, rows: np.ndarray) -> set[tuple[int, int]]:
     return {(rows[a], rows[b]) for a, b in zip(*np.nonzero(share > 0.2), strict=True) if a != b}
 
 
-def test_a_fused_model_is_torn_and_its_pairs_get_precise():
+def test_a_fused_model_is_split_and_its_pairs_get_precise():
     sees = fused(np.random.default_rng(0))
     whole = similar_pairs(sees, np.arange(16))
     false = {(a, b) for a, b in whole if (a < 8) != (b < 8)}
@@ -58,7 +58,7 @@ def test_a_good_model_stays_whole(kind):
     assert [part.tolist() for part in parts] == [list(range(20))]
 
 
-def test_no_part_is_smaller_than_asked_and_zero_tears_nothing():
+def test_no_part_is_smaller_than_min_size_and_zero_splits_nothing():
     sees = sparse.csr_array(fused(np.random.default_rng(0)))
     assert len(split_at_bridges(sees, 0.05, 9)) == 1
     assert len(split_at_bridges(sees, 0.0, 3)) == 1
@@ -88,7 +88,7 @@ def matched(*rows: tuple[int, int, int]) -> pd.DataFrame:
 
 
 def test_groups_by_hand():
-    # 2 - 3 joins models 0 and 1; 5 - 8 - 6 joins models 2 and 3 over photo 8, in no model; 4 - 5 is too weak; 9 - 10 joins none.
+    # 2 - 3 links models 0 and 1; 5 - 8 - 6 links 2 and 3 through photo 8, in no model; 4 - 5 is too weak; 9 - 10 links none.
     matches = matched((2, 3, 15), (5, 8, 20), (6, 8, 20), (4, 5, 14), (9, 10, 99))
     groups, linked = group_models(MODEL_OF, matches, 15)
     assert groups.to_dict() == {0: 0, 1: 0, 2: 1, 3: 1}

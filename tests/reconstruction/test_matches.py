@@ -1,20 +1,24 @@
-"""Connected components by hand, and what is verified in the tiny pile."""
+"""Connected components by hand, and which pairs are verified: photos of one relief, and never photos that share a date stamp."""
 
 import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.reconstruction.matches import components
+from bcdh_lib.reconstruction.database import query
+from bcdh_lib.reconstruction.features import extract_features
+from bcdh_lib.reconstruction.graph import components
+from bcdh_lib.reconstruction.matches import WATERMARK, verify_matches
 
-from .conftest import STRAY
+from .conftest import STRAY, make_study
+from .relief import photograph, relief
 
 
-def test_components_by_hand():
-    edges = np.array([[4, 9], [1, 7], [2, 9], [7, 8]])
-    assert [part.tolist() for part in components(edges)] == [[1, 7, 8], [2, 4, 9]]
-
-
-def test_no_edges():
-    assert components(np.zeros((0, 2), np.int64)) == []
+@pytest.mark.parametrize(
+    ("edges", "parts"), [([[4, 9], [1, 7], [2, 9], [7, 8]], [[1, 7, 8], [2, 4, 9]]), (np.zeros((0, 2), np.int64), [])]
+)
+def test_components_by_hand(edges, parts):
+    assert [part.tolist() for part in components(np.array(edges))] == parts
 
 
 def test_only_photos_of_one_relief_are_verified(study):
@@ -24,3 +28,21 @@ def test_only_photos_of_one_relief_are_verified(study):
     assert len(verified) == 12  # all six pairs of each
     assert all(side[a] == side[b] for a, b in zip(verified.photo_id, verified.other_id, strict=True))
     assert STRAY in matches[matches.inliers == 0].other_id.to_numpy()
+
+
+def stamped(photo: Image.Image) -> Image.Image:
+    font, text = ImageFont.load_default(14), "2024-05-17 18:32:45 SHOT ON QUAD CAMERA #7"
+    ImageDraw.Draw(photo).text((6, 218), text, fill=(255, 255, 255), font=font, stroke_width=2, stroke_fill=(0, 0, 0))
+    return photo
+
+
+def test_a_shared_date_stamp_is_no_match(tmp_path):
+    """COLMAP finds inliers in the stamp and flags them; they do not count, so the two reliefs stay two groups."""
+    study = make_study(tmp_path, [stamped(photograph(relief(seed), 0.0)) for seed in (1, 2)], max_features=2048)
+    database = tmp_path / "database.db"
+    extract_features(study, database, [0, 1])
+    matches = verify_matches(study, database, np.array([[0, 1]]))
+    ((config, inliers),) = query(database, "SELECT config, rows FROM two_view_geometries")
+    assert config == WATERMARK
+    assert inliers >= study.params.reconstruction.min_link_inliers
+    assert matches.inliers.tolist() == [0]

@@ -1,4 +1,4 @@
-"""The whole step on the tiny pile: what it writes, piles that give no model, repeated, on one worker, killed and resumed."""
+"""The whole step on the tiny collection: its results, collections without models, one worker, killed and resumed."""
 
 import json
 import os
@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.reconstruction import reconstruct
+from bcdh_lib.reconstruction.models import write_model
+from bcdh_lib.reconstruction.reconstruct import reconstruct
 from bcdh_lib.reconstruction.registrations import divide
-from bcdh_lib.study import open_study
 
 from .conftest import BLANK, STRAY, UNREADABLE, make_study
 from .relief import photograph, relief
@@ -67,21 +67,20 @@ def test_photos_in_no_model_are_explained_and_counted(study):
     counts = summary(study)
     assert (counts["photos"], counts["registered"], counts["models"], counts["groups"]) == (11, 8, 2, 2)
     assert counts["registered"] + sum(counts["unregistered"].values()) == counts["photos"]
-    assert (study.root / "work/reconstruction").is_dir()  # until the notebook is written
 
 
 def test_a_photo_in_two_models_stays_with_the_larger(study, tmp_path):
     models = [study.reconstruction / "models/0", study.reconstruction / "models/0", study.reconstruction / "models/1"]
     smaller = pycolmap.Reconstruction(models[0])
     smaller.deregister_frame(smaller.image(min(smaller.reg_image_ids())).frame_id)
-    smaller.write(tmp_path)
+    write_model(smaller, tmp_path)
     parts = divide(study, [tmp_path, models[0], models[2]])
     assert sorted(part.photos.tolist() for part in parts) == [FIRST, SECOND]
     assert tmp_path not in {part.model for part in parts}
 
 
 @pytest.mark.parametrize(
-    ("pile", "reasons"),
+    ("collection", "reasons"),
     [
         ([], {}),
         ([None, None], {"no features": 2}),
@@ -93,32 +92,31 @@ def test_a_photo_in_two_models_stays_with_the_larger(study, tmp_path):
     ],
     ids=["no photo", "all unreadable", "all blank", "a single photo", "nothing matches", "a pair", "all the same"],
 )
-def test_a_pile_without_models_ends_with_counts(tmp_path, pile, reasons):
-    study = make_study(tmp_path, pile)
+def test_a_collection_without_models_ends_with_counts(tmp_path, collection, reasons):
+    study = make_study(tmp_path, collection)
     reconstruct(study)
     counts = summary(study)
-    assert (counts["photos"], counts["models"], counts["registered"]) == (len(pile), 0, 0)
+    assert (counts["photos"], counts["models"], counts["registered"]) == (len(collection), 0, 0)
     assert {reason: count for reason, count in counts["unregistered"].items() if count} == reasons
     assert len(read_table(study.reconstruction, "registrations")) == len(read_table(study.reconstruction, "tracks")) == 0
 
 
 def test_again_and_with_one_worker_gives_the_same_bytes(study, photos, tmp_path):
     before = contents(study.reconstruction)
-    alone = make_study(tmp_path, photos)
-    reconstruct(open_study({"run": {"threads": 1}, "reconstruction": {"max_features": 512, "words": 256}}, alone.root))
+    alone = make_study(tmp_path, photos, threads=1)
+    reconstruct(alone)
     assert contents(alone.reconstruction) == before
 
 
-# Runs the step in small blocks, notes each piece of work once it is finished, and kills itself in the middle of one (which
+# Runs the step in small jobs, notes each piece of work once it is finished, and kills itself in the middle of one (which
 # may be in another process: the counts are in a file).
 RUN = """
 import os, signal, sys, threading
 from pathlib import Path
-from bcdh_lib import reconstruction
-from bcdh_lib.reconstruction import colmap, features, matches, models
-from bcdh_lib.study import open_study
+from bcdh_lib.reconstruction import database, features, matches, models, reconstruct
+from bcdh_lib.study import Study, open_study
 root, kill_in, kill_at, main = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), os.getpid()
-features.BLOCK, matches.BLOCK = 3, 6
+features.PHOTOS_A_JOB, matches.PAIRS_A_JOB = 3, 6
 begun = root / "begun.txt"
 begun.write_text("")
 def die():
@@ -140,11 +138,12 @@ def watch(place, function, pieces):
             log.writelines(f"{name} {piece}\\n" for piece in done)
         return result
     setattr(place, function, watched)
-watch(features, "take", lambda args: [image for image, in colmap.query(args[2], "SELECT image_id FROM descriptors")])
-watch(matches, "take", lambda args: [pair for pair, in colmap.query(args[2], "SELECT pair_id FROM matches")])
+watch(features, "add_excerpt", lambda args: [image for image, in database.query(args[2], "SELECT image_id FROM descriptors")])
+watch(matches, "add_excerpt", lambda args: [pair for pair, in database.query(args[2], "SELECT pair_id FROM matches")])
 watch(models, "map_component", lambda args: [args[2].photos[0]])
-watch(reconstruction, "write_results", lambda args: [])
-reconstruction.reconstruct(open_study({"run": {"threads": 1}, "reconstruction": {"max_features": 512, "words": 256}}, root))
+watch(reconstruct, "write_results", lambda args: [])
+changes = {"run": {"threads": 1}, "reconstruction": {"max_features": 512, "words": 256}}
+reconstruct.reconstruct(Study(root, open_study(changes, root).params))
 """
 
 
@@ -155,7 +154,12 @@ def test_killed_anywhere_it_goes_on_from_what_was_finished(study, photos, tmp_pa
         command = [sys.executable, "-c", RUN, str(root), f"bcdh_lib.reconstruction.{kill_in}", str(kill_at)]
         return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True).returncode
 
-    for moment in (("features.take", 2), ("matches.take", 3), ("models.map_component", 2), ("write_results", 1)):
+    for moment in (
+        ("features.add_excerpt", 2),
+        ("matches.add_excerpt", 3),
+        ("models.map_component", 2),
+        ("reconstruct.write_results", 1),
+    ):
         assert run(*moment) == -9, moment
         assert not (root / "data/reconstruction").exists()
     assert run() == 0
@@ -164,5 +168,5 @@ def test_killed_anywhere_it_goes_on_from_what_was_finished(study, photos, tmp_pa
     finished = done.str.split(n=1).str[0].str.removeprefix("bcdh_lib.reconstruction.").value_counts()
     assert done.is_unique  # nothing that was finished was done again
     assert finished["models.map_component"] == 2
-    assert finished["matches.take"] <= len(read_table(study.reconstruction, "candidates"))
-    assert np.isin(["features.take", "matches.take"], finished.index).all()
+    assert finished["matches.add_excerpt"] <= len(read_table(study.reconstruction, "candidates"))
+    assert np.isin(["features.add_excerpt", "matches.add_excerpt"], finished.index).all()

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.reconstruction.model_files import open_model
+from bcdh_lib.reconstruction.models import open_model
 from bcdh_lib.report.figures.display import Gallery, PhotoPicture, Picture, View, png
 from bcdh_lib.report.figures.labels import blank, counted
 from bcdh_lib.report.figures.sheets import ImageOf, evenly, photo_sheet

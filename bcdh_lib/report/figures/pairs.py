@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bcdh_lib.core.codes import hamming, pack
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.reconstruction.model_files import open_model
+from bcdh_lib.reconstruction.models import open_model
 from bcdh_lib.report.figures.display import Gallery, PhotoPicture, Picture
 from bcdh_lib.report.figures.labels import blank, counted
 from bcdh_lib.report.figures.sheets import ImageOf, Sheet, evenly

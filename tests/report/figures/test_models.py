@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from bcdh_lib.core.errors import StudyError
+from bcdh_lib.reconstruction.models import write_model
 from bcdh_lib.report.figures import models
 from bcdh_lib.report.figures.display import png
 from bcdh_lib.report.figures.models import Model, read_model, upright
@@ -53,8 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for place in [*ground, [40, 40, 40]]:
         model.add_point3D(TILT @ np.asarray(place), pycolmap.Track(), np.array([0, 0, 255], np.uint8))
     path = tmp_path_factory.mktemp("models") / "3"
-    path.mkdir()
-    model.write(path)
+    write_model(model, path)
     return path
 
 
@@ -103,8 +103,7 @@ def test_a_camera_of_implausible_focal_length_is_counted_and_not_drawn(folder: P
         odd.add_camera_with_trivial_rig(pycolmap.Camera.create_from_model_name(number, "PINHOLE", focal, 320, 240))
         image = pycolmap.Image(name=f"{100 + number:07d}.jpg", camera_id=number, image_id=100 + number)
         odd.add_image_with_trivial_frame(image, pycolmap.Rigid3d(poses()[0]))
-    (tmp_path / "3").mkdir()
-    odd.write(tmp_path / "3")
+    write_model(odd, tmp_path / "3")
     drawn = read_model(tmp_path / "3")
     assert (drawn.photo_ids, drawn.implausible) == (model.photo_ids, 2)
     assert drawn.cameras.shape == model.cameras.shape
