@@ -37,6 +37,8 @@ import numpy as np
 import torch
 import yaml
 from PIL import Image
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.photos.sources import SOURCES, check_source
 from bcdh_lib.retrieval.benchmarks import benchmark_names, read_benchmark
 from bcdh_lib.retrieval.shallow import SHALLOW
 from bcdh_lib.study import open_study
@@ -44,7 +46,8 @@ from bcdh_lib.training.backbones import BACKBONES
 from bcdh_lib.training.losses import check_losses, make_loss
 
 changes = {}
-for settings in yaml.safe_load_all(open("settings.yaml")):
+*pieces, photos = yaml.safe_load_all(open("settings.yaml"))
+for settings in pieces:
     for section, values in settings.items():
         changes.setdefault(section, {}).update(values)
 study = open_study(changes)
@@ -70,6 +73,12 @@ folder.mkdir(parents=True)
 for number in range(8):
     Image.new("RGB", (40, 30)).save(folder / f"ukbench{number:05d}.jpg")
 assert "ukbench" in benchmark_names(study)
+check_source(open_study(photos).params)
+try:
+    assert SOURCES["memory_card"](study).name == "DCIM"
+except StudyError:
+    pass  # no card is there
+
 positive = read_benchmark(study, "ukbench").positive()
 assert positive.tolist() == [[True] * 4 + [False] * 4] * 4 + [[False] * 4 + [True] * 4] * 4
 """
