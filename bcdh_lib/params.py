@@ -102,7 +102,7 @@ def run_name(method: str, bits: int | None) -> str:
     return method if bits is None else f"{method}-{bits}"
 
 
-class FloatBaseline(Section):
+class BaselineTraining(Section):
     rounds: Positive
     steps_per_round: Positive
     tuples: Annotated[int, Field(ge=2)]
@@ -113,7 +113,7 @@ class FloatBaseline(Section):
     margin: Annotated[float, Field(gt=0, le=2)]
 
 
-class HashLayer(Section):
+class LayerTraining(Section):
     rounds: Positive
     steps_per_round: Positive
     photos: Annotated[int, Field(ge=2)]
@@ -122,8 +122,8 @@ class HashLayer(Section):
 
 class Training(Section):
     runs: Annotated[list[TrainingRun], Field(min_length=1)]
-    float_baseline: FloatBaseline
-    hash_layer: HashLayer
+    float_baseline: BaselineTraining
+    hash_layer: LayerTraining
 
 
 class Expansion(Section):

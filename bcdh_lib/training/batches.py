@@ -11,7 +11,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from bcdh_lib.params import FloatBaseline
+from bcdh_lib.params import BaselineTraining
 from bcdh_lib.training.training_set import TrainingSet, TrainingVectors
 from bcdh_lib.training.validation import distances_from
 
@@ -45,7 +45,9 @@ class Labels:
         return Batch(rows, plain if views is None else views, torch.from_numpy(similar), torch.from_numpy(dissimilar))
 
 
-def draw_tuples(training_set: TrainingSet, vectors: Tensor, settings: FloatBaseline, seed: int, round_number: int) -> list[Batch]:
+def draw_tuples(
+    training_set: TrainingSet, vectors: Tensor, settings: BaselineTraining, seed: int, round_number: int
+) -> list[Batch]:
     """The float baseline's batches of a round: tuples of a query, one of its positives and its hard negatives, one a query.
 
     vectors [n, d] are the baseline's as the round begins; they say which negatives are hard.

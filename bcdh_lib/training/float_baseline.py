@@ -7,20 +7,20 @@ vectors and loss.
 
 from __future__ import annotations
 
-import json
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.params import FloatBaseline, Params
+from bcdh_lib.core.files import write_bytes
+from bcdh_lib.params import BaselineTraining, Params
 from bcdh_lib.training.batches import Batch, draw_tuples
-from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint, write_tensors
+from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from bcdh_lib.training.device import device
 from bcdh_lib.training.distributed import all_rows, process_count, process_rank, wait_for_all
 from bcdh_lib.training.encoding import pool
@@ -53,7 +53,7 @@ def train_float_baseline(training_set: TrainingSet, params: Params, work: Path) 
     network = HashNetwork(params.network, bits=None).to(device())
     loss, optimiser = make_baseline_loss(settings), make_optimiser(settings, network)
     wait_for_all()
-    history = load_state(work / "state.safetensors", network, optimiser)
+    history = load_state(work / "state.pt", network, optimiser)
     wait_for_all()
     pooling: nn.Module = Pooling(network)
     if process_count() > 1:
@@ -71,17 +71,17 @@ def train_float_baseline(training_set: TrainingSet, params: Params, work: Path) 
         if process_rank() == 0:
             if row["validation_map"] > max((earlier["validation_map"] for earlier in history[:-1]), default=-1):
                 save_checkpoint(work / "best.safetensors", network, row)
-            save_state(work / "state.safetensors", network, optimiser, history)
+            save_state(work / "state.pt", network, optimiser, history)
     wait_for_all()
     return load_checkpoint(work / "best.safetensors")[0].to(device()), history
 
 
-def make_baseline_loss(settings: FloatBaseline) -> PairwiseLoss:
+def make_baseline_loss(settings: BaselineTraining) -> PairwiseLoss:
     """The contrastive loss on the vectors."""
     return make_loss("contrastive", 0, {"learning_rate": settings.learning_rate, "margin": settings.margin})
 
 
-def make_optimiser(settings: FloatBaseline, network: HashNetwork) -> torch.optim.AdamW:
+def make_optimiser(settings: BaselineTraining, network: HashNetwork) -> torch.optim.AdamW:
     """AdamW of the blocks that are not frozen."""
     return torch.optim.AdamW(network.late.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
@@ -116,24 +116,16 @@ def _in_batch_order(rows: Tensor) -> Tensor:
 
 def save_state(path: Path, network: HashNetwork, optimiser: torch.optim.Optimizer, history: History) -> None:
     """Write weights, the optimiser's moments and the history in one file, atomically."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
-    write_tensors(path, tensors, {"history": json.dumps(history)})
+    buffer = io.BytesIO()
+    torch.save({"network": network.state_dict(), "optimiser": optimiser.state_dict(), "history": history}, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 def load_state(path: Path, network: HashNetwork, optimiser: torch.optim.Optimizer) -> History:
     """Restore what `save_state` wrote, and return its history; an empty one, and nothing changed, if there is no file."""
     if not path.is_file():
         return []
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-        history = json.loads(file.metadata()["history"])
-    network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")})
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimiser."):
-            _, index, moment = name.split(".")
-            state.setdefault(int(index), {})[moment] = tensor
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
-    return history
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    network.load_state_dict(state["network"])
+    optimiser.load_state_dict(state["optimiser"])
+    return state["history"]

@@ -1,4 +1,4 @@
-"""The hardest dissimilar pairs before training: photos of other groups that the pretrained network finds most alike."""
+"""The hardest dissimilar pairs before training: photos of other groups that the pretrained network finds most similar."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def pretrained_vectors(study: Study, photo_ids: Sequence[int]) -> NDArray[np.flo
 
 
 def hardest_dissimilar(vectors: NDArray[np.floating], members: pd.DataFrame, query_id: int, wanted: int) -> pd.DataFrame:
-    """The photos of other groups than the query's that are most like it, at most one a group, as training takes negatives.
+    """The photos of other groups that are most similar to the query, at most one a group, as training mines negatives.
 
     vectors [n, d] are unit vectors of the photos of the table `members`, in its order; the query is among them. Returns photo_id,
-    model_id, similarity (cosine), most alike first; of equals the first in the table.
+    model_id, similarity (cosine), most similar first; of equals the first in the table.
     """
     row = int(np.flatnonzero(members["photo_id"] == query_id)[0])
-    alike = members.assign(similarity=vectors @ vectors[row])
-    others = alike[alike["group_id"] != members["group_id"].iloc[row]].sort_values("similarity", ascending=False, kind="stable")
+    scored = members.assign(similarity=vectors @ vectors[row])
+    others = scored[scored["group_id"] != members["group_id"].iloc[row]].sort_values("similarity", ascending=False, kind="stable")
     return others.drop_duplicates("group_id")[["photo_id", "model_id", "similarity"]].head(wanted)

@@ -20,7 +20,7 @@ from bcdh_lib.params import Params
 from bcdh_lib.study import Study, computes
 from bcdh_lib.training.checkpoint import save_checkpoint
 from bcdh_lib.training.device import device, prepare
-from bcdh_lib.training.distributed import process_rank
+from bcdh_lib.training.distributed import process_rank, wait_for_all
 from bcdh_lib.training.float_baseline import train_float_baseline
 from bcdh_lib.training.hash_layer import History, assemble, train_hash_layer
 from bcdh_lib.training.losses import check_losses
@@ -44,26 +44,29 @@ def train_all(study: Study) -> None:
     params = study.params
     check_losses(params)
     prepare(params)
-    tables = [study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"]
-    work = study.unfinished("training", (params.network, params.training.float_baseline), tables, __name__)
+    work = study.unfinished("training", (params.network, params.training.float_baseline), _inputs(study), __name__)
     training_set = load_training_set(study)
     baseline, history = train_float_baseline(training_set, params, work)
-    histories = [pd.DataFrame(history).assign(run=FLOAT)]
-    if process_rank() > 0:  # hash layers are small: one process trains them
-        return
-    facts = _facts(training_set, params)
+    if process_rank() == 0:  # hash layers are small: one process trains them
+        _train_hash_layers(study, training_set, baseline, history)
+    wait_for_all()
+
+
+def _train_hash_layers(study: Study, training_set: TrainingSet, baseline: HashNetwork, history: History) -> None:
+    """Train the runs on the baseline, and write everything that the stage gives."""
+    params, facts = study.params, _facts(training_set, study.params)
     save_checkpoint(study.checkpoint(FLOAT), baseline, facts | {"method": FLOAT, "validation_map": _best(history)})
-    vectors = encode_training_set(baseline, training_set)
-    write_array(vectors_path(study), vectors.vectors)
-    for run in params.training.runs:
-        if run.bits is None:
-            continue
-        layer, history = train_hash_layer(vectors, params, run.method, run.bits, params.run.seed)
-        facts_of_run = facts | {"method": run.method, "validation_map": _best(history)}
-        save_checkpoint(study.checkpoint(run.name), assemble(baseline, layer), facts_of_run)
-        histories.append(pd.DataFrame(history).assign(run=run.name))
     if params.network.whitening is not None:
         write_whitened(training_set, params, study.checkpoint(WHITENED))
+    vectors = encode_training_set(baseline, training_set)
+    write_array(vectors_path(study), vectors.vectors)
+    histories = [pd.DataFrame(history).assign(run=FLOAT)]
+    for run in params.training.runs:
+        if run.bits is not None:
+            layer, history = train_hash_layer(vectors, params, run.method, run.bits, params.run.seed)
+            described = facts | {"method": run.method, "validation_map": _best(history)}
+            save_checkpoint(study.checkpoint(run.name), assemble(baseline, layer), described)
+            histories.append(pd.DataFrame(history).assign(run=run.name))
     table = pd.concat(histories, ignore_index=True)
     write_table(study.checkpoints, "history", table)
     write_bytes(study.reports / "history.csv", table.to_csv(index=False, float_format="%.6f").encode())

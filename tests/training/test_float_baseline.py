@@ -106,7 +106,7 @@ def test_killed_and_started_again(training_set, params, tmp_path):
     script = tmp_path / "train.py"
     script.write_text(SCRIPT + "tests.train_float_baseline(training_set, params, folder)")
     process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "killed")], cwd=HERE)
-    state = tmp_path / "killed/state.safetensors"
+    state = tmp_path / "killed/state.pt"
     while not state.is_file() and process.poll() is None:
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
@@ -151,11 +151,11 @@ def test_two_processes_give_the_gradients_of_one(training_set, params, tmp_path)
 
 def test_a_loss_that_is_not_finite_is_named_and_the_last_good_state_stays(training_set, params, tmp_path):
     train_float_baseline(training_set, with_baseline(params, rounds=1), tmp_path)
-    good = (tmp_path / "state.safetensors").read_bytes()
+    good = (tmp_path / "state.pt").read_bytes()
     training_set.activations[training_set.train] = float("inf")
     with pytest.raises((StudyError, ValueError), match=r"not finite|the loss became"):
         train_float_baseline(training_set, params, tmp_path)
-    assert (tmp_path / "state.safetensors").read_bytes() == good
+    assert (tmp_path / "state.pt").read_bytes() == good
 
 
 def test_everything_can_train(params):
