@@ -31,7 +31,7 @@ from bcdh_lib.comparison.tuning import choose, configured, draw_configurations
 from bcdh_lib.comparison.vectors import Vectors, digest_of_inputs
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.settings import first_fault
-from bcdh_lib.params import HashLayer, Params
+from bcdh_lib.params import LayerTraining, Params
 from bcdh_lib.retrieval.shallow import SHALLOW
 from bcdh_lib.retrieval.systems import BCDH, FLOAT, PRETRAINED, WHITENED
 from bcdh_lib.study import Study, open_study
@@ -162,7 +162,7 @@ def _changed_run(params: Params, **changes: int) -> Params:
 def with_hash_layer(params: Params, changes: Mapping[str, Any]) -> Params:
     """The settings with other training.hash_layer. Raises StudyError if a change is no valid setting."""
     try:
-        layer = HashLayer.model_validate(params.training.hash_layer.model_dump() | dict(changes))
+        layer = LayerTraining.model_validate(params.training.hash_layer.model_dump() | dict(changes))
     except ValidationError as error:
         raise StudyError(f"study.yaml: ablations.changes: hash_layer.{first_fault(error)}") from None
     return params.model_copy(update={"training": params.training.model_copy(update={"hash_layer": layer})})

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 def train_itq(vectors: NDArray[np.float32], bits: int, seed: int) -> faiss.ITQTransform:
     """faiss' transform of vectors [n, d] to `bits` dimensions whose signs are the code, fitted; n and d are at least `bits`."""
-    faiss.omp_set_num_threads(1)  # sums in one order, on any number of cores
-    transform = faiss.ITQTransform(vectors.shape[1], bits, True)
+    transform, threads = faiss.ITQTransform(vectors.shape[1], bits, True), faiss.omp_get_max_threads()
     transform.itq.seed = seed
-    transform.train(np.ascontiguousarray(vectors, dtype=np.float32))
+    faiss.omp_set_num_threads(1)  # sums in one order, on any number of cores
+    try:
+        transform.train(np.ascontiguousarray(vectors, dtype=np.float32))
+    finally:
+        faiss.omp_set_num_threads(threads)
     return transform
 
 

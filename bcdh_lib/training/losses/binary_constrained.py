@@ -21,13 +21,16 @@ from bcdh_lib.training.losses.pairwise import LossSettings, PairwiseLoss, hammin
 class BinaryConstrained(PairwiseLoss):
     """The energy E of every pair (form: exact), or of the codes sgn u, sgn v with the gradient passed straight through the sign.
 
-    The dissimilar pairs of a photo are weighted by a softmax of -d / tau over the batch, d their Hamming distance: those that
-    the codes confuse count most. tau is `sharpness` standard deviations of the distance of two random codes, sqrt(L) / 2 bits.
+    With `sharpness`, a pair counts as much as it matters for the ranking of its query by the codes as they are: its weight is the
+    slope of -log(e^-d / (e^-d + sum over dissimilar photos of e^-d')), d and d' Hamming distances in units of tau. Under the
+    linear distance loss the gradient is that of this listwise loss. tau is `sharpness` standard deviations of the distance of
+    two random codes, sqrt(L) / 2 bits.
     """
 
     class Settings(LossSettings):
         quantization_weight: Annotated[float, Field(gt=0)]  # lambda
-        distance_loss: Literal["hinge", "chance"]
+        quantization_share: Annotated[float, Field(ge=0)]  # what the quantization error of the signs counts; 1 is the energy
+        distance_loss: Literal["linear", "hinge", "chance"]
         margin: Annotated[float, Field(gt=0, le=1)]  # m of the hinge, as a share of the code length
         form: Literal["exact", "straight_through"]
         sharpness: Annotated[float, Field(gt=0)] | None  # tau in standard deviations; null: equal weights
@@ -44,17 +47,19 @@ class BinaryConstrained(PairwiseLoss):
 
     def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
         weight = self.settings.quantization_weight
-        error = weight / 2 * of_both((outputs - sgn(outputs)).square().sum(1))
+        error = self.settings.quantization_share * weight / 2 * of_both((outputs - sgn(outputs)).square().sum(1))
         if self.settings.form == "exact":
             return MinimalEnergies.apply(outputs, similar, self.costs, weight) + error
         return self.distance_loss(hamming_distances(outputs), similar) + error
 
-    def weights(self, outputs: Tensor, dissimilar: Tensor) -> Tensor:
-        if self.settings.sharpness is None:
-            return super().weights(outputs, dissimilar)
+    def weights(self, outputs: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
+        if self.settings.sharpness is None or not bool(similar.any() and dissimilar.any()):
+            return super().weights(outputs, similar, dissimilar)
         nearness = -hamming_distances(outputs) / (self.settings.sharpness * self.bits**0.5 / 2)
-        shares = nearness.masked_fill(~dissimilar, -torch.inf).softmax(1).nan_to_num()  # a photo without one has no share
-        return shares / shares.sum()
+        rivals = nearness.masked_fill(~dissimilar, -torch.inf).logsumexp(1, keepdim=True)  # -inf for a photo without one
+        missed = (rivals - nearness).sigmoid() * similar  # the chance that a random rival is drawn before this similar photo
+        confused = nearness.masked_fill(~dissimilar, -torch.inf).softmax(1).nan_to_num() * missed.sum(1, keepdim=True)
+        return (missed + confused) / similar.sum()
 
 
 LOSS = BinaryConstrained

@@ -16,6 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def linear(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
+    """l_1 = d and l_0 = L - d: no distance is enough."""
+    return distance.where(similar, bits - distance)
+
+
 def hinge(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tensor:
     """l_1 = d and l_0 = max(0, m - d)."""
     return distance.where(similar, (margin - distance).clamp(min=0))
@@ -41,4 +46,8 @@ def chance(distance: Tensor, similar: Tensor, margin: float, bits: int) -> Tenso
     return F.softplus(HAZARD * (z + RARE)).where(similar, -torch.special.log_ndtr(z))
 
 
-DISTANCE_LOSSES: dict[str, Callable[[Tensor, Tensor, float, int], Tensor]] = {"hinge": hinge, "chance": chance}
+DISTANCE_LOSSES: dict[str, Callable[[Tensor, Tensor, float, int], Tensor]] = {
+    "linear": linear,
+    "hinge": hinge,
+    "chance": chance,
+}

@@ -76,19 +76,14 @@ class PairwiseLoss(nn.Module):
     def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
         raise NotImplementedError
 
-    def weights(self, outputs: Tensor, dissimilar: Tensor) -> Tensor:
-        """The weight of each dissimilar pair, float [n, n], 0 for all others, with sum 1; equal unless a loss overrides this."""
-        return dissimilar / dissimilar.sum()
+    def weights(self, outputs: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
+        """What every pair counts, float [n, n]; similar and dissimilar pairs half each, unless a loss has its own weights."""
+        kinds = [kind / kind.sum() for kind in (similar, dissimilar) if bool(kind.any())]
+        return torch.stack(kinds).mean(0)
 
     def of_batch(self, outputs: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
-        """The batch's loss: the mean over its similar pairs and the weighted mean over its dissimilar pairs, half each.
+        """The batch's loss: the weighted sum over its pairs.
 
-        similar, dissimilar: symmetric bool [n, n]; a pair that is neither does not count. A batch with pairs of one kind alone
-        gives that kind's mean.
+        similar, dissimilar: symmetric bool [n, n]; a pair that is neither does not count.
         """
-        values, parts = self(outputs, similar), []
-        if bool(similar.any()):
-            parts.append(values[similar].mean())
-        if bool(dissimilar.any()):
-            parts.append((values * self.weights(outputs.detach(), dissimilar)).sum())
-        return torch.stack(parts).mean()
+        return (self(outputs, similar) * self.weights(outputs.detach(), similar, dissimilar)).sum()

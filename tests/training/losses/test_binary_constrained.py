@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from bcdh_lib.training.losses import make_loss
+from bcdh_lib.training.losses import binary_constrained, make_loss
 from bcdh_lib.training.losses.code_step import cheapest_flips
 from bcdh_lib.training.losses.pairwise import sgn
 
@@ -11,8 +11,14 @@ FORMS = ("exact", "straight_through")
 SIMILAR = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=torch.bool)
 
 
-def make(bits, weight=0.4, *, form="exact", distance_loss="hinge", margin=0.5, sharpness=None):
-    settings = {"quantization_weight": weight, "margin": margin, "distance_loss": distance_loss, "form": form}
+def make(bits, weight=0.4, *, form="exact", distance_loss="hinge", margin=0.5, sharpness=None, share=1.0):
+    settings = {
+        "quantization_weight": weight,
+        "quantization_share": share,
+        "margin": margin,
+        "distance_loss": distance_loss,
+        "form": form,
+    }
     return make_loss("binary_constrained", bits, settings | {"sharpness": sharpness, "learning_rate": 0.01})
 
 
@@ -36,7 +42,7 @@ def test_straight_through_by_hand():
     assert outputs.grad[0].tolist() == pytest.approx([-0.5, -0.5 + 0.2 * -0.5])
 
 
-@pytest.mark.parametrize("distance_loss", ["hinge", "chance"])
+@pytest.mark.parametrize("distance_loss", ["linear", "hinge", "chance"])
 def test_gradient_equals_finite_differences_and_the_envelope(distance_loss):
     outputs, loss = draw(3, 8), make(8, distance_loss=distance_loss).double()
     assert torch.autograd.gradcheck(lambda x: loss(x, SIMILAR)[~torch.eye(3, dtype=torch.bool)], outputs, eps=1e-7)
@@ -58,6 +64,15 @@ def test_invariant_to_permuting_bits_and_flipping_a_bit_of_all(form):
     torch.testing.assert_close(loss(outputs * flip, SIMILAR), value)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_the_share_scales_the_error_of_the_signs(form):
+    outputs = draw(3, 8).detach()
+    whole, half, none = (make(8, form=form, share=share).double()(outputs, SIMILAR) for share in (1.0, 0.5, 0.0))
+    torch.testing.assert_close(half, (whole + none) / 2)
+    error = (outputs - sgn(outputs)).square().sum(1)
+    torch.testing.assert_close(whole - none, 0.2 * (error[:, None] + error))
+
+
 @pytest.mark.parametrize("similar", [True, False])
 def test_continuous_where_the_minimising_code_changes(similar):
     path = torch.linspace(-2, 2, 801, dtype=torch.float64)[:, None] * torch.tensor([1.0, -0.3, 0.2, 0.7], dtype=torch.float64)
@@ -66,20 +81,25 @@ def test_continuous_where_the_minimising_code_changes(similar):
     assert value.diff().abs().max() < 0.05
 
 
-def test_dissimilar_pairs_by_hand():
-    """L = 4, so tau is 1 bit; photo 0 has dissimilar pairs at 1 and 3 bits, with shares e^-1 : e^-3; the others have one each."""
-    outputs = torch.tensor([[1.0, 1, 1, 1], [1, 1, 1, -1], [1, -1, -1, -1]])
-    dissimilar = torch.tensor([[0, 1, 1], [1, 0, 0], [1, 0, 0]], dtype=torch.bool)
-    near = 1 / (1 + torch.tensor(-2.0).exp())
-    weights = make(4, sharpness=1.0).weights(outputs, dissimilar)
-    torch.testing.assert_close(weights, torch.tensor([[0, near, 1 - near], [1, 0, 0], [1, 0, 0]]) / 3)
-    torch.testing.assert_close(make(4).weights(outputs, dissimilar), dissimilar / 4)
-    alone = make(4, sharpness=1.0).weights(outputs, torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=torch.bool))
-    assert alone.tolist() == [[0, 0.5, 0], [0.5, 0, 0], [0, 0, 0]]
+def test_weights_are_the_slopes_of_the_listwise_loss():
+    """By automatic differentiation of the formula, at distances that are not whole."""
+    distance = torch.rand(6, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 8
+    place = torch.tensor([0, 0, 1, 1, 2, 3])
+    similar, dissimilar = (place[:, None] == place) & ~torch.eye(6, dtype=torch.bool), place[:, None] != place
+    distance = (distance + distance.T).requires_grad_()
+    scores = (-distance / 2).exp()  # L = 16 and sharpness 1: tau is 2 bits
+    listwise = -(scores / (scores + (scores * dissimilar).sum(1, keepdim=True))).log()
+    (slope,) = torch.autograd.grad(listwise[similar].mean(), distance)
+    loss = make(16, sharpness=1.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(binary_constrained, "hamming_distances", lambda outputs: distance.detach())
+        weights = loss.weights(torch.zeros(6, 16), similar, dissimilar)
+    torch.testing.assert_close(weights.where(similar, -weights), slope * 2)
+    assert not weights[~similar & ~dissimilar].any()
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("distance_loss", ["hinge", "chance"])
+@pytest.mark.parametrize("distance_loss", ["linear", "hinge", "chance"])
 @pytest.mark.parametrize("scale", [0.0, 1e4])
 def test_equal_and_opposite_outputs_are_finite(form, distance_loss, scale):
     outputs = (torch.tensor([[1.0], [1.0], [-1.0]]) * torch.full((3, 128), scale)).requires_grad_()

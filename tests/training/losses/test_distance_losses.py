@@ -12,6 +12,7 @@ NORMAL = NormalDist()
 NEAR, FAR = -2, 2 / 3  # of distances 1 and 5 at L = 9: (2 d + 1 - L) / sqrt(L)
 SLOPE = NORMAL.pdf(3) / NORMAL.cdf(-3)
 BY_HAND = {  # distance 1 and 5 at a margin of 4 bits and L = 9: similar, then dissimilar
+    "linear": ([1, 5], [8, 4]),
     "hinge": ([1, 5], [3, 0]),
     "chance": ([log(1 + e ** (SLOPE * (z + 3))) for z in (NEAR, FAR)], [-log(NORMAL.cdf(z)) for z in (NEAR, FAR)]),
 }
