@@ -1,15 +1,13 @@
-"""What mAP costs: ours, exact under ties, beside a plain loop of sorts and beside two libraries of hashing.
+"""Cost of mAP: the library's, exact under ties, against a plain loop of sorts and two hashing libraries.
 
     python performance/metrics.py [--deephash CHECKOUT] [--fire CHECKOUT]
 
-Writes reports/metrics_speed.json, in a minute or two on one thread. Times are the processor's, which other work beside it
-hardly touches. Side by side: some queries, all against the whole database; the contestants take turns in one process, and
-`ratio` is a time over ours. The whole size is ours alone, in a process of its own whose greatest memory is told, a block of
-queries at a time, as a caller has to do it; `one_block` is what a greater block takes. The others give the AP of one order of
-the ties, whichever their sort leaves; it has to lie between our `worst` and `best`. --deephash names a checkout of
-swuxyj/DeepHash-pytorch (utils/tools.py), --fire one of CISiPLab/cisip-FIRe (functions/metrics.py), whose own requirements must
-be there; only what they import is run. Codes are drawn: a random centre a class, each bit flipped by chance. `load` is the
-number of processes that wanted the processor when the measurement began.
+Writes reports/metrics_speed.json in a minute or two on one thread. Times are processor times, which other work hardly affects.
+side_by_side: some queries against the whole database; the contestants take turns in one process, and `ratio` is a time over the
+library's. whole: the library alone, all queries, a block at a time, in its own process, with its peak memory; one_block: one
+larger block. The others compute the AP of one order of the ties, which must lie between `worst` and `best`. --deephash is a
+checkout of swuxyj/DeepHash-pytorch (utils/tools.py), --fire one of CISiPLab/cisip-FIRe (functions/metrics.py); their own
+requirements must be installed. Codes are drawn: a random centre a class, each bit flipped with probability FLIPPED.
 """
 
 from __future__ import annotations
@@ -68,7 +66,7 @@ def draw(queries: int, codes: int) -> Case:
     return Case(*part(queries, 1), *part(codes, 2))
 
 
-def ours(case: Case, order: Order = "expected", block: int = BLOCK) -> float:
+def library(case: Case, order: Order = "expected", block: int = BLOCK) -> float:
     """mAP (rectangle), a block of queries at a time."""
     precisions = []
     for start in range(0, len(case.queries), block):
@@ -80,7 +78,7 @@ def ours(case: Case, order: Order = "expected", block: int = BLOCK) -> float:
 
 
 def plain(case: Case) -> float:
-    """mAP (rectangle) query by query: distances by a product of -1 and +1, sorted, ties as the sort leaves them."""
+    """mAP (rectangle) one query at a time: distances as products of -1 and +1, sorted; ties as the sort leaves them."""
     database, precisions = unpack(case.database).astype(np.float32), []
     for code, label in zip(unpack(case.queries).astype(np.float32), case.query_labels, strict=True):
         ranked = case.labels[np.argsort((len(code) - database @ code) / 2)]
@@ -100,7 +98,7 @@ def deephash(checkout: Path, case: Case) -> Callable[[], float]:
 
 
 def fire(checkout: Path, case: Case) -> Callable[[], float]:
-    """calculate_mAP of cisip-FIRe, with classes as numbers, which it is quicker with than with rows of 0 and 1."""
+    """calculate_mAP of cisip-FIRe, with classes as numbers, which is faster there than rows of 0 and 1."""
     import_torchvision()
     sys.path.insert(0, str(checkout))
     metrics, configs = import_module("functions.metrics"), import_module("configs")
@@ -117,9 +115,9 @@ PEERS: dict[str, Callable[[Path, Case], Callable[[], float]]] = {"deephash": dee
 
 
 def compare(checkouts: dict[str, Path], queries: int = FEW, codes: int = CODES) -> dict[str, Any]:
-    """Median milliseconds a query of each, how many times ours that is, and the mAP it gives."""
+    """Median milliseconds a query of each, its ratio to the library's, and the mAP it gives."""
     case = draw(queries, codes)
-    contestants: dict[str, Callable[[], float]] = {"ours": partial(ours, case), "plain": partial(plain, case)}
+    contestants: dict[str, Callable[[], float]] = {"library": partial(library, case), "plain": partial(plain, case)}
     contestants |= {name: PEERS[name](checkout, case) for name, checkout in checkouts.items()}
     found: dict[str, float] = {}
 
@@ -131,18 +129,23 @@ def compare(checkouts: dict[str, Path], queries: int = FEW, codes: int = CODES) 
         {
             "method": name,
             "ms_a_query": round(1e3 * seconds / queries, 2),
-            "ratio": round(seconds / taken["ours"], 1),
+            "ratio": round(seconds / taken["library"], 1),
             "map": round(found[name], 5),
         }
         for name, seconds in taken.items()
     ]
-    return {"queries": queries, "worst": round(ours(case, "worst"), 5), "best": round(ours(case, "best"), 5), "methods": rows}
+    return {
+        "queries": queries,
+        "worst": round(library(case, "worst"), 5),
+        "best": round(library(case, "best"), 5),
+        "methods": rows,
+    }
 
 
 def whole(queries: int, block: int) -> dict[str, Any]:
-    """Seconds, mAP and greatest memory (MB) of ours, run once."""
+    """Seconds, mAP and peak memory (MB) of the library, run once."""
     case, began = draw(queries, CODES), process_time()
-    found = ours(case, block=block)
+    found = library(case, block=block)
     seconds = process_time() - began
     return {"queries": queries, "block": block, "s": round(seconds, 1), "map": round(found, 5), "peak_mb": memory()["peak_mb"]}
 
@@ -165,7 +168,7 @@ def measure(checkouts: dict[str, Path]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="What mAP costs, beside others.")
+    parser = argparse.ArgumentParser(description="What mAP costs, against others.")
     for name in PEERS:
         parser.add_argument(f"--{name}", type=Path, metavar="CHECKOUT")
     options = vars(parser.parse_args())

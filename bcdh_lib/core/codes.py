@@ -27,7 +27,7 @@ BLOCK = 1 << 14
 
 
 def pack(outputs: NDArray) -> Codes:
-    """Codes uint8 [n, L/8] of outputs [n, L]. Raises StudyError if L is not a multiple of 8 or an output is not finite."""
+    """Codes uint8 [n, L/8] of outputs [n, L]. Raises StudyError if L is no multiple of 8 or an output is not finite."""
     if outputs.ndim != 2 or outputs.shape[1] % 8:
         raise StudyError(f"outputs of shape {outputs.shape} do not pack: the code length must be a multiple of 8")
     if not np.isfinite(outputs).all():
@@ -41,15 +41,15 @@ def unpack(codes: Codes) -> NDArray[np.int8]:
 
 
 def hamming(queries: Codes, database: Codes) -> NDArray[np.uint8 | np.uint16]:
-    """Hamming distances in bits, [queries, database], one byte each if they fit; widen them before any sum.
+    """Hamming distances in bits, [queries, database], uint8 if they fit; widen them before any sum.
 
     Raises StudyError if the code lengths differ.
     """
     if queries.shape[1] != database.shape[1]:
-        raise StudyError(f"codes of {8 * queries.shape[1]} and {8 * database.shape[1]} bits do not compare")
+        raise StudyError(f"codes of {8 * queries.shape[1]} and {8 * database.shape[1]} bits cannot be compared")
     distances = np.empty((len(queries), len(database)), dtype=np.min_scalar_type(8 * queries.shape[1]))
     stored = np.ascontiguousarray(_words(database).T)
-    # Query by query the differing bits stay in the processor's cache; all at once they go through memory.
+    # One query at a time: the differing bits stay in the processor's cache.
     for row, query in zip(distances, _words(queries), strict=True):
         np.bitwise_count(stored[0] ^ query[0], out=row)
         for word in range(1, len(query)):
@@ -63,13 +63,13 @@ def distances(queries: NDArray, database: NDArray) -> NDArray:
 
 
 def asymmetric_distances(outputs: NDArray, database: Codes) -> NDArray[np.float64]:
-    """Distances [q, n] of real outputs [q, L] to codes: the sum of |output k| over the bits with another sign.
+    """Distances [q, n] of real outputs [q, L] to codes: the sum of |output k| over the bits k where the code differs in sign.
 
     Of outputs -1 and +1 it is the Hamming distance. Outputs are rounded to 1 / STEPS of the query's largest, which makes sums
     exact: equal codes tie, and the order of the database changes nothing. Raises StudyError if code lengths differ.
     """
     if outputs.shape[1] != 8 * database.shape[1]:
-        raise StudyError(f"outputs of {outputs.shape[1]} and codes of {8 * database.shape[1]} bits do not compare")
+        raise StudyError(f"outputs of {outputs.shape[1]} and codes of {8 * database.shape[1]} bits cannot be compared")
     largest = np.abs(outputs).max(1, keepdims=True, initial=0).astype(np.float64)
     scale = np.where(largest > 0, largest, 1) / STEPS
     steps = np.rint(outputs / scale)
@@ -94,7 +94,7 @@ def pack_around(outputs: NDArray[np.float32], centre: Centre) -> Codes:
 
 
 def _words(codes: Codes) -> NDArray:
-    """The same bits in the widest words that divide the code: fewer, longer XORs."""
+    """The same bits in the widest words that divide the code, for fewer XORs."""
     kind = next(kind for kind in (np.uint64, np.uint32, np.uint16, np.uint8) if codes.shape[1] % np.dtype(kind).itemsize == 0)
     return np.ascontiguousarray(codes).view(kind)
 
@@ -107,7 +107,7 @@ def make_index(database: Codes) -> Any:
 
 
 def search(index: Any, queries: Codes, k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Distances [q, k] and database rows [q, k] of the k nearest codes; equal distances in the order of the rows."""
+    """Distances [q, k] and database rows [q, k] of the k nearest codes; equal distances are ordered by row."""
     k = min(k, index.ntotal)
     distances, rows = index.search(np.ascontiguousarray(queries), k)
     order = np.lexsort((rows, distances))

@@ -1,10 +1,9 @@
-"""How well a ranking retrieves: two average precisions, precision at k, precision-recall; exact under ties.
+"""Metrics of a ranking: two average precisions, precision at k, precision-recall; exact under ties.
 
-Hamming distances tie massively, so a ranking is represented as a list of ties. For each query and each distance
-value, in increasing order, `sizes` counts the database photos at that distance and `hits` the positives among them; junk
-(and the query itself, if the protocol says so) is dropped before counting, which closes the ranks up. Every figure is
-the expectation over a uniformly random order within each tie; the best and the worst order bound it. None depends on the
-database's order.
+Hamming distances tie massively, so a ranking is stored as a list of ties. For each query and each distance value, in increasing
+order, `sizes` counts the database photos at that distance and `hits` the positives among them. Junk (and the query itself, if
+the protocol says so) is dropped before counting, which closes the ranks up. Every metric is the expectation over a uniformly
+random order within each tie; the best and the worst order bound it. None depends on the database's order.
 
 The two average precisions (R = all positives of the query, j = 0.. the positives in order, r = a positive's zero-based rank):
 - trapezoid, the official program of Oxford5k, Paris6k and Holidays: (1/R) sum_j (p0 + p1)/2, p0 = 1 if r = 0 else j/r,
@@ -43,18 +42,18 @@ class Ties:
 def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDArray[np.bool_] | None = None) -> Ties:
     """The ties of distances [q, n] (smaller is nearer), given which photos are positive and which are junk, bool [q, n].
 
-    Integer distances keep their value as the tie's number; real ones are ranked, equal values tie. A photo that is both
-    positive and junk counts as junk. Raises ValueError on a NaN distance or on arrays of other shapes.
+    An integer distance is the number of its tie. Real distances are ranked; equal values tie. A photo that is both positive and
+    junk counts as junk. Raises ValueError on a NaN distance or if shapes differ.
     """
     shapes = [each.shape for each in (distances, positive, junk) if each is not None]
     if distances.ndim != 2 or len(set(shapes)) > 1:
-        raise ValueError(f"distances, positive and junk must have one shape [q, n], not {shapes}")
+        raise ValueError(f"distances, positive and junk must have one shape [q, n], and have {shapes}")
     if not np.issubdtype(distances.dtype, np.integer):
         distances = _dense_ranks(distances)
     width = int(distances.max(initial=0)) + 1
 
     def count(chosen: NDArray[np.bool_]) -> Counts:
-        """Counts [q, width] of the chosen photos; they are few, so each is added on its own."""
+        """How many of the chosen photos, which are few, lie at each distance."""
         places = np.flatnonzero(chosen)
         cells = distances.reshape(-1)[places].astype(np.int64) + width * (places // max(chosen.shape[1], 1))
         return np.bincount(cells, minlength=len(distances) * width).reshape(-1, width)
@@ -66,16 +65,16 @@ def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDA
 
 
 def tally(distances: NDArray, width: int) -> Counts:
-    """How many photos are at each distance 0..width-1 of each query, [q, width]; distances: integers [q, n], none greater."""
+    """How many photos lie at each distance 0 to width - 1 from each query, [q, width], given integer distances [q, n]."""
     counts, narrow = np.empty((len(distances), width), dtype=np.int64), np.uint8 if width <= 256 else np.int64
-    # Row by row a database's many distances stay in the processor's cache, and torch, unlike numpy, counts bytes as they are.
+    # Row by row the distances stay in the processor's cache; torch counts bytes directly, numpy would widen them first.
     for count, row in zip(counts, distances, strict=True):
         count[:] = torch.bincount(torch.from_numpy(row.astype(narrow)), minlength=width)
     return counts
 
 
 def _dense_ranks(distances: NDArray) -> Counts:
-    """For each row, 0 for the smallest value, 1 for the next larger one, and so on; equal values share a rank."""
+    """Ranks within each row: 0 for the smallest value, 1 for the next greater one, ...; equal values share a rank."""
     if np.isnan(distances).any():
         raise ValueError("a distance is NaN: the network's outputs are not finite")
     order = np.argsort(distances, axis=1, kind="stable")
@@ -87,13 +86,13 @@ def _dense_ranks(distances: NDArray) -> Counts:
 
 
 def average_precision(ties: Ties, rule: Rule, order: Order = "expected") -> Floats:
-    """Average precision of each query, [q]; NaN for a query without positives (it leaves the mean, and callers count it).
+    """Average precision of each query, [q]; NaN for a query without positives (leave it out of the mean and count it).
 
-    The expectation is in closed form. In a tie of n photos, g positive, that starts at rank s with c positives before it, a
-    photo at place i is positive with probability g/n, and then (g-1)/(n-1) i of the photos before it in the tie are
-    expected to be positive. The sum over i of (c + 1 + beta i)/(s + i + 1) is n beta + (c + 1 - beta (s+1)) (H_{s+n} - H_s),
+    The expectation has a closed form. Take a tie of n photos, g of them positive, that starts at rank s after c positives. Its
+    photo at place i is positive with probability g/n, and then (g-1)/(n-1) i of the tie's photos before it are positive on
+    average. The sum over i of (c + 1 + beta i)/(s + i + 1) is n beta + (c + 1 - beta (s+1)) (H_{s+n} - H_s),
     with H the harmonic numbers; likewise for p0 (McSherry and Najork, ECIR 2008, for the rectangle). In the best and the
-    worst order the positives form one block: n = g, beta = 1.
+    worst order the positives stand in one block: n = g, beta = 1.
     """
     n, g = ties.sizes.astype(np.float64), ties.hits.astype(np.float64)
     start, before = np.cumsum(n, 1) - n, np.cumsum(g, 1) - g
@@ -112,7 +111,7 @@ def average_precision(ties: Ties, rule: Rule, order: Order = "expected") -> Floa
 
     precision = summed(before + 1, start + 1, n)
     if rule == "trapezoid":
-        # Rank 0 has nothing before it: there p0 is 1 by definition, and the sum goes on from rank 1.
+        # At rank 0, p0 is 1 by definition; the sum continues from rank 1.
         top = (start == 0) & (n > 0)
         precision = (precision + top + summed(before + growth * top, start + top, n - top)) / 2
     return _per_positive((chance * precision).sum(1), ties)
@@ -131,9 +130,9 @@ def recall_within(ties: Ties, radius: int) -> Floats:
 
 
 def precision_at_recall(ties: Ties, levels: Floats) -> Floats:
-    """Precision at which a ranking reaches each recall level in (0, 1], [q, levels]; NaN for a query without positives.
+    """Precision at the point where a ranking reaches each recall level in (0, 1], [q, levels]; NaN for a query without positives.
 
-    Cut inside a tie, a ranking holds the tie's positives and negatives in proportion.
+    A ranking cut inside a tie holds the tie's positives and negatives in proportion.
     """
     sizes, hits = np.cumsum(ties.sizes, 1), np.cumsum(ties.hits, 1)
     curve = np.full((len(sizes), len(levels)), np.nan)

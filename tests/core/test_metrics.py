@@ -116,5 +116,5 @@ def test_degenerate():
     assert average_precision(everything, "trapezoid")[0] == pytest.approx(1)
     with pytest.raises(ValueError, match="NaN"):
         ties_of_distances(np.array([[np.nan]]), np.array([[True]]))
-    with pytest.raises(ValueError, match="shape"):
+    with pytest.raises(ValueError, match="one shape"):
         ties_of_distances(np.zeros((1, 2)), np.zeros((1, 3), dtype=bool))

@@ -55,9 +55,9 @@ class BinaryAutoencoder(nn.Module):
 
 
 def hidden_widths(dimensions: int, bits: int) -> tuple[int, int]:
-    """Widths of the two hidden layers: the authors' up to 32 bits; beyond, the second by their rule; the first is our choice.
+    """Widths of the two hidden layers: the authors' up to 32 bits; beyond, their rule for the second, 88 + L for the first.
 
-    A layer starts from principal axes of the one before it, so it is no wider than that one.
+    A layer starts from principal axes of the previous one, so it is no wider.
     """
     first = min(FIRST_WIDTHS.get(bits, 88 + bits), dimensions)
     return first, min(10 + 5 * bits // 4, first)
@@ -87,7 +87,7 @@ def objective(network: BinaryAutoencoder, inputs: Tensor, codes: Tensor) -> Tens
 
 @torch.no_grad()
 def code_step(network: BinaryAutoencoder, inputs: Tensor, codes: Tensor) -> Tensor:
-    """Codes [m, L] that no change of one bit betters (or those after SWEEPS sweeps), from the codes given; J never rises.
+    """Codes [m, L] that no change of one bit improves (at most SWEEPS sweeps), from the given codes; J never rises.
 
     With the others fixed, bit k's part of 2m J is -2 b_k (w_k'(x - c - sum over j != k of w_j b_j) + lambda2 h_k).
     """
@@ -140,7 +140,7 @@ def fit(vectors: Vectors, bits: int, seed: int) -> Coder:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums in one order for any number of cores; matrices this small do not profit from threads."""
+    """Sums in one order on any number of cores; more threads would not speed up matrices this small."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -150,7 +150,7 @@ def _one_thread() -> Iterator[None]:
 
 
 def _reduction(vectors: Tensor, bits: int) -> Callable[[Tensor], Tensor]:
-    """Vectors [m, d] -> inputs [m, D]: principal components, scaled by one factor so that those of the vectors given lie in 0..1.
+    """Vectors [m, d] -> inputs [m, D]: principal components with one common scale; the given vectors lie in 0..1.
 
     n centred vectors span n - 1 dimensions; there are no more components, unless the bits need them.
     """
@@ -164,7 +164,7 @@ def _reduction(vectors: Tensor, bits: int) -> Callable[[Tensor], Tensor]:
 
 
 def _principal_axes(features: Tensor) -> Tensor:
-    """Eigenvectors of the features' second moments, the largest first, in rows; uncentred, as the authors start their layers."""
+    """Eigenvectors of the features' second moments as rows, the largest first; not centred, as in the authors' code."""
     return torch.linalg.eigh(features.T @ features / len(features)).eigenvectors.T.flip(0)
 
 
