@@ -1,18 +1,17 @@
-"""What similar pairs cost from the tracks of a million photos, and beside a plain loop over points.
+"""The cost of similar pairs: from the tracks of a million photos, and compared with a plain loop over points.
 
     python performance/pairs.py [PHOTOS]
 
-Writes reports/pairs_scale.json; minutes on 2 cores for the million photos that it draws unless told. The tracks are made up:
-models of 1,000 photos on a line; each point has a random place on the line, and of the 17 photos nearest to it each sees it by
-the toss of a coin. So a photo sees some 20 points, a point is seen by some 8 photos. Scales lie between 1 and 2. Photos that see
-more points cost more: those of the default study see 127 on average, each point is seen by 4, and the comparison has a row of as
-many points a photo.
+Writes reports/pairs_scale.json, in minutes on 2 cores for a million photos (the default). The tracks are made up: models of
+1,000 photos on a line. Each point has a random place on the line, and each of the 17 photos nearest to it sees it with
+probability 1/2. So a photo sees about 20 points, and about 8 photos see a point. Scales are between 1 and 2. Photos that see more
+points cost more: those of the default study see 127 on average, and 4 photos see a point. The comparison has a row with as many
+points a photo.
 
-Drawing and pairing stand in processes of their own; peak memory counts Python, its libraries and the tables read, `before_mb` is
-what stood there before the pairing began. The plain loop is that of hloc's pairs_from_covisibility.py, a dictionary of counts a
-photo; it finds its dictionaries of points ready, keeps what our rule keeps, and takes turns with ours, both by the processor's
-clock. A busy machine slows all: `pairs_s` is of the wall's clock, `processor_s` of the processor's, and `load` is the number of
-processes that wanted it when the measurement began.
+Drawing and pairing run in processes of their own. Peak memory counts Python, its libraries and the tables; `before_mb` is the
+memory before pairing. The plain loop is that of hloc's pairs_from_covisibility.py, a dictionary of counts for each photo. Its
+dictionaries of points are made before the clock starts, it applies our rule, and it alternates with our function. `ratio`
+compares processor time; `pairs_s` is wall time, `processor_s` processor time, and `load` the machine's load at the start.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def test_without_truth_nothing_is_claimed(tmp_path, params):
 
 
 def test_no_other_module_names_the_truth():
-    """photos/rendered.py writes it, study.py says where it is; the end-to-end test shows that nothing depends on it."""
+    """photos/sources/rendered.py writes it, study.py says where it is; the end-to-end test shows that nothing depends on it."""
     names_it = re.compile(r"study\.truth\b|workshop\.truth\b|data/truth|\"landmarks\"")
     naming = {str(path.relative_to(LIBRARY)) for path in LIBRARY.rglob("*.py") if names_it.search(path.read_text())}
-    assert naming <= {"pairs/diagnostics.py", "study.py", "core/tables.py", "photos/rendered.py", "photos/collect.py"}
+    assert naming == {"pairs/diagnostics.py", "study.py", "core/tables.py", "photos/sources/rendered.py"}
