@@ -112,7 +112,7 @@ class Work:
             yield Labelled(Run(self.study, self.inputs, vectors.params, vectors.method, None, vectors), "comparison")
         for seed in plan.seeds:
             vectors = self.vectors(seed)
-            yield from self._from_vectors(vectors, plan.methods, SHALLOW, plan.bits, chosen, "comparison")
+            yield from self._from_vectors(vectors, plan.methods, list(SHALLOW), plan.bits, chosen, "comparison")
             if plan.ablations and seed in plan.ablations.seeds:
                 for name, change in plan.ablations.changes.items():
                     params = configured(with_hash_layer(vectors.params, change.hash_layer), BCDH, chosen[BCDH] | change.loss)

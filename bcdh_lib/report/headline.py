@@ -99,7 +99,7 @@ def headline(table: pd.DataFrame) -> Headline:
 
 def _row(label: str, rows: pd.DataFrame, lengths: list[int]) -> Row:
     """One row of the table; real vectors have the same figure at every length."""
-    cells = []
+    cells: list[Cell | None] = []
     for bits in lengths:
         found = rows[(rows["bits"] == bits) | rows["bits"].isna()]
         if found.empty:

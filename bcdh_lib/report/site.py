@@ -13,6 +13,7 @@ import sys
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -47,7 +48,7 @@ def build_site(root: Path) -> Path:
         files["assets/plotly.min.js"] = get_plotlyjs().encode()
     templates = _templates(articles=articles, explorer=bool(explored), tables=tables)
     around = zip(articles, [None, *articles], [*articles[1:], None], strict=False)
-    pages = {
+    pages: dict[str, tuple[str, dict[str, Any]]] = {
         f"{each.name}.html": ("page", {"article": each, "previous": before, "next": after}) for each, before, after in around
     }
     pages["index.html"] = ("index", _index(root, articles))

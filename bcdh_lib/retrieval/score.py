@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bcdh_lib.core.codes import asymmetric_distances, distances, hamming, pack
 from bcdh_lib.core.files import write_bytes, write_json
@@ -83,6 +84,7 @@ def scorings_of(codes: BenchmarkCodes, expansion: Expansion | None = None) -> li
 
 def ties_of(benchmark: Benchmark, codes: BenchmarkCodes, scoring: str, expansion: Expansion | None = None) -> Ties:
     """The rankings of a benchmark's queries by a scoring, as ties, after the benchmark's junk rule."""
+    found: NDArray
     if scoring == EXPANDED and expansion:
         found = expanded_distances(codes.queries, codes.database, benchmark.ignored_rows(), expansion)
     elif codes.recentred_database is None or codes.centred_queries is None or scoring == HAMMING:

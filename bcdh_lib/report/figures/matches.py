@@ -48,7 +48,7 @@ def match_photos(one: Path, other: Path) -> Matched:
         pycolmap.extract_features(f"{folder}/db", folder, names, extraction_options=extraction, device=pycolmap.Device.cpu)
         pycolmap.match_exhaustive(f"{folder}/db", matching_options=matching, device=pycolmap.Device.cpu)
         with pycolmap.Database.open(f"{folder}/db") as database:
-            ids = [database.read_image_with_name(name).image_id for name in names]
+            ids = [image.image_id for image in map(database.read_image_with_name, names) if image]
             places = [np.asarray(database.read_keypoints(number))[:, :2].astype(float) for number in ids]
             matches = np.asarray(database.read_matches(*ids)).reshape(-1, 2).astype(np.int64)
             geometry = database.read_two_view_geometry(*ids)

@@ -73,7 +73,8 @@ def read_model(folder: Path, max_points: int = MAX_POINTS) -> Model:
     low, high = np.percentile(points[chosen], [5, 95], axis=0)
     plausible = [n for n, image in enumerate(images) if _plausible(reconstruction.cameras[image.camera_id])] or range(len(images))
     cameras = [
-        _pyramid(reconstruction.cameras[images[n].camera_id], poses[n], 0.07 * np.linalg.norm(high - low)) for n in plausible
+        _pyramid(reconstruction.cameras[images[n].camera_id], poses[n], 0.07 * float(np.linalg.norm(high - low)))
+        for n in plausible
     ]
     photo_ids = [int(Path(images[n].name).stem) for n in plausible]
     return Model(
@@ -187,7 +188,8 @@ def still(model: Model) -> Figure:
     axes = figure.add_axes((0, 0, 1, 1))
     order = np.argsort((model.points - target) @ eye)
     size = (0.6 * PAGE * DPI / 300) ** 2 * max(0.04, min(1.0, 4000 / max(len(order), 1)))
-    axes.scatter(*((model.points[order] - target) @ screen).T, s=size, c=model.colours[order], linewidths=0)
+    across, up = ((model.points[order] - target) @ screen).T
+    axes.scatter(across, up, s=size, c=model.colours[order], linewidths=0)
     lines = ((model.cameras - target) @ screen)[:, EDGES].reshape(-1, 2, 2)
     axes.add_collection(LineCollection(list(lines), colors=ORANGE, linewidths=0.7))
     everything = np.concatenate([(model.points - target) @ screen, lines.reshape(-1, 2)])

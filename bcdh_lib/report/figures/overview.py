@@ -104,7 +104,8 @@ def _draw_model(sheet: Sheet, model: Model, left: float) -> None:
     middle = np.array([left + WIDE / 2, TOP + HIGH / 2])
     points, lines = ((each - (low + high) / 2) * scale + middle for each in (points, lines))
     inside = (np.abs(points - middle) <= [WIDE / 2, HIGH / 2]).all(1)
-    sheet.axes.scatter(*points[inside].T, s=1.2, c=model.colours[inside], linewidths=0)
+    across, up = points[inside].T
+    sheet.axes.scatter(across, up, s=1.2, c=model.colours[inside], linewidths=0)
     for line in lines[(np.abs(lines - middle) <= [WIDE / 2, HIGH / 2]).all((1, 2))]:
         sheet.axes.plot(*line.T, color=ORANGE, linewidth=0.5)
 
