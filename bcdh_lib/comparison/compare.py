@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from bcdh_lib.comparison.pieces import Piece, do_all
 from bcdh_lib.comparison.plan import Configuration, Plan, load_plan
 from bcdh_lib.comparison.provenance import provenance
-from bcdh_lib.comparison.runs import Run, Trial
+from bcdh_lib.comparison.runs import Labelled, Run, Trial
 from bcdh_lib.comparison.summary import summarise_study
 from bcdh_lib.comparison.tables import write_tables
 from bcdh_lib.comparison.tuning import choose, configured, draw_configurations
@@ -35,15 +35,6 @@ from bcdh_lib.params import LayerTraining, Params
 from bcdh_lib.retrieval.shallow import SHALLOW
 from bcdh_lib.retrieval.systems import BCDH, FLOAT, PRETRAINED, WHITENED
 from bcdh_lib.study import Study, open_study
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A run and what the tables call it: its experiment (comparison, ablations, models) and its variant within that."""
-
-    run: Run
-    experiment: str
-    variant: str = ""
 
 
 def compare(root: Path, tables: Path, prefix: str = "") -> None:

@@ -17,10 +17,11 @@ from bcdh_lib.comparison.bit_statistics import bit_statistics
 from bcdh_lib.comparison.pieces import Piece, Result
 from bcdh_lib.comparison.plan import Configuration, Supply
 from bcdh_lib.comparison.supply import supplied
-from bcdh_lib.comparison.vectors import Vectors, benchmarks_of
+from bcdh_lib.comparison.vectors import Vectors, kept_in_process
 from bcdh_lib.core.code import code_digest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import Params, run_name
+from bcdh_lib.retrieval.benchmarks import read_benchmarks
 from bcdh_lib.retrieval.codes import code_outputs
 from bcdh_lib.retrieval.score import score_codes
 from bcdh_lib.retrieval.shallow import SHALLOW, fit_shallow
@@ -123,7 +124,7 @@ class Run(Piece):
             facts["statistics"] = bit_statistics(encode(training.vectors[training.train]), training.group[training.train])
         study = replace(self.study, params=self.params)  # the rows bear the run's seed
         rows = []
-        for benchmark in benchmarks_of(self.study):
+        for benchmark in kept_in_process(read_benchmarks, self.study):
             parts = photo_sets[benchmark.photo_set]
             codes = code_outputs(encode(parts["queries"]), encode(parts["database"]), self.bits)
             rows.append(score_codes(study, benchmark, System(self.method, self.bits), codes))
@@ -147,3 +148,12 @@ class Run(Piece):
                 return layer(torch.from_numpy(vectors)).numpy()
 
         return encode
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A run and what the tables call it: its experiment (comparison, ablations, models) and its variant within that."""
+
+    run: Run
+    experiment: str
+    variant: str = ""

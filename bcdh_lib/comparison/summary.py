@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from bcdh_lib.comparison.plan import REFERENCE
+from bcdh_lib.comparison.runs import Labelled
 from bcdh_lib.comparison.significance import MEAN, answered, by_benchmark, differences, interval, with_verdicts
 from bcdh_lib.retrieval.systems import BCDH, FLOAT
 from bcdh_lib.training.losses import LOSSES
-
-if TYPE_CHECKING:
-    from bcdh_lib.comparison.compare import Labelled
 
 KEYS = ["scoring", "method", "bits"]
 COLUMNS = ["benchmark", "method", "bits", "seed", "scoring", "query", "group", "positives", "ap"]

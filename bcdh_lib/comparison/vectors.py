@@ -6,10 +6,10 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from bcdh_lib.comparison.pieces import Piece, Result
 from bcdh_lib.core.code import code_digest
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.params import Params
-from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks
+from bcdh_lib.retrieval.benchmarks import read_benchmarks
 from bcdh_lib.retrieval.codes import benchmark_views, one_per_photo_set
 from bcdh_lib.retrieval.systems import FLOAT, WHITENED
 from bcdh_lib.study import Study
@@ -30,6 +30,7 @@ from bcdh_lib.training.float_baseline import train_float_baseline
 from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import TrainingSet, TrainingVectors, encode_training_set, load_training_set, set_whitening
 
+Made = TypeVar("Made")
 Parts = dict[str, np.ndarray]
 """Vectors float32 [n, d] of a photo set's "database" and "queries"."""
 
@@ -54,7 +55,7 @@ class Vectors(Piece):
 
     @property
     def decided_by(self) -> dict[str, Any]:
-        made: dict[str, Any] = {"method": self.method, "network": self.params.network.model_dump(), "code": _code()}
+        made: dict[str, Any] = {"method": self.method, "network": self.params.network.model_dump(), "code": code_of_vectors()}
         if self.method != FLOAT:
             return made
         settings = {"float_baseline": self.params.training.float_baseline.model_dump(), "seed": self.params.run.seed}
@@ -67,13 +68,13 @@ class Vectors(Piece):
 
     def work(self) -> Result:
         prepare(self.params)
-        training_set = training_set_of(self.study)
+        training_set = kept_in_process(load_training_set, self.study)
         if self.models:
             training_set = fewer_models(training_set, self.models, self.params.run.seed)
         network, history = self._network(training_set)
         made = encode_training_set(network, training_set)
         arrays = {field: getattr(made, field) for field in ("vectors", "group", "train", "pairs")}
-        for photo_set, parts in benchmark_activations(self.study).items():
+        for photo_set, parts in kept_in_process(benchmark_activations, self.study).items():
             arrays |= {f"{photo_set}/{part}": encode(network, activations).numpy() for part, activations in parts.items()}
         content = io.BytesIO()
         np.savez(content, **arrays)
@@ -95,7 +96,8 @@ class Vectors(Piece):
 
 
 @functools.cache
-def _code() -> str:
+def code_of_vectors() -> str:
+    """Digest of the code that trains and encodes."""
     return code_digest(__name__)
 
 
@@ -131,45 +133,26 @@ def fewer_models(training_set: TrainingSet, models: int, seed: int) -> TrainingS
     )
 
 
-def training_set_of(study: Study) -> TrainingSet:
-    """The training set, kept in this process for the next piece."""
-    return _training_set(study.root, study.sandbox, study.touched, study.params.model_dump_json())
+_kept: dict[tuple[Any, ...], Any] = {}
 
 
-def benchmarks_of(study: Study) -> list[Benchmark]:
-    """The benchmarks, kept in this process for the next piece."""
-    return _benchmarks(study.root, study.sandbox, study.touched, study.params.model_dump_json())
+def kept_in_process(make: Callable[[Study], Made], study: Study) -> Made:
+    """What `make` makes of the study, kept in this process for the next piece of work."""
+    key = (make, study.root, study.sandbox, study.params.model_dump_json())
+    if key not in _kept:
+        _kept[key] = make(study)
+    return _kept[key]
 
 
 def benchmark_activations(study: Study) -> dict[str, dict[str, Tensor]]:
-    """The frozen blocks' activations of every photo set's "database" and "queries", kept in this process for the next piece."""
-    return _activations(study.root, study.sandbox, study.touched, study.params.model_dump_json())
-
-
-def _study(root: Path, sandbox: Path | None, touched: frozenset[str], params: str) -> Study:
-    return Study(root, Params.model_validate_json(params), sandbox, touched)
-
-
-@functools.lru_cache(maxsize=1)
-def _training_set(*study: Any) -> TrainingSet:
-    return load_training_set(_study(*study))
-
-
-@functools.lru_cache(maxsize=1)
-def _benchmarks(*study: Any) -> list[Benchmark]:
-    return read_benchmarks(_study(*study))
-
-
-@functools.lru_cache(maxsize=1)
-def _activations(*key: Any) -> dict[str, dict[str, Tensor]]:
-    study = _study(*key)
+    """The frozen blocks' activations of every photo set's "database" and "queries"."""
     network = HashNetwork(study.params.network, bits=None).to(device()).eval()
     return {
         name: {
             part: cache_activations(network, views, study.params.run.threads, f"{name} {part}")
             for part, views in benchmark_views(study, benchmark).items()
         }
-        for name, benchmark in one_per_photo_set(benchmarks_of(study)).items()
+        for name, benchmark in one_per_photo_set(read_benchmarks(study)).items()
     }
 
 
@@ -179,11 +162,7 @@ def digest_of_inputs(study: Study) -> str:
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in tables))
     for benchmark in read_benchmarks(study):
         queries = [(q.name, q.photo, q.box, sorted(q.positives), sorted(q.junk)) for q in benchmark.queries]
-        photos = [(name, path.stat().st_size) for name, path in _named(benchmark)]
-        digest.update(json.dumps([benchmark.name, queries, photos]).encode())
+        photos = {**benchmark.photos, **benchmark.query_photos}
+        sizes = [(name, path.stat().st_size) for name, path in photos.items()]
+        digest.update(json.dumps([benchmark.name, queries, sizes]).encode())
     return digest.hexdigest()[:16]
-
-
-def _named(benchmark: Benchmark) -> Iterable[tuple[str, Path]]:
-    yield from benchmark.photos.items()
-    yield from benchmark.query_photos.items()

@@ -74,6 +74,7 @@ def root(tmp_path):
 
 def test_a_study_resumed_equals_one_undisturbed(root, monkeypatch):
     monkeypatch.setattr(module, "make_collection", lambda study: None)
+    monkeypatch.setattr(module, "SHALLOW", ["itq", "lsh"])
     folder = root / "reports/study"
     compare(root, folder)
     tables = read_tables(root)
