@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,8 +109,3 @@ def do_all(pieces: Sequence[Piece], title: str, processes: int, scheduler: str |
 
 def _make(piece: Piece) -> None:
     piece.make()
-
-
-def read_all(pieces: Sequence[Piece], columns: Callable[[Any], dict[str, Any]]) -> pd.DataFrame:
-    """The rows of all pieces, with the columns that `columns` gives for each."""
-    return pd.concat([piece.read().rows.assign(**columns(piece)) for piece in pieces], ignore_index=True)
