@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -99,15 +98,3 @@ def _with_positives(labels: Labels, query: int, count: int, generator: np.random
     similar = labels.similar
     positives = similar.indices[similar.indptr[query] : similar.indptr[query + 1]]
     return np.concatenate([[query], generator.permutation(positives)[: count - 1]])
-
-
-def __getattr__(name: str) -> Any:  # old names, until their callers have changed
-    from bcdh_lib.training import checkpoint, device, encoding, validation
-
-    old = {"keep": encoding.cache_activations, "encode_kept": encoding.encode, "outputs_of": None, "settle": None}
-    for module in (checkpoint, device, encoding, validation):
-        if hasattr(module, name):
-            return getattr(module, name)
-    if name in (*old, "VALIDATED", "load_start", "save_start", "train_run", "batch_loss", "make_run", "draw_round", "loss_of"):
-        return old.get(name)
-    raise AttributeError(name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -92,13 +90,7 @@ def _identity(channels: int) -> nn.Linear:
     return layer
 
 
-def __getattr__(name: str) -> Any:  # old names, until their callers have changed
-    from bcdh_lib.training import checkpoint, device, encoding, validation
+def __getattr__(name: str) -> object:  # until bcdh_lib.search has changed
+    from bcdh_lib.training import checkpoint
 
-    old = {"keep": encoding.cache_activations, "encode_kept": encoding.encode, "outputs_of": None, "settle": None}
-    for module in (checkpoint, device, encoding, validation):
-        if hasattr(module, name):
-            return getattr(module, name)
-    if name in (*old, "VALIDATED", "load_start", "save_start", "train_run", "batch_loss", "make_run", "draw_round", "loss_of"):
-        return old.get(name)
-    raise AttributeError(name)
+    return getattr(checkpoint, name)

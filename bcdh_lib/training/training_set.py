@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,13 +128,8 @@ def pairs_by_row(study: Study, split: str, seed: int = 0) -> tuple[np.ndarray, n
     return similar, drawn[group[drawn[:, 0]] != group[drawn[:, 1]]][: len(similar)]
 
 
-def __getattr__(name: str) -> Any:  # old names, until their callers have changed
-    from bcdh_lib.training import checkpoint, device, encoding, validation
+def __getattr__(name: str) -> object:  # until bcdh_lib.search has changed
+    from bcdh_lib.training import device, encoding
 
-    old = {"keep": encoding.cache_activations, "encode_kept": encoding.encode, "outputs_of": None, "settle": None}
-    for module in (checkpoint, device, encoding, validation):
-        if hasattr(module, name):
-            return getattr(module, name)
-    if name in (*old, "VALIDATED", "load_start", "save_start", "train_run", "batch_loss", "make_run", "draw_round", "loss_of"):
-        return old.get(name)
-    raise AttributeError(name)
+    old = {"keep": encoding.cache_activations, "encode_kept": encoding.encode, "BATCH": encoding.BATCH}
+    return old[name] if name in old else getattr(device, name)

@@ -37,15 +37,3 @@ def check_losses(params: Params) -> None:
         if run.bits is not None and run.method not in params.losses:
             known = ", ".join(["float", *params.losses])
             raise StudyError(f"params.yaml: training.runs: {one_line(run.method)} has no settings under losses; known: {known}")
-
-
-def __getattr__(name: str) -> Any:  # old names, until their callers have changed
-    from bcdh_lib.training import checkpoint, device, encoding, validation
-
-    old = {"keep": encoding.cache_activations, "encode_kept": encoding.encode, "outputs_of": None, "settle": None}
-    for module in (checkpoint, device, encoding, validation):
-        if hasattr(module, name):
-            return getattr(module, name)
-    if name in (*old, "VALIDATED", "load_start", "save_start", "train_run", "batch_loss", "make_run", "draw_round", "loss_of"):
-        return old.get(name)
-    raise AttributeError(name)

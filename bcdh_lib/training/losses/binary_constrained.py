@@ -63,5 +63,3 @@ class BinaryConstrained(PairwiseLoss):
 
 
 LOSS = BinaryConstrained
-
-code_step = None  # until report.figures.training has changed
