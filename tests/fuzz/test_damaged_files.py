@@ -1,0 +1,202 @@
+"""Damaged files of the formats that strangers bring: each is read, left out or refused in one line, and nothing else happens.
+
+Hypothesis cuts a valid file, flips bits in it, and overwrites, inserts or repeats bytes, always the same ones (derandomized).
+Memory is limited, so that a header that announces terabytes shows.
+"""
+
+from __future__ import annotations
+
+import pickle
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pycolmap
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.pairs.retrieval_sfm import photo_path, read_published_pairs
+from bcdh_lib.params import load_params
+from bcdh_lib.photos.decoding import FORMATS, prepare_process
+from bcdh_lib.photos.photo_file import LeftOut, decode_file
+from bcdh_lib.reconstruction.model_files import open_model
+from bcdh_lib.retrieval.benchmarks.oxford_paris import read_oxford_paris
+from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
+from bcdh_lib.study import find_root
+from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
+from bcdh_lib.training.network import HashNetwork
+
+PARAMS = load_params(find_root() / "params.yaml", {"network": {"frozen_blocks": 0}, "photos": {"min_side": 16, "max_side": 64}})
+MEMORY = 1 << 31  # bytes that a reader may take; the samples need a thousandth
+PHOTOS = [f"hall_{number:06}" for number in range(6)]
+CIDS = [f"{number:032x}" for number in range(8)]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A file that a reader reads: `write` makes it (and its neighbours) in an empty folder, `read` reads the folder."""
+
+    name: str
+    write: Callable[[Path], Any]
+    read: Callable[[Path], Any]
+    damaged: str  # the file that is damaged, a pattern
+    examples: int = 30
+
+
+def picture() -> Image.Image:
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
+    return coarse.resize((96, 72), Image.Resampling.BICUBIC)
+
+
+def write_photo(form: str, folder: Path) -> None:
+    prepare_process()
+    exif = Image.Exif()
+    exif.update({271: "Maker", 274: 6})
+    exif.get_ifd(0x8769).update({37386: 35.0})
+    options = {"exif": exif} if form in ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF") else {}
+    picture().save(folder / "photo", form, **options)
+
+
+def read_photo(folder: Path) -> None:
+    outcome = decode_file(("photo", folder / "photo"), PARAMS.photos)
+    assert isinstance(outcome, LeftOut) or max(outcome[1].rgb.size) <= PARAMS.photos.max_side
+
+
+def write_truth(folder: Path) -> None:
+    (folder / "jpg").mkdir()
+    (folder / "groundtruth").mkdir()
+    for name in PHOTOS:
+        (folder / f"jpg/{name}.jpg").write_bytes(b"")
+    texts = {"query": f"oxc1_{PHOTOS[0]} 1 2.5 60 54\n", "good": "\n".join(PHOTOS[:2]), "ok": PHOTOS[3], "junk": PHOTOS[2]}
+    for part, text in texts.items():
+        (folder / f"groundtruth/hall_1_{part}.txt").write_text(text)
+
+
+def write_gnd(kinds: dict[str, list[int]], queries: list[str], folder: Path) -> None:
+    write_truth(folder)
+    answers = {"bbx": [1, 2.5, 40, 30], **kinds}
+    content = {"imlist": PHOTOS[:4], "qimlist": queries, "gnd": [answers, {**answers, "junk": []}]}
+    (folder / f"gnd_{folder.name}.pkl").write_bytes(pickle.dumps(content, protocol=2))
+
+
+def read_marks(read: Callable[[Path], Any], folder: Path) -> None:
+    benchmark = read(folder)
+    assert benchmark.positive().shape == benchmark.junk().shape == (len(benchmark.queries), len(benchmark.photos))
+    assert not (benchmark.positive() & benchmark.junk()).any()
+
+
+write_original = partial(write_gnd, {"ok": [0, 1], "junk": [2]}, PHOTOS[:2])
+write_revisited = partial(write_gnd, {"easy": [0], "hard": [1], "junk": [2]}, PHOTOS[4:])
+
+
+def read_hard(protocol: str, folder: Path) -> None:
+    read_marks(partial(read_revisited, protocol=protocol), folder)
+
+
+def write_sfm(folder: Path) -> None:
+    train = {"cids": CIDS[:5], "cluster": [3, 3, 3, 7, 7], "qidxs": [0, 1, 2, 3], "pidxs": [1, 1, 0, 4]}
+    val = {"cids": CIDS[5:], "cluster": [0, 0, 1], "qidxs": [0], "pidxs": [1]}
+    (folder / "database.pkl").write_bytes(pickle.dumps({"train": train, "val": val}, protocol=2))
+
+
+def read_sfm(folder: Path) -> None:
+    photos = pd.DataFrame({"path": sorted(photo_path(cid) for cid in CIDS)})
+    read_published_pairs(folder / "database.pkl", photos.assign(photo_id=photos.index))
+
+
+def write_params(folder: Path) -> None:
+    (folder / "params.yaml").write_bytes((find_root() / "params.yaml").read_bytes())
+
+
+def write_checkpoint(folder: Path) -> None:
+    torch.manual_seed(0)
+    save_checkpoint(folder / "dsh-16.safetensors", HashNetwork(PARAMS.network, 16, pretrained=False), {"method": "dsh"})
+
+
+def read_checkpoint(folder: Path) -> None:
+    load_checkpoint(folder / "dsh-16.safetensors")
+
+
+def write_model(folder: Path) -> None:
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 4, 12
+    pycolmap.synthesize_dataset(options).write(folder)
+
+
+TEXT_PARTS = ("query", "good", "ok", "junk")
+SAMPLES = [
+    *(Sample(f"photo {form}", partial(write_photo, form), read_photo, "photo") for form in FORMATS if form != "PSD"),
+    *(Sample(part, write_truth, partial(read_marks, read_oxford_paris), f"groundtruth/*_{part}.txt") for part in TEXT_PARTS),
+    Sample("gnd", write_original, partial(read_marks, read_oxford_paris), "gnd_*.pkl", 100),
+    *(Sample(f"gnd {protocol}", write_revisited, partial(read_hard, protocol), "gnd_*.pkl", 50) for protocol in PROTOCOLS),
+    Sample("retrieval-SfM database", write_sfm, read_sfm, "database.pkl", 100),
+    Sample("params.yaml", write_params, lambda folder: load_params(folder / "params.yaml"), "params.yaml", 60),
+    *(Sample(f"checkpoint {kind}", write_checkpoint, read_checkpoint, f"*.{kind}", 12) for kind in ("json", "safetensors")),
+    *(Sample(f"COLMAP {name}", write_model, open_model, f"{name}.bin", 60) for name in ("cameras", "images", "points3D")),
+]
+
+
+@st.composite
+def damage(draw: st.DrawFn, content: bytes) -> bytes:
+    """The content cut, or with bits flipped, bytes overwritten, inserted or repeated; most often in the first hundred bytes."""
+    damaged = bytearray(content)
+    for _ in range(draw(st.integers(1, 3))):
+        last = max(len(damaged) - 1, 0)
+        at = draw(st.one_of(st.integers(0, min(last, 100)), st.integers(0, last)))
+        match draw(st.sampled_from(["cut", "flip", "overwrite", "insert", "repeat"])):
+            case "cut":
+                del damaged[at:]
+            case "flip" if damaged:
+                damaged[at] ^= 1 << draw(st.integers(0, 7))
+            case "overwrite":
+                number = draw(st.sampled_from([b"\0" * 4, b"\xff" * 4, b"\xff\xff\xff\x7f", b"\xff" * 8]))
+                damaged[at : at + len(number)] = number
+            case "insert":
+                damaged[at:at] = draw(st.binary(min_size=1, max_size=8))
+            case _:
+                damaged[at:at] = damaged[at : at + draw(st.integers(1, 200))]
+    return bytes(damaged)
+
+
+@contextmanager
+def limited_memory(size: int) -> Iterator[None]:
+    """This process may take `size` bytes more than now; beyond, allocations fail."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+def test_a_damaged_file_is_read_left_out_or_refused_in_one_line(sample, tmp_path):
+    sample.write(tmp_path)
+    sample.read(tmp_path)
+    (path,) = tmp_path.glob(sample.damaged)
+    content = path.read_bytes()
+
+    @settings(max_examples=sample.examples, derandomize=True, database=None, deadline=None, suppress_health_check=HealthCheck)
+    @given(damage(content))
+    def read_damaged(damaged: bytes) -> None:
+        path.write_bytes(damaged)
+        try:
+            with limited_memory(MEMORY):
+                sample.read(tmp_path)
+        except StudyError as error:
+            lines = str(error).splitlines()
+            assert all(str(tmp_path) in line for line in lines) or len(lines) == 1
+            assert all(line.isprintable() for line in lines)
+
+    read_damaged()
