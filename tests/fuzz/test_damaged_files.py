@@ -29,7 +29,7 @@ from bcdh_lib.pairs.retrieval_sfm import photo_path, read_published_pairs
 from bcdh_lib.params import load_params
 from bcdh_lib.photos.decoding import FORMATS, prepare_process
 from bcdh_lib.photos.photo_file import LeftOut, decode_file
-from bcdh_lib.reconstruction.model_files import open_model
+from bcdh_lib.reconstruction.models import open_model
 from bcdh_lib.retrieval.benchmarks.oxford_paris import read_oxford_paris
 from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
 from bcdh_lib.study import find_root
