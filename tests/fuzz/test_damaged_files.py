@@ -25,11 +25,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.pairs.retrieval_sfm import photo_path, read_published_pairs
+from bcdh_lib.pairs.sources.retrieval_sfm import photo_path, read_published_pairs
 from bcdh_lib.params import load_params
 from bcdh_lib.photos.decoding import FORMATS, prepare_process
 from bcdh_lib.photos.photo_file import LeftOut, decode_file
-from bcdh_lib.reconstruction.models import open_model
+from bcdh_lib.reconstruction.models import open_model, write_model
 from bcdh_lib.retrieval.benchmarks.oxford_paris import read_oxford_paris
 from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
 from bcdh_lib.study import find_root
@@ -127,10 +127,10 @@ def read_checkpoint(folder: Path) -> None:
     load_checkpoint(folder / "dsh-16.safetensors")
 
 
-def write_model(folder: Path) -> None:
+def write_colmap(folder: Path) -> None:
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 4, 12
-    pycolmap.synthesize_dataset(options).write(folder)
+    write_model(pycolmap.synthesize_dataset(options), folder)
 
 
 TEXT_PARTS = ("query", "good", "ok", "junk")
@@ -142,7 +142,7 @@ SAMPLES = [
     Sample("retrieval-SfM database", write_sfm, read_sfm, "database.pkl", 100),
     Sample("params.yaml", write_params, lambda folder: load_params(folder / "params.yaml"), "params.yaml", 60),
     *(Sample(f"checkpoint {kind}", write_checkpoint, read_checkpoint, f"*.{kind}", 12) for kind in ("json", "safetensors")),
-    *(Sample(f"COLMAP {name}", write_model, open_model, f"{name}.bin", 60) for name in ("cameras", "images", "points3D")),
+    *(Sample(f"COLMAP {name}", write_colmap, open_model, name) for name in ("images.bin", "points3D.bin", "SHA256SUMS")),
 ]
 
 
