@@ -1,4 +1,4 @@
-"""What reading photos costs an encoding: files beside tensors that never were files.
+"""What reading photos costs an encoding: files against tensors that never were files.
 
     python performance/encoding.py [PHOTOS_A_RUN [FOLDER]]
 
@@ -9,9 +9,8 @@ distractors and of a camera: real photos of that size may decode slower.
 
 The stream of files never ends, so the start of the processes does not count. When a run begins, the photos under way are ready,
 as they are when it ends, unless the network waits for them. `ratio` is the time of the files over that of the tensors;
-`cores_to_keep_up` is how many cores reading needs so that the network does not wait, beside those that encode. A busy machine
-slows all: `load` is the number of processes that wanted the processor when the measurement began. Where as many threads encode
-as there are cores, each reader takes a core from one of them, and the medians scatter by some hundredths between measurements.
+`cores_to_keep_up` is how many cores reading needs so that the network does not wait. A busy machine slows all: `load` is the
+number of processes that wanted the processor when the measurement began.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ from PIL import Image
 from bcdh_lib.core.files import write_json
 from bcdh_lib.params import Params
 from bcdh_lib.photos.decoding import prepare_process
-from bcdh_lib.photos.folder import LeftOut, find_files, in_processes
-from bcdh_lib.search.encoder import Encoded, Encoder, Seen, see
+from bcdh_lib.photos.folder import find_files
+from bcdh_lib.photos.photo_file import LeftOut, decode_all
+from bcdh_lib.search.encoder import BATCH, Encoded, Encoder, View, read_view
 from bcdh_lib.study import find_root, open_study
 from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import BATCH, device
 
 BITS, RUNS, FILES, TIMED = 64, 9, 256, 32
 SIDES = {"as_they_are": None, "1024_px": 1024, "4000_px": 4000}
@@ -47,7 +46,7 @@ NOISE = 4  # of 255, standard deviation
 
 
 def enlarged(paths: list[Path], side: int | None, folder: Path) -> list[Path]:
-    """Copies of TIMED photos whose longer side is `side` px; the photos themselves where it is None."""
+    """Copies of TIMED photos whose longer side is `side` px; the photos themselves if it is None."""
     if side is None:
         return paths
     folder.mkdir()
@@ -72,13 +71,13 @@ def compare(encoder: Encoder, params: Params, paths: list[Path], count: int) -> 
     """Photos per second of files and of tensors, `count` of them a run."""
     side = params.network.side
     jobs = [(path.name, path) for path in paths]
-    reading = partial(see, limits=params.photos, side=side)
+    reading = partial(read_view, limits=params.photos, side=side)
     began = process_time()
     read = [reading(job) for job in jobs[:TIMED]]
     reading_s = (process_time() - began) / len(read)
     noise = np.random.default_rng(0).integers(0, 256, (BATCH, 1, 3, side, side), np.uint8)
-    drawn = [Seen(one.photo, pixels) for one, pixels in zip(cycle(read), noise, strict=False) if isinstance(one, Seen)]
-    files = encoder.encode(in_processes(reading, cycle(jobs), params.run.threads))
+    drawn = [View(one.photo, pixels) for one, pixels in zip(cycle(read), noise, strict=False) if isinstance(one, View)]
+    files = encoder.encode(decode_all(reading, cycle(jobs), params.run.threads))
     tensors = encoder.encode(cycle(drawn))
 
     def run(stream: Iterator[list[Encoded | LeftOut]]) -> None:
@@ -106,13 +105,18 @@ def measure(count: int, folder: Path | None) -> dict[str, Any]:
     paths = [path for path in find_files(folder)[0].values() if path.suffix == ".jpg"][:FILES]
     if not paths:
         raise SystemExit(f"{folder}: holds no photo (.jpg); name a folder that does, or make the study's with: make repro")
-    encoder = Encoder(HashNetwork(params.network, BITS).eval(), params.run.threads)
+    encoder = Encoder(HashNetwork(params.network, BITS).eval())
     prepare_process()
     found = {}
     for name, side in SIDES.items():
         with tempfile.TemporaryDirectory(prefix="bcdh-") as place:
             found[name] = compare(encoder, params, enlarged(paths, side, Path(place, "large")), count)
-    machine = {"cores": os.cpu_count(), "device": str(device()), "torch": torch.__version__.split("+")[0], "load": load}
+    machine = {
+        "cores": os.cpu_count(),
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "torch": torch.__version__.split("+")[0],
+        "load": load,
+    }
     network = {"backbone": params.network.backbone, "side": params.network.side, "bits": BITS}
     made = {"threads": params.run.threads, "photos": len(paths), "photos_a_run": count, "runs": RUNS}
     return {**machine, **network, **made, **found}

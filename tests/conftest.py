@@ -109,7 +109,7 @@ def taken(monkeypatch):
         taken.extend(path for path, _ in jobs)
         return map(take, jobs)
 
-    monkeypatch.setattr(index_update, "in_processes", in_this_process)
+    monkeypatch.setattr(index_update, "decode_all", in_this_process)
     return taken
 
 

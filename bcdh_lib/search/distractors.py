@@ -1,7 +1,7 @@
 """Photos that answer no query and fill up a benchmark's database: their codes, from an index, and what they do to its ranks.
 
-A distractor is no query's positive and no query's junk, so of its distances to a query only their number in each tie counts
-(metrics.Ties). They are counted in blocks: the ranking of a million photos is exact, and never in memory.
+A distractor is no query's positive and no query's junk, so only the number of distractors at each distance counts
+(metrics.Ties). They are counted in blocks: the ranking among a million photos is exact and never in memory.
 """
 
 from __future__ import annotations
@@ -23,14 +23,11 @@ DISTANCES = 1 << 22
 
 
 def open_distractors(folder: Path, model: str) -> PhotoIndex:
-    """The index in `folder`, whose codes are to be those of the checkpoint with the SHA-256 `model`, about its own thresholds.
-
-    Raises StudyError, and StudyError where its codes do not compare with a benchmark's.
-    """
+    """The index in `folder`. Raises StudyError if its codes are not those of the checkpoint with the SHA-256 `model`."""
     index = open_index(folder)
     if index.facts.model != model:
         raise StudyError(f"{folder}: its codes are those of another model; name the folder of its photos with --distractors")
-    if index.facts.recentred:
+    if index.facts.centred_on:
         raise StudyError(f"{folder}: is recentred, and a benchmark is not; name the folder of its photos with --distractors")
     return index
 
@@ -38,21 +35,14 @@ def open_distractors(folder: Path, model: str) -> PhotoIndex:
 def codes_without(rows: Rows, benchmark: Benchmark) -> Iterator[Codes]:
     """The codes of an index, in blocks, without the photos that are files of the benchmark: they may answer a query."""
     files = {path.resolve() for path in (*benchmark.photos.values(), *benchmark.query_photos.values())}
-    own = {_sha256(path) for path in files}
-    start = 0
-    for block in rows.blocks():
-        others = ~block["sha256"].isin(own).to_numpy()
-        yield rows.codes[start : start + len(block)][others]
-        start += len(block)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    own = {hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    others = np.flatnonzero(~rows.photos()["sha256"].isin(own).to_numpy())
+    for start in range(0, len(others), DISTANCES):
+        yield rows.codes[others[start : start + DISTANCES]]
 
 
 def counted(queries: Codes, blocks: Iterable[Codes]) -> Counts:
-    """How many codes lie at each distance of each query, [q, bits + 1]. Raises StudyError where the code lengths differ."""
+    """How many codes lie at each distance of each query, [q, bits + 1]. Raises StudyError if the code lengths differ."""
     width = 8 * queries.shape[1] + 1
     counts = np.zeros((len(queries), width), np.int64)
     step = max(1, DISTANCES // max(1, len(queries)))
@@ -62,7 +52,7 @@ def counted(queries: Codes, blocks: Iterable[Codes]) -> Counts:
     return counts
 
 
-def among(ties: Ties, counts: Counts) -> Ties:
+def with_distractors(ties: Ties, counts: Counts) -> Ties:
     """The ties of a benchmark with distractors among them: larger, with the same hits. Tie t holds what lies at distance t."""
     sizes, hits = np.zeros_like(counts), np.zeros_like(counts)
     known = ties.sizes.shape[1]

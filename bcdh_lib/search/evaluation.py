@@ -1,4 +1,4 @@
-"""One checkpoint on one benchmark: as the study scores it, recentred on the database, with options, with distractors."""
+"""One checkpoint on one benchmark: by every scoring, with expanded queries, among distractors."""
 
 from __future__ import annotations
 
@@ -7,76 +7,39 @@ from pathlib import Path
 import pandas as pd
 
 from bcdh_lib.core.codes import pack
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.metrics import Ties
-from bcdh_lib.core.recentring import pack_recentred
-from bcdh_lib.params import Options
-from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmark
-from bcdh_lib.retrieval.options import alone_and_together, option_summary
-from bcdh_lib.retrieval.scales import encode_at, sides_by_folder
-from bcdh_lib.retrieval.score import Coded, System, parts_of, query_rows, summarise, ties_between
-from bcdh_lib.search.distractors import among, codes_without, counted, open_distractors
+from bcdh_lib.params import Expansion
+from bcdh_lib.retrieval.benchmarks import read_benchmark
+from bcdh_lib.retrieval.codes import benchmark_views, code_outputs, encode_by_all
+from bcdh_lib.retrieval.score import query_rows, score_codes, summarise, ties_of
+from bcdh_lib.retrieval.systems import System
+from bcdh_lib.search.distractors import codes_without, counted, open_distractors, with_distractors
 from bcdh_lib.study import Study
-from bcdh_lib.training.network import HashNetwork, load_checkpoint
-from bcdh_lib.training.training_set import device, prepare
-
-OFF = Options()
+from bcdh_lib.training.checkpoint import load_checkpoint
+from bcdh_lib.training.device import device, prepare
 
 
-def evaluate(
-    study: Study,
-    name: str,
-    model: Path,
-    recentre: bool = False,
-    options: Options = OFF,
-    distractors: Path | None = None,
-) -> pd.DataFrame:
-    """retrieval.summarise of the checkpoint `model` on the study's benchmark of that name, a row each way to compare.
+def evaluate(study: Study, name: str, model: Path, expand: int | None = None, distractors: Path | None = None) -> pd.DataFrame:
+    """retrieval.score.summarise of the checkpoint `model` on a benchmark: a row a scoring, with a column `distractors`.
 
-    Its columns `recentred`, `option` and `distractors` say which: the first row is plain, `option` None and `distractors` 0.
-    recentre: a row of the codes whose thresholds are the mean outputs over the database; the queries take no part in it.
-    options: a row for each that is on, of the plain codes, and one for all together.
-    distractors: an index of photos; a row with these in the database too, and how many they are.
-    Raises StudyError, and StudyError where real vectors are to be
-    recentred or distractors do not compare.
+    expand: also with queries expanded by so many nearest photos. distractors: an index; also by Hamming distance with its photos
+    in the database, whose number the column tells. Raises StudyError.
     """
-    if recentre and distractors:
-        raise StudyError("an index holds codes, no outputs to be recentred: leave out --recentre or --distractors")
     prepare(study.params)
     network, facts = load_checkpoint(model)
-    if recentre and network.bits is None:
-        raise StudyError(f"{model}: gives real vectors, which have no thresholds to move; leave out --recentre")
     index = open_distractors(distractors, str(facts["sha256"])) if distractors else None
     network.to(device())
-    study = Study(study.root, study.params.model_copy(update={"network": network.settings}))
+    expansion = Expansion(neighbours=expand, alpha=3.0) if expand else None
+    retrieval = study.params.retrieval.model_copy(update={"query_expansion": expansion})
+    changed = {"network": network.settings, "retrieval": retrieval}
+    study = Study(study.root, study.params.model_copy(update=changed))
     benchmark, system = read_benchmark(study, name), System(str(facts["method"]), network.bits)
-    outputs = _outputs(study, benchmark, network, options)
-    coded = {
-        folder: (pack(queries), pack(stored)) if network.bits else (queries, stored)
-        for folder, (queries, stored) in outputs.items()
-    }
-
-    def row(ties: Ties, recentred: bool = False, count: int = 0) -> pd.DataFrame:
-        scores = summarise(query_rows(study, benchmark, system, ties))
-        return scores.assign(recentred=recentred, option=None, distractors=count)
-
-    plain = ties_between(benchmark, coded[""])
-    tables = [row(plain)]
-    if recentre:
-        tables.append(row(ties_between(benchmark, pack_recentred(*outputs[""])), recentred=True))
-    if alone_and_together(options):
-        tables.append(option_summary(study, benchmark, system, coded, options).assign(recentred=False, distractors=0))
-    if index:
-        counts = counted(coded[""][0], codes_without(index.rows, benchmark))
-        tables.append(row(among(plain, counts), count=int(counts[0].sum())))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _outputs(study: Study, benchmark: Benchmark, network: HashNetwork, options: Options) -> dict[str, Coded]:
-    """Outputs of the queries and of the database, by the folder of scales.sides_by_folder."""
-    sides, threads = sides_by_folder(network.settings.side, options.scales), study.params.run.threads
-    at = {
-        part: encode_at(sides, {part: network}, views, threads, f"{benchmark.name} {part}")
-        for part, views in parts_of(study, benchmark).items()
-    }
-    return {folder: (at["queries"][folder]["queries"], at["database"][folder]["database"]) for folder in sides}
+    views = benchmark_views(study, benchmark)
+    outputs = [encode_by_all({"": network}, views[part], study, f"{name} {part}")[""] for part in ("queries", "database")]
+    codes = code_outputs(outputs[0], outputs[1], network.bits)
+    table = summarise(score_codes(study, benchmark, system, codes)).assign(distractors=0)
+    if index is None:
+        return table
+    counts = counted(pack(outputs[0]), codes_without(index.rows, benchmark))
+    ties = with_distractors(ties_of(benchmark, codes, "hamming"), counts)
+    rows = summarise(query_rows(study, benchmark, system, ties, "hamming")).assign(distractors=int(counts[0].sum()))
+    return pd.concat([table, rows], ignore_index=True)

@@ -1,123 +1,185 @@
-"""Bringing an index up to date with its photos: the new, the changed and the deleted ones, and no other.
+"""Bringing an index up to date with its photos: new and changed photos are encoded, deleted ones go, moved ones keep their codes.
 
-A photo is taken for unchanged where its path, size and time of change are those of its row. One update is made at a time, by one
-process or by several, on one machine or on many that share the photos and the index's folder:
-
-    torchrun --nproc_per_node 2 -m bcdh_lib.cli index PHOTOS --model MODEL
-
-The first process finds what is missing; every process encodes its share and notes it in a file of its own; the first puts the
-notes together. Memory does not grow with the photos, but by what is left out: each photo stands in a file on the way.
+A photo counts as unchanged if its path, size and time of change are those of its row; a file whose bytes (SHA-256) are those of a
+row takes that row's code. Every few seconds what was encoded is written as a part, so a killed update goes on from there. The
+photos are only read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import ValidationError
 from tqdm import tqdm
 
-from bcdh_lib.comparison.provenance import digest_of
+from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.codes import Codes
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import locked, write_bytes
-from bcdh_lib.core.recentring import Centre, centre_of, pack_around
+from bcdh_lib.core.settings import first_fault
+from bcdh_lib.core.text import one_line
 from bcdh_lib.params import Photos
-from bcdh_lib.photos.folder import Job, LeftOut, in_processes, path_from_table, path_in_table, walk
-from bcdh_lib.search.encoder import see
-from bcdh_lib.search.ledger import Ledger, note
-from bcdh_lib.search.photo_index import OWN, Block, Facts, PhotoIndex, Rows, open_index, publish
-from bcdh_lib.search.ranks import once, together
-from bcdh_lib.study import Study
-from bcdh_lib.training.distributed import process_count, process_rank, wait_for_all
-from bcdh_lib.training.network import load_checkpoint
+from bcdh_lib.photos.folder import path_from_table, path_in_table, walk
+from bcdh_lib.photos.photo_file import LeftOut, decode_all, state_of
+from bcdh_lib.search.default_network.files import default_model, default_photos
+from bcdh_lib.search.encoder import Encoded, read_view
+from bcdh_lib.search.parts import STATE, Parts
+from bcdh_lib.search.photo_index import ROW, Facts, PhotoIndex, Rows, open_index, publish
+from bcdh_lib.study import find_root, open_study
+from bcdh_lib.training.checkpoint import load_checkpoint
+
+OWN = {"index.json", "model.safetensors", "model.json", "left_out.csv", "lock", "unfinished"}
+PART_SECONDS = 10.0
+"""How often what was encoded is written: a kill loses so many seconds of work."""
+MANY, MANY_SHARE = 10, 0.1
+"""Rows that go at once, and their share of the index, from which an update asks first: the disk may just not be mounted."""
+PRIOR = 4
+"""Photos that the network's own thresholds count for beside those of the index, in the mean of the outputs."""
+FRAME = 1 << 16
 
 
 @dataclass(frozen=True)
 class Update:
-    """What bringing an index up to date did."""
+    """What an update did."""
 
-    photos: int  # that are in it now
-    new: int
-    anew: int  # encoded again
-    gone: int  # rows whose photo is there no more, or cannot be read any more
+    photos: int  # in the index now
+    new: int  # encoded
+    changed: int  # encoded again
+    moved: int  # found again under another path, not encoded
+    gone: int  # rows dropped
+    unreadable: int  # rows kept: their folder cannot be read now
+    missing: int  # rows kept this time: so many are not there that their disk may be missing
+    centred_on: int  # photos whose mean gave the bits' thresholds
     left_out: list[LeftOut]
 
 
-def update(folder: Path, photos: Path, model: Path | None = None, study: Study | None = None, recentre: bool = False) -> Update:
+def update_index(
+    folder: Path,
+    photos: Path,
+    model: Path | None = None,
+    *,
+    recentre: bool | None = None,
+    changes: dict[str, object] | None = None,
+    moved: bool = False,
+    forget_missing: bool = False,
+    workers: int | None = None,
+) -> Update:
     """Make the index in `folder` of `photos`, or bring it up to date.
 
-    photos: a folder, with all below it, or a text file (.txt) with the path of a photo in each line, relative to where it lies.
-    model: the checkpoint; study: whose settings say what is taken in. Both are needed where there is no index yet, and must be
-    the index's own where there is one. recentre: encode all photos anew and move the bits' thresholds to the mean of their
-    outputs; without it the thresholds stay those of the index. A killed update goes on from its finished photos, whatever the
-    number of processes.
-    Raises StudyError, and LockError where another process writes the index.
+    photos: a folder with all below it, or a list (.txt) of paths, relative to the list. model: a checkpoint; for a new index the
+    default network if None. recentre: for a new index whether the thresholds are the mean outputs of its photos (yes if None);
+    for an existing one True encodes all again about the new mean, else its thresholds stay. changes: settings of `photos` laid
+    over those of the index (exclude, max_megapixels, min_side). moved: the collection is the same, in another place.
+    forget_missing: drop rows without photos at once, however many.
+    Raises StudyError; LockError if another process writes the index.
     """
-    with together(), ExitStack() as held:
-        begun: list[tuple[PhotoIndex, Ledger]] = []  # of the first process
-
-        def begin() -> Facts:
-            index, ledger = _begin(folder, photos, model, study, recentre, held)
-            begun.append((index, ledger))
-            return index.facts
-
-        facts = once(begin)
-        _encode_share(folder, facts, photos)
-        wait_for_all()
-        return once(lambda: _end(*begun[0], photos, recentre))
+    _check_places(folder, photos)
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / "lock"):
+            new = not (folder / "index.json").is_file()
+            index = _create(folder, photos, model) if new else _reopen(folder, photos, model, moved)
+            limits = _with_changes(index.facts.photos, changes or {})
+            index = PhotoIndex(folder, index.facts.model_copy(update={"photos": limits}), index.rows)
+            again = bool(recentre) or (new and recentre is not False)
+            return _update(index, photos, again, forget_missing, workers or os.cpu_count() or 1)
 
 
-def _begin(
-    folder: Path, photos: Path, model: Path | None, study: Study | None, recentre: bool, held: ExitStack
-) -> tuple[PhotoIndex, Ledger]:
-    """The index as it is, locked, and what is to be done, written to `unfinished/missing`."""
-    _check_folders(folder, photos)
-    sha256 = digest_of_model(model) if model else None
-    folder.mkdir(parents=True, exist_ok=True)
-    held.enter_context(locked(folder / "lock"))
-    if (folder / "index.json").is_file():
-        index = _reopen(folder, photos, sha256, study)
-    elif model and sha256 and study:
-        index = _new(folder, photos, model, sha256, study)
-    else:
-        raise StudyError(f"{folder}: holds no index yet; name the network that shall make it with --model")
-    unfinished = folder / "unfinished"
-    unfinished.mkdir(exist_ok=True)
-    ledger = held.enter_context(closing(Ledger(unfinished / "ledger", len(index.rows.centre))))
-    ledger.begin(_find(photos), index.rows.blocks(), recentre, _notes(folder, index.facts))
-    part = unfinished / "missing.part"
-    with open(part, "w", encoding="utf-8", newline="\n") as missing:
-        missing.writelines(f"{path}\n" for path in ledger.missing())
-    os.replace(part, unfinished / "missing")
-    return index, ledger
+def _with_changes(limits: Photos, changes: dict[str, object]) -> Photos:
+    try:
+        return Photos.model_validate(limits.model_dump() | changes)
+    except ValidationError as error:
+        raise StudyError(f"photos.{first_fault(error)}; change the option") from None
 
 
-def _check_folders(folder: Path, photos: Path) -> None:
+def _update(index: PhotoIndex, photos: Path, again: bool, forget_missing: bool, workers: int) -> Update:
+    """again: all photos are encoded, and the thresholds become their mean."""
+    before = index.rows.photos().assign(row=lambda table: np.arange(len(table)))
+    found, left_out = _find(photos, index.facts.photos)
+    absent = before[~before["path"].isin(found["path"])]
+    here = found.merge(before, "left", STATE)
+    if not again:
+        here = _recognise(here, before, photos)
+    absent = absent[~absent["row"].isin(here["row"])]  # moved rows are not absent
+    kept, missing, unreadable = _absent_to_keep(absent, left_out, len(before), index.facts.missing, forget_missing)
+    if again and len(kept):
+        raise StudyError(
+            f"{photos}: {len(kept):,} photos of the index cannot be read now, and all are to be encoded again; "
+            "make them readable, or drop them with --forget-missing"
+        )
+    parts = Parts(index)
+    unencoded = here[here["row"].isna() | again]
+    outcomes = list(_encode(index, photos, unencoded[STATE], parts, workers))
+    encoded = unencoded[STATE].merge(parts.table, on=STATE)
+    rows = pd.concat([kept, here[here["row"].notna() & (not again)], encoded]).sort_values("path", ignore_index=True)
+    left_out += outcomes
+    if rows.empty:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(one.reason for one in left_out).most_common())
+        raise StudyError(f"{photos}: holds no usable photo ({reasons or 'it is empty'}); name a folder with photos in it")
+    facts, centre = index.facts.model_copy(update={"missing": missing}), index.rows.centre
+    if again:
+        centre = parts.mean(encoded["place"].to_numpy()) * np.float32(len(encoded) / (len(encoded) + PRIOR))
+        facts = facts.model_copy(update={"centred_on": len(encoded)})
+    codes = _codes(rows, index.rows.codes, parts, centre)
+    publish(index.folder, facts, rows[ROW.names], codes, centre, sorted(left_out, key=lambda one: one.path))
+    changed = int(encoded["path"].isin(before["path"]).sum())
+    reused = here["row"].notna() & ~here["path"].isin(before["path"]) & (not again)
+    gone = len(before) - int(rows["path"].isin(before["path"]).sum()) - int(before["row"].isin(here.loc[reused, "row"]).sum())
+    return Update(
+        photos=len(rows),
+        new=len(encoded) - changed,
+        changed=changed,
+        moved=int(reused.sum()),
+        gone=max(0, gone),
+        unreadable=unreadable,
+        missing=missing,
+        centred_on=facts.centred_on,
+        left_out=sorted(left_out, key=lambda one: one.path),
+    )
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Turn what the system says about writing (no room, no right) into one line. Files being read are handled elsewhere."""
+    try:
+        yield
+    except OSError as error:
+        reason = one_line(error.strerror or error)
+        raise StudyError(f"{error.filename or folder}: cannot be written ({reason}); make room, or change --index") from None
+
+
+def _check_places(folder: Path, photos: Path) -> None:
     if not photos.exists():
-        raise StudyError(f"{photos}: is not there; name the folder of your photos")
+        raise StudyError(f"{photos}: does not exist; name the folder of your photos")
     if not photos.is_dir() and photos.suffix != ".txt":
-        raise StudyError(f"{photos}: is a file, and no list of photos (.txt); name the folder of your photos")
+        raise StudyError(f"{photos}: is neither a folder nor a list of photos (.txt); name the folder of your photos")
     if folder.resolve().is_relative_to(photos.resolve()):
         raise StudyError(f"{folder}: lies among the photos, which are only read; name another place with --index")
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"{folder}: is a file; name another place with --index")
     others = {path.name for path in folder.glob("*") if path.name.removesuffix(".part") not in OWN}
-    if (folder / "unfinished").is_dir():  # a first update, killed when its rows stood there and index.json did not yet name them
+    if (folder / "unfinished").is_dir():  # a first update, killed when its rows were there and index.json did not name them yet
         others = {name for name in others if not re.fullmatch("[0-9a-f]{16}", name)}
     if others and not (folder / "index.json").is_file():
-        raise StudyError(f"{folder}: holds {min(others)} and no index; name another place with --index")
+        raise StudyError(f"{folder}: holds {min(others)} and is no index; name another place with --index")
 
 
-def digest_of_model(model: Path) -> str:
+def checked_digest(model: Path) -> str:
     """The SHA-256 of a checkpoint that gives codes. Raises StudyError."""
     network, facts = load_checkpoint(model)
     if network.bits is None:
@@ -125,102 +187,164 @@ def digest_of_model(model: Path) -> str:
     return str(facts["sha256"])
 
 
-def _new(folder: Path, photos: Path, model: Path, sha256: str, study: Study) -> PhotoIndex:
+def _create(folder: Path, photos: Path, model: Path | None) -> PhotoIndex:
     """A new index without rows, the model copied into it."""
+    limits = _photo_settings(model) if model else default_photos()
+    model = model or default_model()
+    sha256 = checked_digest(model)
     for ending in (".json", ".safetensors"):
         write_bytes(folder / f"model{ending}", model.with_suffix(ending).read_bytes())
-    threads, listed = study.params.run.threads, None if photos.is_dir() else path_in_table(Path(photos.name))
-    facts = Facts(model=sha256, photos=_limits(study, photos), threads=threads, recentred=False, rows="", listed_in=listed)
-    bits = PhotoIndex(folder, facts, Rows()).encoder.network.bits or 0
-    return PhotoIndex(folder, facts, Rows(codes=np.empty((0, bits // 8), np.uint8), centre=np.zeros(bits, np.float32)))
+    limits = limits.model_copy(update={"source": "folder", "folder": path_in_table(_collection_folder(photos))})
+    facts = Facts(model=sha256, photos=limits, listed_in=None if photos.is_dir() else path_in_table(Path(photos.name)))
+    bits = load_checkpoint(model)[0].bits or 0
+    return PhotoIndex(folder, facts, Rows(np.empty((0, bits // 8), np.uint8), np.zeros(bits, np.float32)))
 
 
-def _reopen(folder: Path, photos: Path, sha256: str | None, study: Study | None) -> PhotoIndex:
-    """The index there is. Raises StudyError where it is of other photos, another model or setting than is wanted now."""
+def _photo_settings(model: Path) -> Photos:
+    """The settings `photos` of the study around the checkpoint, the working directory or this library."""
+    for place in (model.parent, Path.cwd(), LIBRARY.parent):
+        try:
+            root = find_root(place)
+        except StudyError:
+            continue
+        return open_study(root=root).params.photos
+    return default_photos()
+
+
+def _reopen(folder: Path, photos: Path, model: Path | None, moved: bool) -> PhotoIndex:
+    """The existing index. Raises StudyError if it is of other photos or another model than is wanted now."""
     index = open_index(folder)
-    own = posixpath.join(index.facts.photos.folder or "", index.facts.listed_in or "").removesuffix("/")
-    if own != path_in_table(photos.resolve()):
-        raise StudyError(f"{folder}: is the index of {own}; name another place with --index")
-    if sha256 and sha256 != index.facts.model:
+    if model and checked_digest(model) != index.facts.model:
         raise StudyError(f"{folder}: its codes are those of another model; name another place with --index")
-    wanted = _limits(study, photos) if study else index.facts.photos
-    for key in Photos.model_fields:
-        if (was := getattr(index.facts.photos, key)) != (now := getattr(wanted, key)):
-            raise StudyError(f"{folder}: was made with photos.{key} {was}, not {now}; name another place with --index")
-    return index
+    own = posixpath.join(index.facts.photos.folder or "", index.facts.listed_in or "").removesuffix("/")
+    if own == path_in_table(photos.resolve()):
+        return index
+    if not moved:
+        raise StudyError(f"{folder}: is the index of {own}; add --moved if these are the same photos, else --index ANOTHER")
+    limits = index.facts.photos.model_copy(update={"folder": path_in_table(_collection_folder(photos))})
+    listed = None if photos.is_dir() else path_in_table(Path(photos.name))
+    return PhotoIndex(folder, index.facts.model_copy(update={"photos": limits, "listed_in": listed}), index.rows)
 
 
-def _limits(study: Study, photos: Path) -> Photos:
-    """The study's settings of what is taken in, for this folder, or for the folder that the list lies in."""
-    folder = photos.resolve() if photos.is_dir() else photos.resolve().parent
-    return study.params.photos.model_copy(update={"source": "folder", "folder": path_in_table(folder)})
+def _collection_folder(photos: Path) -> Path:
+    """The folder itself, or the one that the list lies in."""
+    return photos.resolve() if photos.is_dir() else photos.resolve().parent
 
 
-def _find(photos: Path) -> Iterator[Job | LeftOut]:
-    """The files of a folder or of a list, in any order; those that a list names outside its own folder by their whole path."""
+def _find(photos: Path, limits: Photos) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """The files there are now, as STATE, sorted by path, and what was left out on the way."""
+    left_out: list[LeftOut] = []
+
+    def states() -> Iterator[tuple[str, int, int]]:
+        for one in _walk(photos, limits):
+            if isinstance(one, LeftOut):
+                left_out.append(one)
+                continue
+            try:
+                size, mtime_ns = state_of(os.stat(one[1]))
+                yield one[0], size, mtime_ns
+            except OSError as error:
+                left_out.append(LeftOut(one[0], "unreadable", str(error.strerror)))
+
+    rows, frames = states(), [ROW.empty_table().to_pandas()[STATE]]
+    while some := list(islice(rows, FRAME)):
+        frames.append(pd.DataFrame(some, columns=STATE))
+    found = pd.concat(frames, ignore_index=True).drop_duplicates("path").sort_values("path", ignore_index=True)
+    return found, left_out
+
+
+def _walk(photos: Path, limits: Photos) -> Iterator[tuple[str, Path] | LeftOut]:
     if photos.is_dir():
-        yield from walk(photos)
+        yield from walk(photos, limits.exclude)
         return
     folder = photos.resolve().parent
-    with open(photos, "rb") as lines:
-        for line in lines:
-            if written := line.strip(b"\r\n"):
-                file = Path(os.path.normpath(folder / os.fsdecode(written)))
-                yield path_in_table(file.relative_to(folder) if file.is_relative_to(folder) else file), file
+    for line in read_list(photos):
+        file = Path(os.path.normpath(folder / line))
+        yield path_in_table(file.relative_to(folder) if file.is_relative_to(folder) else file), file
 
 
-def _notes(folder: Path, facts: Facts) -> list[Path]:
-    """The files in which the processes note what they encoded. They belong to a model and to limits."""
-    return sorted((folder / "unfinished").glob(f"{_name_of_notes(facts)}-*.jsonl"))
+def read_list(file: Path) -> list[str]:
+    """The paths in a list: one a line, or separated by NUL bytes; UTF-16 with a byte order mark is read too."""
+    content = file.read_bytes()
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        content = os.fsencode(content.decode("utf-16", "replace"))
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    lines = content.split(b"\0") if b"\0" in content else content.split(b"\n")
+    return [os.fsdecode(path) for line in lines if (path := line.strip(b"\r\n"))]
 
 
-def _name_of_notes(facts: Facts) -> str:
-    return digest_of([], facts.model, facts.photos.model_dump_json())
+def _recognise(here: pd.DataFrame, before: pd.DataFrame, photos: Path) -> pd.DataFrame:
+    """Give files that are new by their path the row of equal bytes, if there is one; only files of a row's size are read."""
+    unknown = here[here["row"].isna() & here["size"].isin(before["size"])]
+    base = _collection_folder(photos)
+    with ThreadPoolExecutor() as pool:
+        digests = list(pool.map(_sha256, (base / path_from_table(path) for path in unknown["path"])))
+    row = before.drop_duplicates("sha256").set_index("sha256")["row"].reindex(digests).to_numpy()
+    here.loc[unknown.index, "row"] = row
+    here.loc[unknown.index, "sha256"] = digests
+    return here
 
 
-def _encode_share(folder: Path, facts: Facts, photos: Path) -> None:
-    """Encode this process's share of what is missing, and note it."""
-    unfinished, encoder = folder / "unfinished", PhotoIndex(folder, facts, Rows()).encoder
-    base = photos if photos.is_dir() else photos.resolve().parent
+def _sha256(file: Path) -> str:
+    try:
+        with open(file, "rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError:
+        return ""
 
-    def share() -> Iterator[str]:
-        with open(unfinished / "missing", encoding="utf-8", newline="\n") as lines:
-            yield from (line.removesuffix("\n") for line in islice(lines, process_rank(), None, process_count()))
 
-    seen = partial(see, limits=facts.photos, side=encoder.network.settings.side)
-    jobs = ((path, base / path_from_table(path)) for path in share())
-    with (
-        open(unfinished / f"{_name_of_notes(facts)}-{process_rank()}.jsonl", "a", encoding="utf-8") as noted,
-        tqdm(desc="photos", unit="photo", total=sum(1 for _ in share()), disable=process_rank() > 0) as bar,
-    ):
-        noted.write("\n")  # a line that a kill cut ends here
-        for some in encoder.encode(in_processes(seen, jobs, facts.threads)):
-            noted.writelines(note(one) for one in some)
-            noted.flush()
+def _absent_to_keep(
+    absent: pd.DataFrame, left_out: list[LeftOut], count: int, told: int, forget: bool
+) -> tuple[pd.DataFrame, int, int]:
+    """The rows without a file that stay, how many of them are missing, and how many are below what cannot be read.
+
+    told: rows that the last update found missing and kept; if no more are missing now, they go.
+    """
+    if forget or absent.empty:
+        return absent.iloc[:0], 0, 0
+    barred = {one.path for one in left_out if one.reason == "unreadable"}
+    given_up = {one.path for one in left_out} - barred
+    unreadable, chosen = (absent["path"].map(partial(_at_or_below, places=places)).astype(bool) for places in (barred, given_up))
+    missing = ~unreadable & ~chosen
+    lost = int(missing.sum())
+    if lost < MANY or lost <= MANY_SHARE * count or lost <= told:
+        missing, lost = missing & False, 0
+    return absent[unreadable | missing], lost, int(unreadable.sum())
+
+
+def _at_or_below(path: str, places: set[str]) -> bool:
+    ends = [place for place, each in enumerate(path) if each == "/"]
+    return "." in places or path in places or any(path[:end] in places for end in ends)
+
+
+def _encode(index: PhotoIndex, photos: Path, wanted: pd.DataFrame, parts: Parts, workers: int) -> Iterator[LeftOut]:
+    """Encode the files of `wanted` that are in no part, and write parts; gives what is left out."""
+    todo = wanted.merge(parts.table[STATE], "left", STATE, indicator=True)
+    todo = todo.loc[todo["_merge"] == "left_only", "path"]
+    if todo.empty:
+        return
+    base, encoder = _collection_folder(photos), index.encoder
+    jobs = ((path, base / path_from_table(path)) for path in todo)
+    seen = partial(read_view, limits=index.facts.photos, side=encoder.network.settings.side)
+    waiting: list[Encoded] = []
+    written = time.monotonic()
+    with tqdm(desc="photos", unit="photo", total=len(todo)) as bar:
+        for some in encoder.encode(decode_all(seen, jobs, workers)):
             bar.update(len(some))
+            waiting += [one for one in some if isinstance(one, Encoded)]
+            yield from (one for one in some if isinstance(one, LeftOut))
+            if waiting and time.monotonic() - written >= PART_SECONDS:
+                parts.write(waiting)
+                waiting, written = [], time.monotonic()
+    if waiting:
+        parts.write(waiting)
 
 
-def _end(index: PhotoIndex, ledger: Ledger, photos: Path, recentre: bool) -> Update:
-    """Put the rows kept and what all processes noted together as the new rows."""
-    ledger.read(_notes(index.folder, index.facts))
-    if lacking := ledger.unaccounted():
-        raise StudyError(f"{index.folder}: {lacking} photos have not been encoded; the same command goes on with them")
-    counts, left_out = ledger.counts(), ledger.left_out()
-    if not counts["photos"]:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(one.reason for one in left_out).most_common())
-        raise StudyError(f"{photos}: holds no usable photo ({reasons or 'it is empty'}); name a folder with photos in it")
-    centre = centre_of(outputs for _, outputs in ledger.rows()) if recentre else index.rows.centre
-    facts = index.facts.model_copy(update={"recentred": index.facts.recentred or recentre})
-    publish(index.folder, facts, centre, _blocks(index.rows.codes, ledger, centre), left_out)
-    return Update(**counts, left_out=left_out)
-
-
-def _blocks(before: Codes, ledger: Ledger, centre: Centre) -> Iterator[Block]:
-    """The rows there are now, with their codes: those of before, or made of outputs."""
-    for table, outputs in ledger.rows():
-        row = table.pop("row").to_numpy()
-        codes = np.empty((len(table), len(centre) // 8), np.uint8)
-        codes[row >= 0] = before[row[row >= 0]]
-        if len(outputs):
-            codes[row < 0] = pack_around(outputs, centre)
-        yield table, codes
+def _codes(rows: pd.DataFrame, before: Codes, parts: Parts, centre: NDArray[np.float32]) -> Codes:
+    """The codes [n, L/8] of the rows: those of the index (column row), or made of the parts' outputs (column place)."""
+    codes = np.empty((len(rows), parts.bits // 8), np.uint8)
+    old = rows["row"].notna().to_numpy()
+    codes[old] = before[rows.loc[old, "row"].to_numpy(np.int64)]
+    if not old.all():
+        codes[~old] = parts.codes(centre)[rows.loc[~old, "place"].to_numpy(np.int64)]
+    return codes

@@ -1,128 +1,117 @@
-"""An index of a folder of photos on disk: their packed codes, which photos they are, and the network that made them.
+"""An index of a photo collection on disk: which photos it holds, their packed codes, and the network that made them.
 
-    index.json                what it is: Facts; it names the folder of the rows, so that its rename ends an update
-    model.safetensors, .json  a copy of the checkpoint: training anew does not part the index from its network
-    ROWS/codes.npy            uint8 [n, L/8], mapped into memory where it is read
-    ROWS/photos.parquet       a row a code, sorted by path: path (as photos.folder writes it), size, mtime_ns, sha256
-    ROWS/left_out.parquet     what is in the folder and not in the index, and why
-    ROWS/centre.npy           float32 [L], what is taken from the outputs before the sign; 0 unless recentred
-    ROWS/METHOD-DIGEST.faiss  an approximate index of the codes, where a search asked for one (large_search.py)
-    lock, unfinished/         who writes; the outputs of photos that an update has encoded so far (index_update.py)
+    index.json                what the index is: Facts; it names the folder of the rows, so its rename ends an update
+    model.safetensors, .json  a copy of the checkpoint
+    left_out.csv              the files that are not in the index, and why
+    ROWS/photos.parquet       one row a code, sorted by path: path (as photos.folder writes it), size, mtime_ns, sha256
+    ROWS/codes.npy            uint8 [n, L/8], mapped into memory when it is read
+    ROWS/centre.npy           float32 [L], the bits' thresholds: subtracted from the outputs before the sign
+    ROWS/ivf.faiss            inverted lists of the codes, once a search asked for them
+    lock, unfinished/         who writes; what an update has encoded so far (index_update.py)
 
-ROWS is the digest of the four that an update writes. The photos are only read. Of millions of them neither a search nor an update
-holds the table: each reads the rows that it needs.
+ROWS is the digest of its first three files. A search reads the codes and the rows of its hits, never the whole table.
 """
 
 from __future__ import annotations
 
-import io
+import hashlib
 import os
 import posixpath
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from bcdh_lib import params
-from bcdh_lib.comparison.provenance import digest_of
-from bcdh_lib.core.codes import Codes
+from bcdh_lib.core.codes import Codes, pack
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import locked, read_array, write_array, write_bytes
-from bcdh_lib.core.recentring import Centre, pack_around
-from bcdh_lib.core.settings import Positive, Section, first_fault
-from bcdh_lib.core.tables import TABLES, write_table
+from bcdh_lib.core.settings import NotNegative, Section, first_fault
 from bcdh_lib.core.text import one_line
-from bcdh_lib.photos.decoding import prepare_process
-from bcdh_lib.photos.folder import LeftOut, path_in_table
-from bcdh_lib.search.encoder import Encoder, Outputs, see
-from bcdh_lib.search.large_search import METHODS, NPROBE, Found, build, exact, index_file, search_file, write_index
-from bcdh_lib.training.network import load_checkpoint
+from bcdh_lib.photos.photo_file import LeftOut
+from bcdh_lib.search import nearest
+from bcdh_lib.search.encoder import Encoded, Encoder, read_view
+from bcdh_lib.training.checkpoint import load_checkpoint
 
 ROW = pa.schema({"path": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64(), "sha256": pa.string()})
-Block = tuple[pd.DataFrame, Codes]
-"""Some rows, of the form ROW, and their codes."""
-OWN = {"index.json", "model.safetensors", "model.json", "lock", "unfinished"}
+GROUP = 1 << 16
+"""Rows of photos.parquet that are read together."""
 
 
 class Facts(Section):
-    """What an index was first made with, and keeps."""
+    """What an index is of."""
 
     model: str  # SHA-256 of the checkpoint
-    photos: params.Photos  # the folder, written as a path in the tables, and the limits of what is taken in
-    threads: Positive  # CPU threads of torch
-    recentred: bool
-    rows: str  # the folder of its rows
-    listed_in: str | None = None  # the file in the folder that names the photos, where not all below the folder are meant
-
-
-def _no_photos() -> pq.ParquetFile:
-    buffer = io.BytesIO()
-    pq.write_table(ROW.empty_table(), buffer)
-    return pq.ParquetFile(buffer)
+    photos: params.Photos  # the folder, written as a path in the tables, and the limits of what is read
+    listed_in: str | None = None  # the file in that folder that lists the photos, if not all in the folder are meant
+    centred_on: NotNegative = 0  # photos whose mean output gave the thresholds; 0: the network's own thresholds
+    missing: NotNegative = 0  # rows whose photos the last update did not find, kept until the next one
+    rows: str = ""  # the folder of the rows
 
 
 @dataclass(frozen=True)
 class Rows:
-    """The photos of an index and their codes, row by row, sorted by path. The table stays in its file until it is asked for.
+    """The photos of an index and their codes, row by row. The table stays in its open file until it is asked for."""
 
-    Whatever reads it raises StudyError where the file is broken further in than its opening showed.
-    """
+    codes: Codes
+    centre: NDArray[np.float32]
+    table: pq.ParquetFile | None = None  # photos.parquet, open: an update may remove it meanwhile; None: no row yet
 
-    table: pq.ParquetFile = field(default_factory=_no_photos)
-    codes: Codes = field(default_factory=lambda: np.empty((0, 0), np.uint8))
-    centre: Centre = field(default_factory=lambda: np.empty(0, np.float32))
-    file: Path = Path("photos.parquet")  # where the table lies
-
-    @cached_property
     def photos(self) -> pd.DataFrame:
-        """The table, whole."""
-        return pa.concat_tables([ROW.empty_table(), *self._groups()]).to_pandas()
+        """The whole table, as in ROW. Raises StudyError if it is broken."""
+        if self.table is None:
+            return ROW.empty_table().to_pandas()
+        return self._read(range(self.table.num_row_groups), ROW.names).to_pandas()
 
-    def blocks(self) -> Iterator[pd.DataFrame]:
-        """The table, a group of rows at a time."""
-        return (group.to_pandas() for group in self._groups())
-
-    def _groups(self) -> Iterator[pa.Table]:
-        return (self._group(number, ROW.names) for number in range(self.table.num_row_groups))
-
-    def _group(self, number: int, columns: list[str]) -> pa.Table:
-        try:
-            group = self.table.read_row_group(number, columns)
-            group.validate(full=True)  # texts are Unicode
-            rows = self.table.metadata.row_group(number).num_rows
-            if len(group) != rows or any(column.null_count for column in group.columns):
-                raise ValueError(f"it has not every column of {rows} rows")
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise StudyError(f"{self.file}: its rows cannot be read ({one_line(error)}); make a new index") from None
-        return group.replace_schema_metadata()
-
-    def paths(self, rows: Iterable[int]) -> dict[int, str]:
-        """The paths of some rows; read are the groups of rows in the file that hold them."""
-        metadata = self.table.metadata
-        ends = np.cumsum([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
+    def at(self, rows: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """(path, sha256) of some rows. Raises StudyError if the table is broken."""
         wanted: dict[int, list[int]] = {}
         for row in rows:
-            wanted.setdefault(int(np.searchsorted(ends, row, side="right")), []).append(row)
-        found: dict[int, str] = {}
+            wanted.setdefault(row // GROUP, []).append(row)
+        found: dict[int, tuple[str, str]] = {}
         for group, inside in wanted.items():
-            column = self._group(group, ["path"])["path"]
-            found |= {row: column[row - int(ends[group]) + len(column)].as_py() for row in inside}
+            table = self._read([group], ["path", "sha256"])
+            found |= {row: tuple(table[name][row % GROUP].as_py() for name in ("path", "sha256")) for row in inside}  # type: ignore[misc]
         return found
+
+    def _read(self, groups: Iterable[int], columns: list[str]) -> pa.Table:
+        assert self.table is not None
+        try:
+            table = self.table.read_row_groups(list(groups), columns)
+            table.validate(full=True)  # texts are Unicode
+            if any(column.null_count for column in table.columns):
+                raise ValueError("a value is missing")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise StudyError(
+                f"photos.parquet: the rows of the index cannot be read ({one_line(error)}); make a new index"
+            ) from None
+        return table.replace_schema_metadata()
 
 
 @dataclass(frozen=True)
 class Hit:
     """A photo that a search found."""
 
-    distance: int  # bits
-    path: str  # whole, written as a path in the tables
+    distance: float  # bits
+    path: str  # absolute, written as a path in the tables
+    copies: int = 1  # equal photos that it stands for, itself included
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a search found for one query, or why it could not read the query."""
+
+    query: Path
+    hits: list[Hit]
+    fault: LeftOut | None = None
 
 
 @dataclass(frozen=True)
@@ -135,59 +124,108 @@ class PhotoIndex:
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The network that makes the codes. Raises StudyError."""
+        """The network that made the codes. Raises StudyError."""
         path = self.folder / "model.safetensors"
         network, facts = load_checkpoint(path)
         if facts["sha256"] != self.facts.model:
             raise StudyError(f"{path}: is not the network that made the codes; make a new index")
-        return Encoder(network, self.facts.threads)
+        return Encoder(network)
 
-    def search(self, queries: Sequence[Path], k: int, method: str = "flat", nprobe: int | None = None) -> list[list[Hit]]:
-        """The k nearest photos of each query photo; equal distances in the order of the rows.
+    def search(
+        self,
+        queries: Sequence[Path],
+        k: int = 10,
+        *,
+        hamming: bool = False,
+        within: float | None = None,
+        distinct: float | None = None,
+        method: str = "flat",
+        nprobe: int | None = None,
+    ) -> list[Answer]:
+        """The k nearest photos of each query, by the asymmetric distance or the Hamming distance.
 
-        method, nprobe: large_search's. Another than flat may find fewer than k, and others of those at the last distance.
-        Raises StudyError where a query cannot be read as a photo, StudyError, and LockError where the method's file is
-        to be made while another process writes the index.
+        within: no photo farther than this, in bits. distinct: equal files, and photos whose codes differ in at most so many
+        bits, are shown once (0: equal files and equal codes; negative: equal files alone). method, nprobe: nearest.py.
+        Raises StudyError, and LockError if the method's file is to be made while another process writes the index.
         """
-        distances, rows = self._nearest(self._codes_of(queries), k, method, nprobe)
-        paths, folder = self.rows.paths({int(row) for row in rows.flat if row >= 0}), self.facts.photos.folder or ""
-        return [
-            [Hit(int(distance), posixpath.join(folder, paths[row])) for distance, row in zip(*found, strict=True) if row >= 0]
-            for found in zip(distances, rows.tolist(), strict=True)
-        ]
+        sought = self._search_by(method, nprobe)
+        encoded = self._encode(queries)
+        outputs = np.array([one.outputs for one in encoded if isinstance(one, Encoded)], np.float32)
+        outputs = outputs.reshape(-1, len(self.rows.centre)) - self.rows.centre
 
-    def _nearest(self, queries: Codes, k: int, method: str, nprobe: int | None) -> Found:
-        if method not in METHODS:
-            raise StudyError(f"method {method} is unknown; known: {', '.join(METHODS)}")
-        if method == "flat" and nprobe is not None:
-            raise StudyError("method flat compares every code: leave out nprobe, or name the method ivf or multihash")
+        def find(outputs: NDArray[np.float32], k: int) -> nearest.Found:
+            if hamming:
+                return sought(pack(outputs), k)
+            return nearest.search_asymmetric(self.rows.codes, outputs, k, sought)
+
+        found = zip(*find(outputs, k), strict=True)
+        answers, good = [], iter(outputs)
+        for query, one in zip(queries, encoded, strict=True):
+            if isinstance(one, LeftOut):
+                answers.append(Answer(query, [], one))
+                continue
+            real, (distances, rows) = next(good), next(found)
+            hits = self._hits(distances, rows, k, distinct)
+            asked = k
+            while distinct is not None and len(hits) < k and asked < len(self.rows.codes):
+                asked *= 10
+                (distances,), (rows,) = find(real[None], asked)
+                hits = self._hits(distances, rows, k, distinct)
+            answers.append(Answer(query, [hit for hit in hits if within is None or hit.distance <= within]))
+        return answers
+
+    def _hits(self, distances: NDArray, rows: NDArray[np.int64], k: int, distinct: float | None) -> list[Hit]:
+        known = self.rows.at({int(row) for row in rows if row >= 0})
+        hits: list[Hit] = []
+        shown: list[tuple[str, Codes]] = []
+        for distance, row in zip(distances.tolist(), rows.tolist(), strict=True):
+            if row < 0:
+                break
+            (path, sha256), code = known[row], self.rows.codes[row]
+            same = next((i for i, each in enumerate(shown) if _equal(each, (sha256, code), distinct)), None)
+            if same is not None:
+                hits[same] = Hit(hits[same].distance, hits[same].path, hits[same].copies + 1)
+            elif len(hits) < k:
+                hits.append(Hit(distance, posixpath.join(self.facts.photos.folder or "", path)))
+                shown.append((sha256, code))
+        return hits
+
+    def _search_by(self, method: str, nprobe: int | None) -> nearest.Search:
+        if method not in nearest.METHODS:
+            raise StudyError(f"method {method} is unknown; known: {', '.join(nearest.METHODS)}")
         if method == "flat" or not len(self.rows.codes):
-            return exact(self.rows.codes, queries, k)
-        path = index_file(self.folder / self.facts.rows, self.rows.codes, method)
+            if nprobe is not None:
+                raise StudyError("method flat compares every code: leave out --nprobe, or add --method ivf")
+            return partial(nearest.search_flat, self.rows.codes)
+        path = self.folder / self.facts.rows / "ivf.faiss"
         if not path.exists():
             with locked(self.folder / "lock"):
                 if not path.parent.is_dir():
-                    raise StudyError(f"{self.folder}: was brought up to date meanwhile; search again")
-                write_index(path, build(self.rows.codes, method))
-        return search_file(path, self.rows.codes, queries, k, NPROBE[method] if nprobe is None else nprobe)
+                    raise StudyError(f"{self.folder}: was updated in the meantime; search again")
+                nearest.write_ivf(path, nearest.build_ivf(self.rows.codes))
+        return partial(nearest.search_ivf, nearest.read_ivf(path, self.rows.codes), nprobe=nprobe or nearest.NPROBE)
 
-    def _codes_of(self, queries: Sequence[Path]) -> Codes:
-        prepare_process()
-        return pack_around(np.concatenate([self._outputs_of(query) for query in queries]), self.rows.centre)
+    def _encode(self, queries: Sequence[Path]) -> list[Encoded | LeftOut]:
+        """The queries' outputs, or why there are none, in order."""
+        side = self.encoder.network.settings.side
+        views = [read_view((str(number), query), self.facts.photos, side) for number, query in enumerate(queries)]
+        batches = self.encoder.encode(views)
+        outcomes = {one.path if isinstance(one, LeftOut) else one.photo.path: one for batch in batches for one in batch}
+        return [outcomes[str(number)] for number in range(len(queries))]
 
-    def _outputs_of(self, query: Path) -> Outputs:
-        outcome = see((path_in_table(Path(query.name)), query), self.facts.photos, self.encoder.network.settings.side)
-        if isinstance(outcome, LeftOut):
-            raise StudyError(f"{query}: {outcome.reason} ({outcome.detail}); name a photo")
-        return self.encoder.outputs(outcome.view)
+
+def _equal(one: tuple[str, Codes], other: tuple[str, Codes], distinct: float | None) -> bool:
+    if distinct is None:
+        return False
+    return one[0] == other[0] or int(np.bitwise_count(one[1] ^ other[1]).sum()) <= distinct
 
 
 def open_index(folder: Path) -> PhotoIndex:
-    """The index in `folder`. Raises StudyError where there is none, or it is broken."""
+    """The index in `folder`. Raises StudyError if there is none, or it is broken."""
     if not (folder / "index.json").is_file():
-        raise StudyError(f"{folder}: holds no index; make one with: bcdh index PHOTOS --model MODEL --index {folder}")
+        raise StudyError(f"{folder}: is no index; make one with: bcdh index PHOTOS --index {folder}")
     fault: Exception | None = None
-    for _ in range(3):  # between two reads here a writer may have put newer rows in place of the old
+    for _ in range(3):  # between two reads here a writer may have replaced the rows
         try:
             facts = Facts.model_validate_json((folder / "index.json").read_bytes())
             return PhotoIndex(folder, facts, _read_rows(folder / facts.rows))
@@ -199,60 +237,44 @@ def open_index(folder: Path) -> PhotoIndex:
 
 
 def _read_rows(folder: Path) -> Rows:
-    """Raises OSError, ValueError or pyarrow's own errors where the rows are absent or do not fit each other."""
+    """Raises OSError, ValueError or pyarrow's own errors if the files are missing or do not fit each other."""
     table = pq.ParquetFile(folder / "photos.parquet")
-    if not table.schema_arrow.equals(ROW) or _has_nulls(table.metadata):
-        raise ValueError(f"photos.parquet has not the columns {', '.join(ROW.names)}, or not everywhere")
+    if not table.schema_arrow.equals(ROW):
+        raise ValueError(f"photos.parquet does not have the columns {', '.join(ROW.names)}")
+    sizes = [table.metadata.row_group(number).num_rows for number in range(table.num_row_groups)]
+    if any(size != GROUP for size in sizes[:-1]) or any(size > GROUP for size in sizes):
+        raise ValueError(f"photos.parquet is not in groups of {GROUP} rows")
     codes, centre = read_array(folder / "codes.npy", mapped=True), read_array(folder / "centre.npy")
     if centre.dtype != np.float32 or centre.ndim != 1 or not np.isfinite(centre).all():
-        raise ValueError(f"centre.npy holds {centre.dtype} {centre.shape}, or no numbers")
-    rows = sum(table.metadata.row_group(number).num_rows for number in range(table.num_row_groups))
-    if codes.dtype != np.uint8 or codes.shape != (rows, len(centre) // 8):
-        raise ValueError(f"codes.npy holds {codes.dtype} {codes.shape} for {rows} photos of {len(centre)} bits")
-    return Rows(table, codes, centre, folder / "photos.parquet")
+        raise ValueError(f"centre.npy holds {centre.dtype} {centre.shape}, or values that are no numbers")
+    if codes.dtype != np.uint8 or codes.shape != (sum(sizes), len(centre) // 8):
+        raise ValueError(f"codes.npy holds {codes.dtype} {codes.shape} for {sum(sizes)} photos of {len(centre)} bits")
+    return Rows(codes, centre, table)
 
 
-def _has_nulls(metadata: pq.FileMetaData) -> bool:
-    """Whether a column says that it lacks values, or does not say."""
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    columns = [group.column(number) for group in groups for number in range(group.num_columns)]
-    return any(column.statistics is None or column.statistics.null_count for column in columns)
+def publish(folder: Path, facts: Facts, photos: pd.DataFrame, codes: Codes, centre: NDArray, left_out: list[LeftOut]) -> None:
+    """Write new rows next to the old ones, let index.json name them, and remove the old ones.
 
-
-def publish(folder: Path, facts: Facts, centre: Centre, blocks: Iterable[Block], left_out: list[LeftOut]) -> None:
-    """Put rows, which come in blocks, beside the old ones, let index.json name them, and drop what it no longer names.
-
-    Killed anywhere, it leaves the old index or the new one, and the same call ends what it began.
+    A kill at any moment leaves the old index or the new one; the same update then ends what it began. Raises OSError.
     """
     new = folder / "unfinished/rows"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    _write_blocks(new, len(centre) // 8, blocks)
-    write_array(new / "centre.npy", centre)
-    write_table(new, "left_out", pd.DataFrame(left_out, columns=list(TABLES["left_out"].columns)))
-    name = digest_of(sorted(new.iterdir()))
+    table = pa.Table.from_pandas(photos, schema=ROW, preserve_index=False).replace_schema_metadata()
+    pq.write_table(table, new / "photos.parquet", row_group_size=GROUP)
+    write_array(new / "codes.npy", codes)
+    write_array(new / "centre.npy", centre.astype(np.float32))
+    digest = hashlib.sha256()
+    for file in sorted(new.iterdir()):
+        with open(file, "rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    name = digest.hexdigest()[:16]
     if not (folder / name).is_dir():
         os.replace(new, folder / name)
+    listed = pd.DataFrame(left_out, columns=["path", "reason", "detail"])
+    write_bytes(folder / "left_out.csv", listed.to_csv(index=False).encode())
     facts = facts.model_copy(update={"rows": name})
     write_bytes(folder / "index.json", (facts.model_dump_json(indent=1) + "\n").encode())
     for stale in folder.glob("*/"):
         if stale.name != name:
             shutil.rmtree(stale, ignore_errors=True)
-
-
-def _write_blocks(folder: Path, width: int, blocks: Iterable[Block]) -> None:
-    """Write photos.parquet, a group of rows a block, and codes.npy; its header has room for the length, known at the end."""
-
-    def write_header(count: int) -> None:
-        codes.seek(0)
-        header = {"descr": "|u1", "fortran_order": False, "shape": (count, width)}
-        np.lib.format.write_array_header_1_0(codes, header)
-
-    with open(folder / "codes.npy", "wb") as codes, pq.ParquetWriter(folder / "photos.parquet", ROW) as photos:
-        write_header(0)
-        count = 0
-        for table, packed in blocks:
-            photos.write_table(pa.Table.from_pandas(table, schema=ROW, preserve_index=False).replace_schema_metadata())
-            codes.write(np.ascontiguousarray(packed).data)
-            count += len(packed)
-        write_header(count)

@@ -9,10 +9,9 @@ from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.metrics import Ties, average_precision, ties_of_distances
 from bcdh_lib.retrieval.benchmarks import Benchmark, Query
 from bcdh_lib.search import distractors as module
-from bcdh_lib.search.distractors import among, codes_without, counted, open_distractors
-from bcdh_lib.search.index_update import update
+from bcdh_lib.search.distractors import codes_without, counted, open_distractors, with_distractors
+from bcdh_lib.search.index_update import update_index
 from bcdh_lib.search.photo_index import open_index
-from bcdh_lib.study import Study
 
 
 def test_by_hand():
@@ -20,7 +19,7 @@ def test_by_hand():
     query = np.zeros((1, 1), np.uint8)
     counts = counted(query, [np.array([[0], [1]], np.uint8), np.array([[128], [255]], np.uint8)])
     assert counts.tolist() == [[1, 2, 0, 0, 0, 0, 0, 0, 1]]
-    ties = among(Ties(np.array([[0, 1, 1]]), np.array([[0, 1, 0]])), counts)
+    ties = with_distractors(Ties(np.array([[0, 1, 1]]), np.array([[0, 1, 0]])), counts)
     assert ties.sizes.tolist() == [[1, 3, 1, 0, 0, 0, 0, 0, 1]]
     assert ties.hits.tolist() == [[0, 1, 0, 0, 0, 0, 0, 0, 0]]
     assert average_precision(ties, "rectangle").tolist() == [pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 3)]
@@ -34,7 +33,7 @@ def test_equals_a_database_with_the_codes_in_it(bits, monkeypatch):
     queries, database, others = (generator.integers(0, 256, (n, bits // 8), np.uint8) for n in (7, 40, 300))
     positive, junk = generator.random((2, 7, 40)) < 0.2
     ties = ties_of_distances(hamming(queries, database), positive, junk)
-    found = among(ties, counted(queries, np.array_split(others, 7)))
+    found = with_distractors(ties, counted(queries, np.array_split(others, 7)))
     filled = np.zeros((7, 300), bool)
     slow = ties_of_distances(
         hamming(queries, np.concatenate([database, others])), np.hstack([positive, filled]), np.hstack([junk, filled])
@@ -60,9 +59,9 @@ def test_none_and_no_query_and_another_length():
 
 
 @pytest.fixture
-def index(album, checkpoint, params, tmp_path, taken):
+def index(album, checkpoint, tmp_path, taken):
     """The index of the album in `index`."""
-    update(tmp_path / "index", album, checkpoint, Study(tmp_path, params))
+    update_index(tmp_path / "index", album, checkpoint, recentre=False)
     return tmp_path / "index"
 
 
@@ -75,7 +74,7 @@ def test_the_benchmarks_own_photos_are_left_out(index, album, tmp_path):
     photos = {name: tmp_path / name for name in ("renamed.png", "link.png", "anew.bmp")}
     benchmark = Benchmark("made_up", photos, [Query("a", "q", None, frozenset(), frozenset())], {"q": album / "0.png"})
     rows = open_index(index).rows
-    kept = rows.photos["path"].isin(["4.png", "inner/1.png", "inner/5.png"]).to_numpy()
+    kept = rows.photos()["path"].isin(["4.png", "inner/1.png", "inner/5.png"]).to_numpy()
     assert kept.sum() == 3
     assert (np.concatenate(list(codes_without(rows, benchmark))) == rows.codes[kept]).all()
 
@@ -85,8 +84,8 @@ def test_an_index_whose_codes_do_not_compare(index, album, tmp_path):
     assert len(open_distractors(index, model).rows.codes) == 6
     with pytest.raises(StudyError, match="index: its codes are those of another model"):
         open_distractors(index, "0" * 64)
-    update(index, album, recentre=True)
+    update_index(index, album, recentre=True)
     with pytest.raises(StudyError, match="index: is recentred"):
         open_distractors(index, model)
-    with pytest.raises(StudyError, match="album: holds no index"):
+    with pytest.raises(StudyError, match="album: is no index"):
         open_distractors(album, model)

@@ -60,7 +60,7 @@ def test_only_these_settings_change_and_every_path_comes_back(path):
 
 
 def test_a_setting_on_no_line_of_its_own_is_named():
-    with pytest.raises(StudyError, match=r"params\.yaml: photos\.folder: stands on no line of its own"):
+    with pytest.raises(StudyError, match=r"params\.yaml: photos\.folder: is not on a line of its own"):
         with_settings("photos: {folder: null}\n", {"photos.folder": "/a"})
 
 
@@ -81,7 +81,7 @@ def test_the_study_is_whole(photos, tmp_path):
         for kind in ("outs", "metrics", "plots")
         for out in stage.get(kind, [])
     ]
-    named = {Path(name) for stage in stages.values() for name in stage["deps"]}
+    named = {Path(name) for stage in stages.values() for name in stage.get("deps", [])}
     missing = [
         name
         for name in named
@@ -107,7 +107,7 @@ def test_what_is_there_stays(photos, tmp_path):
     assert not prepare_study(photos, into)
     assert (into / "params.yaml").read_text() == edited
     (tmp_path / "others").mkdir()
-    with pytest.raises(StudyError, match=r"params\.yaml: photos\.folder is .*photos, not .*others; name another with --into"):
+    with pytest.raises(StudyError, match=r"params\.yaml: photos\.folder is .*photos, not .*others; name another"):
         prepare_study(tmp_path / "others", into)
     (into / "params.yaml").write_text("photos: 1\n")
     with pytest.raises(StudyError, match=r"study/params\.yaml"):
@@ -131,18 +131,19 @@ def test_places_that_are_refused(photos, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.txt").touch()
     for folder, into, said in (
-        (photos, photos / "study", "must lie apart"),
-        (photos, tmp_path, "must lie apart"),
-        (photos, tmp_path / "full", "is there and holds no study"),
-        (photos, tmp_path / "full/thesis.txt", "is there and holds no study"),
-        (tmp_path / "nowhere", tmp_path / "study", "nowhere: is not there"),
+        (photos, photos / "study", "lies in the other"),
+        (photos, tmp_path, "lies in the other"),
+        (photos, tmp_path / "a:b", "has a ':' in its path"),
+        (photos, tmp_path / "full", "exists and is no study"),
+        (photos, tmp_path / "full/thesis.txt", "exists and is no study"),
+        (tmp_path / "nowhere", tmp_path / "study", "nowhere: does not exist"),
         (tmp_path / "full/thesis.txt", tmp_path / "study", "is a file"),
     ):
         with pytest.raises(StudyError, match=said) as caught:
             prepare_study(folder, into)
         assert len(str(caught.value).splitlines()) == 1
-    with pytest.raises(FileNotFoundError, match="work inside a clone"):
-        prepare_study(photos, tmp_path / "study", tmp_path / "full")
+    with pytest.raises(StudyError, match=r"has no params\.yaml, dvc\.yaml, notebooks.*install bcdh from a clone"):
+        prepare_study(photos, tmp_path / "study", template=tmp_path / "full")
     assert list(photos.iterdir()) == []
 
 
