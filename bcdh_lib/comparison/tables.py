@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,7 @@ def write_tables(folder: Path, tables: Mapping[str, Any], prefix: str = "") -> N
     """
     command = COMMAND + (f" --root FOLDER --prefix {prefix}" if prefix else "")
     entries = {prefix + name: {"command": command, "about": ABOUT[name]} for name in tables}
-    listed = read_json(folder / LIST) if (folder / LIST).is_file() else {}
-    listed = {name: entry for name, entry in listed.items() if entry["command"] != command} | entries
+    listed = {name: entry for name, entry in _listed(folder).items() if entry["command"] != command} | entries
     for name, table in tables.items():
         path = folder / (prefix + name)
         if path.suffix == ".csv":
@@ -65,8 +65,18 @@ def read_tables(root: Path, prefix: str = "") -> dict[str, Any]:
     Raises StudyError if one that tables.json lists cannot be read.
     """
     folder = root / "reports/study"
-    listed = read_json(folder / LIST) if (folder / LIST).is_file() else {}
+    listed = _listed(folder)
     return {Path(name).stem: _read(folder / (prefix + name)) for name in ABOUT if prefix + name in listed}
+
+
+def _listed(folder: Path) -> dict[str, dict[str, str]]:
+    """What tables.json lists; nothing if no study was run."""
+    try:
+        return dict(json.loads((folder / LIST).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise StudyError(f"{folder / LIST}: cannot be read ({one_line(error)}); git checkout it, or run: make study") from None
 
 
 def _read(path: Path) -> Any:

@@ -1,5 +1,6 @@
 """The tables, by hand: means, shares, headline, ablations and the curve; and that reports/study holds what tables.json lists."""
 
+import json
 import subprocess
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -10,7 +11,6 @@ import pytest
 from bcdh_lib.comparison.pieces import Result
 from bcdh_lib.comparison.summary import KEYS, headline, means, summarise_study
 from bcdh_lib.comparison.tables import ABOUT, read_tables, write_tables
-from bcdh_lib.core.files import read_json
 from bcdh_lib.study import find_root
 
 
@@ -115,7 +115,7 @@ def test_tables_are_listed_read_back_and_nothing_else_stays(tmp_path):
     (folder / "old.csv").touch()
     write_tables(folder, {"mean.csv": made["mean.csv"]}, prefix="real_")
     assert {path.name for path in folder.iterdir()} == {"mean.csv", "chosen.json", "real_mean.csv", "tables.json"}
-    assert set(read_json(folder / "tables.json")) == {"mean.csv", "chosen.json", "real_mean.csv"}
+    assert set(json.loads((folder / "tables.json").read_text())) == {"mean.csv", "chosen.json", "real_mean.csv"}
     found = read_tables(tmp_path)
     assert found["mean"]["bits"].isna().tolist() == [False, True]
     assert found["chosen"] == made["chosen.json"]
@@ -127,5 +127,4 @@ def test_every_committed_table_has_a_command():
     root = find_root()
     listed = subprocess.run(["git", "-C", root, "ls-files", "reports/study"], capture_output=True, text=True, check=True).stdout
     committed = {line.rsplit("/", 1)[-1] for line in listed.splitlines()}
-    if committed:
-        assert committed == {"tables.json", *read_json(root / "reports/study/tables.json")}
+    assert committed == {"tables.json", *json.loads((root / "reports/study/tables.json").read_text())}
