@@ -49,10 +49,6 @@ def test_missing_photos_are_counted(tmp_path):
         read_published_pairs(database, photos[:0])
 
 
-def test_published_layout():
-    assert photo_path("0123456789abcdef") == "ef/cd/ab/0123456789abcdef"
-
-
 @pytest.mark.parametrize(
     "split",
     [{}, None, {"cids": ["a"], "cluster": [1], "qidxs": [9], "pidxs": [0]}, {"cids": 3, "cluster": 1, "qidxs": [], "pidxs": []}]

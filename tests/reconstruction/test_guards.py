@@ -37,16 +37,6 @@ def test_a_fused_model_is_split_and_its_pairs_get_precise():
     assert set().union(*(similar_pairs(sees, part) for part in parts)) == whole - false
 
 
-def test_three_fused_landmarks_come_apart():
-    random = np.random.default_rng(1)
-    sees = np.zeros((18, 320))
-    for k in range(3):
-        sees[6 * k : 6 * k + 6, 100 * k : 100 * k + 100] = landmark(random, 6, 100)
-    sees[5:7, 300:310], sees[11:13, 310:] = 1, 1
-    parts = split_at_bridges(sparse.csr_array(sees), 0.05, 3)
-    assert [part.tolist() for part in parts] == [list(range(6)), list(range(6, 12)), list(range(12, 18))]
-
-
 @pytest.mark.parametrize("kind", ["dense", "walk", "ring"])
 def test_a_good_model_stays_whole(kind):
     random = np.random.default_rng(2)
