@@ -89,7 +89,7 @@ def draw_photo():
 
 @pytest.fixture
 def album(tmp_path, draw_photo):
-    """A folder of six photos, half of them in a folder inside, and a text that is none."""
+    """A folder of six photos, half of them in a subfolder, and a text file named like a photo."""
     album = tmp_path / "album"
     (album / "inner").mkdir(parents=True)
     for number in range(6):

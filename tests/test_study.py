@@ -1,4 +1,4 @@
-"""Where a study lives, which results on disk it believes, and where changes are tried."""
+"""Where a study is, which results on disk it accepts, and where changes are tried."""
 
 import shutil
 

@@ -64,8 +64,8 @@ def _verdict_on(benchmark: str, rows: pd.DataFrame, bits: int) -> str:
     rank = list(codes.index).index(BCDH) + 1
     others = ", ".join(f"{method} {value:.3f}" for method, value in codes.drop(BCDH).items())
     real = ", ".join(f"{method} {value:.3f}" for method, value in vectors.items())
-    ours = f"{benchmark}: BCDH is number {rank} of {len(codes)} at {bits} bits, mAP {codes[BCDH]:.3f}"
-    return f"{ours} ({others}); real vectors: {real}."
+    place = f"{benchmark}: BCDH is number {rank} of {len(codes)} at {bits} bits, mAP {codes[BCDH]:.3f}"
+    return f"{place} ({others}); real vectors: {real}."
 
 
 if __name__ == "__main__":

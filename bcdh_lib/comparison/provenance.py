@@ -1,4 +1,4 @@
-"""Where the committed tables come from: the commit, the machine and the versions that decide figures."""
+"""The origin of the committed tables: the commit, the machine and the versions that decide figures."""
 
 from __future__ import annotations
 

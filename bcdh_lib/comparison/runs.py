@@ -45,7 +45,7 @@ def code_of(method: str) -> str:
 
 
 def settings_of(params: Params, method: str) -> dict[str, Any]:
-    """What decides the hash layer of a method beside its vectors and the seed."""
+    """What decides the hash layer of a method, apart from its vectors and the seed."""
     return {"loss": params.losses[method], "hash_layer": params.training.hash_layer.model_dump()} if method in LOSSES else {}
 
 

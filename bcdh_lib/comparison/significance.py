@@ -113,12 +113,12 @@ def differences(queries: pd.DataFrame) -> pd.DataFrame:
     codes = queries[queries["bits"].notna()]
     rows = []
     for (scoring, bits), same in codes.groupby(["scoring", "bits"], sort=False):
-        ours, methods = same[same["method"] == BCDH], set(same["method"])
+        bcdh, methods = same[same["method"] == BCDH], set(same["method"])
         for question, others in questions.items():
-            for method in [method for method in others if method in methods and len(ours)]:
+            for method in [method for method in others if method in methods and len(bcdh)]:
                 theirs = same[same["method"] == method]
                 where = {"question": question, "scoring": scoring, "bits": bits, "method": method}
-                rows += [where | each for each in by_benchmark(ours, theirs)]
+                rows += [where | each for each in by_benchmark(bcdh, theirs)]
     columns = ["question", "benchmark", "scoring", "bits", "method", "places", "seeds", "difference", "low", "high", "p"]
     table = pd.DataFrame(rows, columns=columns).astype({"bits": "Int32"})
     return with_verdicts(table, ["question", "benchmark", "scoring"])

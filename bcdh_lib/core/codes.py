@@ -63,7 +63,7 @@ def distances(queries: NDArray, database: NDArray) -> NDArray:
 
 
 def asymmetric_distances(outputs: NDArray, database: Codes) -> NDArray[np.float64]:
-    """Distances [q, n] of real outputs [q, L] to codes: the sum of |output k| over the bits k where the code differs in sign.
+    """Distances [q, n] of real outputs [q, L] to codes: the sum of |output k| over the bits k of the other sign in the code.
 
     Of outputs -1 and +1 it is the Hamming distance. Outputs are rounded to 1 / STEPS of the query's largest, which makes sums
     exact: equal codes tie, and the order of the database changes nothing. Raises StudyError if code lengths differ.

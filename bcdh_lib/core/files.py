@@ -54,7 +54,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 def read_array(path: Path, mapped: bool = False) -> np.ndarray:
     """The array of a .npy file, memory-mapped or read. Raises OSError, or ValueError if the file is not a whole .npy.
 
-    np.load alone allocates whatever the header announces, accepts a .zip, and raises any error of parsing the header.
+    np.load alone allocates what the header announces, accepts a .zip, and raises any error of parsing the header.
     """
     with open(path, "rb") as file:
         try:

@@ -92,7 +92,7 @@ def average_precision(ties: Ties, rule: Rule, order: Order = "expected") -> Floa
     photo at place i is positive with probability g/n, and then (g-1)/(n-1) i of the tie's photos before it are positive on
     average. The sum over i of (c + 1 + beta i)/(s + i + 1) is n beta + (c + 1 - beta (s+1)) (H_{s+n} - H_s),
     with H the harmonic numbers; likewise for p0 (McSherry and Najork, ECIR 2008, for the rectangle). In the best and the
-    worst order the positives stand in one block: n = g, beta = 1.
+    worst order the positives form one block: n = g, beta = 1.
     """
     n, g = ties.sizes.astype(np.float64), ties.hits.astype(np.float64)
     start, before = np.cumsum(n, 1) - n, np.cumsum(g, 1) - g

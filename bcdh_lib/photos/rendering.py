@@ -1,7 +1,7 @@
 """Photos of rendered places, in parallel processes; a killed run goes on from its finished places.
 
 Every place descends from (seed, part of the study, number), every photo from its place and its own number. So equal settings
-give equal bytes, whatever the number of processes.
+give equal bytes, for any number of processes.
 """
 
 from __future__ import annotations

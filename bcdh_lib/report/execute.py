@@ -108,7 +108,7 @@ def normalised(notebook: NotebookNode, root: Path) -> NotebookNode:
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Outputs with consecutive pieces of one stream joined: where the kernel cuts a stream depends on the clock."""
+    """Outputs with consecutive pieces of one stream joined: the kernel cuts a stream at times that vary."""
     joined: list[NotebookNode] = []
     for output in outputs:
         if output.output_type == "stream" and joined and joined[-1].get("name") == output.name:

@@ -18,7 +18,7 @@ SOURCE = {
 
 @pytest.fixture
 def library(tmp_path, monkeypatch):
-    """A library of a few modules, which the digest takes for ours."""
+    """A library of a few modules, which the digest treats as the library."""
     for name, text in SOURCE.items():
         path = tmp_path / f"bcdh_lib/{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -216,7 +216,7 @@ def test_without_webgl_or_scripts_the_still_stands(browser: Any, site: str) -> N
 
 
 def test_plots_of_dvc_need_no_network(tab: Any, tmp_path: Path) -> None:
-    """`dvc plots` with the study's templates: a panel a run, a line a revision, drawn by the site's plotly."""
+    """`dvc plots` with the study's templates: one panel per run, one line per revision, drawn by the site's plotly."""
     rows = [
         {"round": str(number), "validation_map": f"0.{number}1", "run": run, "rev": revision}
         for revision in ("main", "workspace")
@@ -302,7 +302,7 @@ def shown(tab: Any, section: str = "ranking") -> list[tuple[str, str]]:
 
 
 def test_the_explorer_shows_what_it_ranks(tab: Any, explorer: str) -> None:
-    """The first 24 that are scored, junk among them where it lies; a query without positives has no score."""
+    """The first 24 that are scored, junk included in its place; a query without positives has no score."""
     tab.goto(explorer)
     tab.select_option("[name=bits]", "16")
     [photos, ap] = tab.evaluate(RANKINGS, "binary_constrained-16")[0]

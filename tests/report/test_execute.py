@@ -102,7 +102,7 @@ def test_a_dead_kernel_is_a_failure(root: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_progress_reaches_the_terminal_while_the_cell_runs_and_not_the_notebook(root: Path) -> None:
-    """The cell waits for a file that this test writes once it has seen the bar, and fails where that never comes."""
+    """The cell waits for a file that this test writes once it has seen the bar, and fails if that never comes."""
     write_notebook(
         root,
         "import time\nfrom pathlib import Path\nfrom tqdm import tqdm\nend = time.time() + 30",

@@ -102,7 +102,7 @@ folder, params, training_set = Path(sys.argv[1]), params.__wrapped__(), training
 
 
 def test_killed_and_started_again(training_set, params, tmp_path):
-    """SIGKILL as soon as the first state is there, whatever is being written then."""
+    """SIGKILL as soon as the first state exists, even during another write."""
     script = tmp_path / "train.py"
     script.write_text(SCRIPT + "tests.train_float_baseline(training_set, params, folder)")
     process = subprocess.Popen([sys.executable, str(script), str(tmp_path / "killed")], cwd=HERE)

@@ -46,7 +46,7 @@ def read(study: Study) -> PairTables:
 
 
 def photo_path(cid: str) -> str:
-    """Where a published photo lies inside the folder ims."""
+    """Path of a published photo inside the folder ims."""
     return f"{cid[-2:]}/{cid[-4:-2]}/{cid[-6:-4]}/{cid}"
 
 

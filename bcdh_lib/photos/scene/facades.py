@@ -448,7 +448,7 @@ def roof(rng: Rng, style: Style, width: float, height: float) -> Surface:
 
 
 def ground(rng: Rng, side: float, sharpness: float) -> Surface:
-    """The square that a landmark stands on: paving, lawn or sand with paths, joints and stains; `side` metres square."""
+    """The square around a landmark: paving, lawn or sand with paths, joints and stains; `side` metres square."""
     texels = min(round(GROUND_SIDE * sharpness), FIELD)
     shape, density = (texels, texels), texels / side
     y, x = (np.mgrid[:texels, :texels] / density).astype(np.float32)

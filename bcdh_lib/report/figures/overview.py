@@ -94,7 +94,7 @@ def draw_pipeline(
 
 
 def _draw_model(sheet: Sheet, model: Model, left: float) -> None:
-    """Points and cameras of the model, projected along the line of sight, in the place of the second column."""
+    """Points and cameras of the model, projected along the line of sight, drawn in the second column."""
     eye, target, _ = viewpoint(model)
     right = np.cross([0, 0, 1], eye) / np.linalg.norm(np.cross([0, 0, 1], eye))
     screen = np.stack([right, -np.cross(eye, right)], axis=1)

@@ -16,7 +16,7 @@ from matplotlib.rcsetup import cycler
 PAGE = 7.6  # inches; 760 px on the page, twice as many in the file
 DPI = 200  # px an inch in the file, shown at half size: sharp on dense screens and in print
 
-# Okabe and Ito's palette, told apart by colour-blind readers (jfly.uni-koeln.de/color).
+# Okabe and Ito's palette, distinguishable for colour-blind readers (jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, YELLOW, INK, GREY = "#56B4E9", "#CC79A7", "#C8B900", "#222222", "#8A8A8A"  # yellow darkened to show on white
 SIMILAR, DISSIMILAR = BLUE, ORANGE
@@ -103,7 +103,7 @@ def in_order(methods: Iterable[str]) -> list[str]:
 def styled() -> Iterator[None]:
     """The study's style, for a plot function (as the decorator `@styled()`) or a `with` block; it leaves no trace behind."""
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # whatever the user's own matplotlibrc says
+        matplotlib.rcdefaults()  # ignores the user's own matplotlibrc
         matplotlib.rcParams.update(RC)
         yield
 

@@ -1,4 +1,4 @@
-"""The camera: what it sees of a landmark, and that what it sees is where it should be."""
+"""The camera: how much it sees of a landmark, and whether that is in the right place."""
 
 import numpy as np
 import pytest

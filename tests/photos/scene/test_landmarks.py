@@ -1,4 +1,4 @@
-"""Landmarks and places: every kind stands on the ground, is painted all over, and comes out the same from the same numbers."""
+"""Landmarks and places: every kind is on the ground, is painted everywhere, and is the same for the same random numbers."""
 
 import numpy as np
 import pytest

@@ -75,7 +75,7 @@ def test_the_real_ground_truth_has_its_published_counts():
 @needs_real
 @pytest.mark.parametrize("method", ["result-sift-knn-top100", "result_orb_top50"])
 def test_trapezoid_equals_the_official_program_on_real_rankings(method):
-    """compute_ap was given cut rankings: positives it never met add nothing, so ours is scaled by the share found."""
+    """compute_ap was given cut rankings: positives that it never met add nothing, hence the scaling by the share found."""
     folder = REAL / "oxford5k_rankings" / method
     queries = {query.name: query for query in read_ground_truth(REAL / "oxford5k_ground_truth")}
     printed = [line.split() for line in (folder / "AP.txt").read_text().splitlines() if "/" in line]
