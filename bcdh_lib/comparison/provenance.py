@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -39,12 +38,3 @@ def processor() -> str:
     except OSError:
         lines = []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def digest_of(files: Any, *texts: str) -> str:
-    """16 hexadecimal digits of the contents of files, and of texts. Until its callers in search have changed."""
-    digest = hashlib.sha256("\0".join(texts).encode())
-    for path in files:
-        with path.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()[:16]
