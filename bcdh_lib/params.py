@@ -118,6 +118,7 @@ class LayerTraining(Section):
     steps_per_round: Positive
     photos: Annotated[int, Field(ge=2)]
     places: Annotated[int, Field(ge=2)]
+    similar: Literal["group", "pairs"]
 
 
 class Training(Section):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -78,11 +79,15 @@ def mine_negatives(training_set: TrainingSet, distances: np.ndarray, queries: np
     return found
 
 
-def draw_places(vectors: TrainingVectors, photos: int, places: int, seed: int) -> Iterator[Batch]:
+def draw_places(
+    vectors: TrainingVectors, photos: int, places: int, seed: int, similar: Literal["group", "pairs"] = "pairs"
+) -> Iterator[Batch]:
     """The hash layer's batches, without end: about `photos` photos of `places` groups, or of as many as there are.
 
-    Of each group a random photo and random positives of it: so a batch knows many similar pairs however large the groups are.
+    similar: "group" calls any two photos of one group of 3D models similar; "pairs" only those that share enough points. Of each
+    group a random photo and random positives of it: so a batch knows many similar pairs however large the groups are.
     """
+    vectors = _with_pairs_of_groups(vectors) if similar == "group" else vectors
     generator, labels = np.random.default_rng([seed, 6]), Labels(vectors)
     queries = np.unique(vectors.train_pairs[:, 0])
     groups, first = np.unique(vectors.group[queries], return_inverse=True)
@@ -91,6 +96,14 @@ def draw_places(vectors: TrainingVectors, photos: int, places: int, seed: int) -
     while True:
         chosen = [generator.choice(of_group[number]) for number in generator.permutation(len(groups))[:count]]
         yield labels.batch(np.concatenate([_with_positives(labels, query, photos // count, generator) for query in chosen]))
+
+
+def _with_pairs_of_groups(vectors: TrainingVectors) -> TrainingVectors:
+    """The vectors with all pairs of training photos of one group as pairs, for groups that have similar pairs."""
+    group, paired = vectors.group, np.unique(vectors.group[vectors.train_pairs[:, 0]])
+    rows = np.flatnonzero(vectors.train & np.isin(group, paired))
+    first, second = np.nonzero(group[rows][:, None] == group[rows])
+    return replace(vectors, pairs=np.stack([rows[first], rows[second]], 1)[first != second])
 
 
 def _with_positives(labels: Labels, query: int, count: int, generator: np.random.Generator) -> np.ndarray:

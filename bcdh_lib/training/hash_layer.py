@@ -51,7 +51,8 @@ def train_hash_layer(vectors: TrainingVectors, params: Params, method: str, bits
     """
     settings, loss = params.training.hash_layer, make_loss(method, bits, params.losses[method]).to(device())
     layer, everything = start_layer(vectors, bits, seed).to(device()), torch.from_numpy(vectors.vectors).to(device())
-    train, batches = torch.from_numpy(vectors.train), draw_places(vectors, settings.photos, settings.places, seed)
+    train = torch.from_numpy(vectors.train)
+    batches = draw_places(vectors, settings.photos, settings.places, seed, settings.similar)
     rate = loss.settings.learning_rate * layer.linear.weight.std().item()
     optimiser, steps = torch.optim.Adam(layer.linear.parameters(), lr=rate), settings.rounds * settings.steps_per_round
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)

@@ -77,3 +77,13 @@ def test_places_are_as_many_as_asked_for_or_as_there_are(training_set, photos, p
         assert bool(batch.similar.any(1).all()) == (photos >= 2 * min(places, 4))
     first, again = (next(draw_places(vectors, photos, places, 3)).rows for _ in range(2))
     assert (first == again).all()
+
+
+def test_all_photos_of_a_group_can_count_as_similar(training_set):
+    few = TrainingVectors(np.empty((24, 2)), training_set.group, training_set.train, np.array([[0, 1], [1, 0], [4, 5], [5, 4]]))
+    batch = next(draw_places(few, 8, 2, 3, "group"))
+    assert sorted(batch.rows) == list(range(8))  # groups 0 and 1 have pairs, groups 2 and 3 none
+    group = few.group[batch.rows]
+    expected = (group[:, None] == group) & ~np.eye(8, dtype=bool)
+    assert (batch.similar.numpy() == expected).all()
+    assert (batch.dissimilar.numpy() == (group[:, None] != group)).all()
