@@ -88,9 +88,3 @@ def _identity(channels: int) -> nn.Linear:
     layer = nn.Linear(channels, channels).requires_grad_(False)
     layer.load_state_dict({"weight": torch.eye(channels), "bias": torch.zeros(channels)})
     return layer
-
-
-def __getattr__(name: str) -> object:  # until bcdh_lib.search has changed
-    from bcdh_lib.training import checkpoint
-
-    return getattr(checkpoint, name)

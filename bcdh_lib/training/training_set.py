@@ -126,10 +126,3 @@ def pairs_by_row(study: Study, split: str, seed: int = 0) -> tuple[np.ndarray, n
     similar = similar[np.isin(similar[:, 0], chosen)]
     drawn = np.random.default_rng(seed).choice(chosen, (4 * len(similar), 2))
     return similar, drawn[group[drawn[:, 0]] != group[drawn[:, 1]]][: len(similar)]
-
-
-def __getattr__(name: str) -> object:  # until bcdh_lib.search has changed
-    from bcdh_lib.training import device, encoding
-
-    old = {"keep": encoding.cache_activations, "encode_kept": encoding.encode, "BATCH": encoding.BATCH}
-    return old[name] if name in old else getattr(device, name)
