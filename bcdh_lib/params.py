@@ -132,18 +132,11 @@ class Expansion(Section):
     alpha: NotNegativeReal
 
 
-class Options(Section):
-    """Options of retrieval. Off where a study from before them does not name them: with these defaults nothing changes."""
-
-    scales: Annotated[list[Annotated[float, Field(gt=0, le=8)]], Field(min_length=1)] = Field(default=[1.0])
-    query_expansion: Expansion | None = None
-    database_augmentation: Expansion | None = None
-
-
-class Retrieval(Options):
+class Retrieval(Section):
     benchmarks: Annotated[list[str], Field(min_length=1)]
     own_benchmarks: dict[str, str]
     radius: NotNegative
+    query_expansion: Expansion | None
 
 
 class Params(Section):

@@ -188,28 +188,3 @@ def revisited_lines(summary: pd.DataFrame) -> list[str]:
             system = run_name(str(method), None if pd.isna(bits) else int(bits))
             lines.append(f">> {folder}, {system}: mAP {maps}; mP@k[1 5 10] {precisions}\n")
     return lines
-
-
-# Names of before, until their callers use the new ones.
-from bcdh_lib.retrieval.codes import benchmark_views as parts_of  # noqa: E402, F401
-from bcdh_lib.retrieval.codes import one_per_photo_set as collections_of  # noqa: E402, F401
-from bcdh_lib.retrieval.systems import BCDH as OURS  # noqa: E402, F401
-from bcdh_lib.retrieval.systems import FLOAT, PRETRAINED, WHITENED  # noqa: E402, F401
-
-Coded = tuple[np.ndarray, np.ndarray]
-
-
-def load_codes(study: Study, benchmark: Benchmark, system: System, folder: str = "") -> Coded:
-    """Queries and database."""
-    codes = read_codes(study, benchmark, system)
-    return codes.queries, codes.database
-
-
-def ties_between(benchmark: Benchmark, coded: Coded) -> Ties:
-    """Plain ties."""
-    return ties_of_distances(distances(*coded), benchmark.positive(), benchmark.junk())
-
-
-def ties_on(study: Study, benchmark: Benchmark, system: System) -> Ties:
-    """Plain ties."""
-    return ties_between(benchmark, load_codes(study, benchmark, system))

@@ -96,8 +96,3 @@ def test_few_neighbours_and_none(binary):
     found = expanded_distances(code(bits=64), database, NOBODY, Expansion(neighbours=3, alpha=3.0))
     assert found.tolist() == hamming(code(bits=64), database).tolist()
     assert (unpack(database)[0] == 1).all()
-
-
-def test_opposite_vectors_leave_nothing_and_no_nan():
-    vectors = np.array([[1, 0], [-1, 0]], np.float32)
-    assert expanded_distances(vectors[:1], vectors[1:], NOBODY, Expansion(neighbours=1, alpha=0.0)).tolist() == [[2]]

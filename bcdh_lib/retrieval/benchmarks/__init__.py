@@ -61,11 +61,6 @@ def _place(study: Study, name: str) -> tuple[str, str]:
     return known[name]
 
 
-def benchmark_folder(study: Study, name: str) -> Path:
-    """Folder of the benchmark of that name; `collection` has none, its photos are the study's."""
-    return study.benchmarks / _place(study, name)[0]
-
-
 def read_benchmark(study: Study, name: str) -> Benchmark:
     """The benchmark of that name. Raises StudyError if it is unknown, not there, or not of its protocol's form."""
     folder_name, variant = _place(study, name)
@@ -87,9 +82,7 @@ __all__ = [
     "PUBLISHED",
     "Benchmark",
     "Query",
-    "benchmark_folder",
     "benchmark_names",
-    "forms_by_folder",
     "read_benchmark",
     "read_benchmarks",
     "require_photos",

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from bcdh_lib.core.codes import hamming, pack
 from bcdh_lib.retrieval.shallow.uh_bdnn import (
     BALANCED,
     BINARY,
@@ -16,7 +15,6 @@ from bcdh_lib.retrieval.shallow.uh_bdnn import (
     code_step,
     fit,
     hidden_widths,
-    least_squares,
     objective,
     weight_step,
 )
@@ -97,32 +95,6 @@ def test_the_objective_never_rises():
         values.append(value(network, inputs, codes))
     assert (np.diff(values) <= 1e-12).all()
     assert values[-1] < 0.5 * values[0]
-
-
-def test_least_squares_leave_no_gradient():
-    network, inputs, codes = problem()
-    weight, bias = least_squares(codes, inputs, DECAY)
-    with torch.no_grad():
-        network.decoder.weight.copy_(weight)
-        network.decoder.bias.copy_(bias)
-    objective(network, inputs, codes).backward()
-    assert max(parameter.grad.abs().max().item() for parameter in network.decoder.parameters()) < 1e-12
-
-
-@pytest.mark.parametrize("bits", [16, 32])
-def test_codes_keep_neighbours_near_and_repeat(bits):
-    codes = pack(fit(vectors(), bits, 3)(vectors()))
-    assert codes.shape == (200, bits // 8)
-    same = np.arange(200)[:, None] % 10 == np.arange(200)[None] % 10
-    distances = hamming(codes, codes)
-    assert distances[same].mean() < 0.5 * distances[~same].mean()
-    assert (pack(fit(vectors(), bits, 3)(vectors())) == codes).all()
-
-
-def test_widths_are_the_authors_up_to_32_bits_and_no_wider_than_the_layer_before():
-    assert [hidden_widths(800, bits) for bits in (8, 16, 24, 32)] == [(90, 20), (90, 30), (100, 40), (120, 50)]
-    assert hidden_widths(800, 128) == (216, 170)
-    assert hidden_widths(25, 16) == (25, 25)
 
 
 def test_equal_vectors_have_one_code_and_few_vectors_have_codes():
