@@ -106,9 +106,8 @@ def score_codes(study: Study, benchmark: Benchmark, system: System, codes: Bench
     return pd.concat(tables, ignore_index=True)
 
 
-def query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties, scoring: str = "") -> pd.DataFrame:
+def query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties, scoring: str) -> pd.DataFrame:
     """Rows of the table `queries` of one system on one benchmark, by one scoring, whose rankings are `ties`."""
-    scoring = scoring or (HAMMING if system.bits else COSINE)
     in_bits = scoring in (HAMMING, RECENTRED)
     return pd.DataFrame(
         {
