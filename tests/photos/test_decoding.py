@@ -92,23 +92,10 @@ def test_32_bit_grey_is_stretched(mode, limits):
     assert [picture.rgb.getpixel(place) for place in ((0, 0), (99, 0), (50, 40))] == [(0,) * 3, (255,) * 3, (128,) * 3]
 
 
-def test_32_bit_grey_of_one_value_or_none(limits):
-    assert colour(saved(Image.new("I", (100, 80), 70000), "TIFF"), limits) == (0, 0, 0)
-    assert colour(saved(Image.new("F", (100, 80), float("nan")), "TIFF"), limits) == (0, 0, 0)
-
-
 def test_16_bit_colour_keeps_the_upper_byte(limits):
     header = struct.pack(">IIBBBBB", 100, 80, 16, 2, 0, 0, 0)
     row = b"\0" + struct.pack(">HHH", 0x10FF, 0x2000, 0x30AB) * 100
     assert colour(png(header, zlib.compress(row * 80)), limits) == (0x10, 0x20, 0x30)
-
-
-def test_palette_with_transparency(limits):
-    image = Image.new("P", (100, 80), 1)
-    image.putpalette([0, 0, 0, 10, 20, 30])
-    assert colour(saved(image, "PNG"), limits) == (10, 20, 30)
-    assert colour(saved(image, "PNG", transparency=1), limits) == (255, 255, 255)
-    assert colour(saved(image, "GIF", transparency=1), limits) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
@@ -170,12 +157,6 @@ def test_quick_decoding_of_a_large_jpeg_equals_the_full_one(limits):
     assert isinstance(picture, Picture)
     whole = Image.open(io.BytesIO(content)).resize((300, 200), Image.Resampling.LANCZOS)
     assert np.abs(np.asarray(picture.rgb, int) - np.asarray(whole, int)).max() <= 6
-
-
-def test_a_very_long_photo(limits):
-    picture = outcome(saved(noise(20000, 64), "JPEG"), limits)
-    assert isinstance(picture, Picture)
-    assert picture.rgb.size == (640, 2)
 
 
 def test_colour_profile_is_applied_where_it_fits(limits):
@@ -240,12 +221,6 @@ def test_a_senseless_focal_length_is_dropped(value, limits):
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLength] = value
     assert focal_fields(saved(noise(100, 80), "JPEG", exif=exif), limits) == {}
-
-
-def test_a_focal_length_alone_is_kept(limits):
-    exif = Image.Exif()
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 28
-    assert focal_fields(saved(noise(100, 80), "JPEG", exif=exif), limits)[ExifTags.Base.FocalLengthIn35mmFilm] == 28
 
 
 EXIF = b"Exif\0\0II*\0"
@@ -325,30 +300,6 @@ def test_cut_anywhere(form, limits):
         assert isinstance(found, Picture) or found in ("not an image", "not decodable"), (length, found)
         if form != "BMP" and length < 0.9 * len(content):
             assert not isinstance(found, Picture), length
-
-
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "HEIF", "AVIF", "JPEG2000"])
-def test_corrupt_anywhere(form, limits):
-    """30 seeded mutations a format: bytes overwritten, cut out or put in. Each is used or unfit; nothing else is raised."""
-    rng = np.random.default_rng(7)
-    exif = Image.Exif()
-    exif[ORIENTATION] = 6
-    content = saved(noise(120, 90), form, **({"exif": exif} if form in ("JPEG", "PNG", "WEBP", "TIFF") else {}))
-    reasons = set()
-    for _ in range(30):
-        mutated = bytearray(content)
-        for _ in range(rng.integers(1, 8)):
-            place = int(len(mutated) * rng.random() ** rng.integers(1, 4))  # headers, at the beginning, are hit more often
-            match rng.integers(3):
-                case 0:
-                    mutated[place : place + 1] = rng.bytes(1)
-                case 1:
-                    del mutated[place : place + int(rng.integers(1, 50))]
-                case 2:
-                    mutated[place:place] = rng.bytes(int(rng.integers(1, 50)))
-        found = outcome(bytes(mutated), limits)
-        reasons.add("used" if isinstance(found, Picture) else found)
-    assert reasons <= {"used", "not an image", "not decodable", "too small", "too large"}
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])

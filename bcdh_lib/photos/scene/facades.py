@@ -16,29 +16,18 @@ Rng = np.random.Generator
 Colour = tuple[int, int, int]
 Floats = NDArray[np.float32]
 
+
+def _palette(colours: str) -> tuple[Colour, ...]:
+    """Colours written as hexadecimal rrggbb."""
+    return tuple((each[0], each[1], each[2]) for each in map(bytes.fromhex, colours.split()))
+
+
 # Every landmark draws from these, so that a colour alone identifies none of them.
-WALLS: tuple[Colour, ...] = (
-    (156, 92, 70),
-    (196, 168, 126),
-    (176, 170, 160),
-    (222, 212, 192),
-    (206, 176, 112),
-    (138, 128, 116),
-    (214, 184, 164),
-    (188, 140, 104),
-)
-TRIMS: tuple[Colour, ...] = ((232, 226, 212), (208, 196, 172), (146, 138, 126), (120, 78, 62), (90, 88, 86))
-ROOFS: tuple[Colour, ...] = ((150, 78, 56), (92, 94, 102), (122, 96, 78), (104, 140, 122), (72, 74, 80))
-WOODS: tuple[Colour, ...] = ((82, 58, 42), (52, 76, 66), (120, 44, 40), (60, 70, 96), (196, 190, 178))
-SIGNS: tuple[Colour, ...] = (
-    (186, 44, 40),
-    (34, 84, 150),
-    (236, 196, 60),
-    (40, 120, 76),
-    (236, 236, 232),
-    (40, 38, 40),
-    (206, 110, 40),
-)
+WALLS = _palette("9c5c46 c4a87e b0aaa0 ded4c0 ceb070 8a8074 d6b8a4 bc8c68")
+TRIMS = _palette("e8e2d4 d0c4ac 928a7e 784e3e 5a5856")
+ROOFS = _palette("964e38 5c5e66 7a604e 688c7a 484a50")
+WOODS = _palette("523a2a 344c42 782c28 3c4660 c4beb2")
+SIGNS = _palette("ba2c28 225496 ecc43c 28784c ecece8 282628 ce6e28")
 PATTERNS = ("brick", "ashlar", "rubble", "plaster", "banded")
 OPENINGS = ("flat", "round", "pointed", "segment")
 TEXTURE_SIDE = 640  # texels of a surface's longer side at most

@@ -59,25 +59,20 @@ class Mason:
 
     def gable_roof(self, x: Span, y: Span, z: float, rise: float, along: str = "y") -> None:
         """A saddle roof whose ridge runs along x or y, gables of the wall's masonry."""
-        out = 0.4
-        if along == "y":
-            middle, a, b = (x[0] + x[1]) / 2, y[0] - out, y[1] + out
-            slope = self.roof(b - a, np.hypot(rise, middle - x[0]))
-            self.mesh.quad([(x[1] + out, a, z), (x[1] + out, b, z), (middle, b, z + rise), (middle, a, z + rise)], slope)
-            slope = self.roof(b - a, np.hypot(rise, middle - x[0]))
-            self.mesh.quad([(x[0] - out, b, z), (x[0] - out, a, z), (middle, a, z + rise), (middle, b, z + rise)], slope)
-            gable = self.bare(x[1] - x[0], rise)
-            self.mesh.triangle([(x[0], y[0], z), (x[1], y[0], z), (middle, y[0], z + rise)], gable)
-            self.mesh.triangle([(x[1], y[1], z), (x[0], y[1], z), (middle, y[1], z + rise)], gable)
-        else:
-            middle, a, b = (y[0] + y[1]) / 2, x[0] - out, x[1] + out
-            slope = self.roof(b - a, np.hypot(rise, middle - y[0]))
-            self.mesh.quad([(a, y[0] - out, z), (b, y[0] - out, z), (b, middle, z + rise), (a, middle, z + rise)], slope)
-            slope = self.roof(b - a, np.hypot(rise, middle - y[0]))
-            self.mesh.quad([(b, y[1] + out, z), (a, y[1] + out, z), (a, middle, z + rise), (b, middle, z + rise)], slope)
-            gable = self.bare(y[1] - y[0], rise)
-            self.mesh.triangle([(x[1], y[0], z), (x[1], y[1], z), (x[1], middle, z + rise)], gable)
-            self.mesh.triangle([(x[0], y[1], z), (x[0], y[0], z), (x[0], middle, z + rise)], gable)
+        across, (front, back) = (x, y) if along == "y" else (y, x[::-1])
+        out, middle, start, end = 0.4, (across[0] + across[1]) / 2, min(front, back) - 0.4, max(front, back) + 0.4
+
+        def corner(aside: float, forth: float, height: float) -> tuple[float, float, float]:
+            return (aside, forth, height) if along == "y" else (forth, aside, height)
+
+        first, second = (across[1] + out, across[0] - out)[:: 1 if along == "y" else -1]
+        for low, a, b in ((first, start, end), (second, end, start)):
+            slope = self.roof(end - start, np.hypot(rise, middle - across[0]))
+            eaves, ridge = [corner(low, a, z), corner(low, b, z)], [corner(middle, b, z + rise), corner(middle, a, z + rise)]
+            self.mesh.quad([*eaves, *ridge], slope)
+        gable = self.bare(across[1] - across[0], rise)
+        for (left, right), at in ((across, front), (across[::-1], back)):
+            self.mesh.triangle([corner(left, at, z), corner(right, at, z), corner(middle, at, z + rise)], gable)
 
     def hip_roof(self, x: Span, y: Span, z: float, rise: float, inset: float) -> None:
         """Four slopes up to a flat (a ridge or a point if the inset reaches the middle)."""

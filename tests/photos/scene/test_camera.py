@@ -41,10 +41,6 @@ def test_box_around_what_is_seen_by_hand():
     assert (x1, y1, x2, y2) == pytest.approx((80, 40, 120, 120), abs=1)
 
 
-def test_nothing_seen_has_no_box():
-    assert _box(np.zeros((6, 6), bool), 4, 4) is None
-
-
 def test_rays_hit_where_geometry_says():
     shot = cast(view(1.0), [cube_and_wall(False).solid], 40, 40)
     ahead = shot.rays @ np.array([0, 1, 0], np.float32)
@@ -79,15 +75,6 @@ def test_a_place_without_landmark_has_nothing_to_show():
     photo = photograph(np.random.default_rng(2), build_place(np.random.default_rng(1), landmark=False, sharpness=0.2), 64, 64)
     assert photo.share == 0
     assert photo.box is None
-
-
-def test_a_view_of_nothing_but_sky_is_a_photo_too(monkeypatch):
-    upwards = View(np.array([0, 0, 2], np.float32), np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32), 1.0)
-    monkeypatch.setattr("bcdh_lib.photos.scene.camera.draw_glance", lambda rng, place: upwards)
-    place = Place(cube_and_wall(False).solid, False, 10.0, 10.0, 60.0)
-    monkeypatch.setattr("bcdh_lib.photos.scene.camera.passers_by", lambda *args: Mesh(Part.PASSERBY))
-    upwards.eye[:] = 0, -30, 2
-    assert photograph(np.random.default_rng(0), place, 64, 64).pixels.std() > 0
 
 
 def test_where_more_light_falls_the_photo_is_brighter():
