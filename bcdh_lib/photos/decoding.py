@@ -78,8 +78,6 @@ class Picture:
         self.save(copy)
         return Image.open(copy).convert("RGB")
 
-    as_kept = as_copied
-
 
 def prepare_process() -> None:
     """Once in each process that decodes: Pillow reads HEIF, and prints no warnings, since each file's outcome is recorded."""

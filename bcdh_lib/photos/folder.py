@@ -11,8 +11,7 @@ from pathspec import GitIgnoreSpec
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.text import one_line
-from bcdh_lib.photos.photo_file import Job, LeftOut, Photo, decode_file, state_of  # noqa: F401
-from bcdh_lib.photos.photo_file import decode_all as in_processes  # noqa: F401
+from bcdh_lib.photos.photo_file import Job, LeftOut
 
 LIBRARIES = (
     "photoslibrary",

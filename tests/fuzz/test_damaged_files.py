@@ -32,6 +32,7 @@ from bcdh_lib.photos.photo_file import LeftOut, decode_file
 from bcdh_lib.reconstruction.models import open_model, write_model
 from bcdh_lib.retrieval.benchmarks.oxford_paris import read_oxford_paris
 from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
+from bcdh_lib.search.photo_index import Facts, open_index, publish
 from bcdh_lib.study import find_root
 from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from bcdh_lib.training.network import HashNetwork
@@ -127,6 +128,17 @@ def read_checkpoint(folder: Path) -> None:
     load_checkpoint(folder / "dsh-16.safetensors")
 
 
+def write_index(folder: Path) -> None:
+    rows = pd.DataFrame({"path": PHOTOS, "size": 1, "mtime_ns": 1, "sha256": "0" * 64})
+    codes = np.random.default_rng(0).integers(0, 256, (len(rows), 2), np.uint8)
+    publish(folder, Facts(model="0" * 64, photos=PARAMS.photos), rows, codes, np.zeros(16), [LeftOut("a", "empty", "")])
+
+
+def read_index(folder: Path) -> None:
+    index = open_index(folder)
+    assert len(index.rows.photos()) == len(index.rows.codes)
+
+
 def write_colmap(folder: Path) -> None:
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 4, 12
@@ -134,6 +146,7 @@ def write_colmap(folder: Path) -> None:
 
 
 TEXT_PARTS = ("query", "good", "ok", "junk")
+INDEX_FILES = ("index.json", "*/photos.parquet", "*/codes.npy", "*/centre.npy")
 SAMPLES = [
     *(Sample(f"photo {form}", partial(write_photo, form), read_photo, "photo") for form in FORMATS if form != "PSD"),
     *(Sample(part, write_truth, partial(read_marks, read_oxford_paris), f"groundtruth/*_{part}.txt") for part in TEXT_PARTS),
@@ -142,6 +155,7 @@ SAMPLES = [
     Sample("retrieval-SfM database", write_sfm, read_sfm, "database.pkl", 100),
     Sample("params.yaml", write_params, lambda folder: load_params(folder / "params.yaml"), "params.yaml", 60),
     *(Sample(f"checkpoint {kind}", write_checkpoint, read_checkpoint, f"*.{kind}", 12) for kind in ("json", "safetensors")),
+    *(Sample(f"index {file}", write_index, read_index, file) for file in INDEX_FILES),
     *(Sample(f"COLMAP {name}", write_colmap, open_model, name) for name in ("images.bin", "points3D.bin", "SHA256SUMS")),
 ]
 
