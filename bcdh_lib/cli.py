@@ -246,7 +246,7 @@ def _parser() -> argparse.ArgumentParser:
     index.set_defaults(run=_index)
     index.add_argument("photos", type=Path, metavar="PHOTOS", help="folder, or list of paths (.txt); photos are only read")
     index.add_argument("--model", type=Path, metavar="FILE", help="checkpoint of a new index (default: the default network)")
-    index.add_argument("--index", type=Path, metavar="FOLDER", help="where the index lies (default: NAME.bcdh here)")
+    index.add_argument("--index", type=Path, metavar="FOLDER", help="the index (default: NAME.bcdh here)")
     index.add_argument(
         "--recentre",
         action=argparse.BooleanOptionalAction,

@@ -2,10 +2,10 @@
 
     python performance/search.py [CODES]
 
-Writes reports/search.json. It draws real outputs of 10 million photos (128 bits), unless told otherwise: random centres, some 100
+Writes reports/search.json. It draws real outputs of 10 million photos (128 bits) by default: random centres, some 100
 photos of each with noise of .6 per output, and the queries likewise; real collections may be easier or harder. `recall` is the
 share of the true 100 nearest that are found: of the shortlist and the asymmetric distance against all asymmetric distances, of
-ivf against all Hamming distances. faiss' own flat index is timed in turns with ours. `load` is the number of processes that
+ivf against all Hamming distances. faiss' own flat index is timed in turns with it. `load` is the number of processes that
 wanted the processor when the measurement began; a busy machine slows all.
 """
 

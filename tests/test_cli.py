@@ -129,7 +129,16 @@ def test_a_wrong_setting_and_a_lock_that_is_held(here, capsys):
 
 @pytest.mark.parametrize(
     "arguments",
-    ["", "find", "index", "search i", "search i q -k 0", "search i q --method tree", "evaluate pile", "evaluate pile --expand 0"],
+    [
+        "",
+        "find",
+        "index",
+        "search i",
+        "search i q -k 0",
+        "search i q --method tree",
+        "evaluate collection",
+        "evaluate collection --expand 0",
+    ],
 )
 def test_a_misspelt_command_is_a_matter_of_usage(capsys, arguments):
     with pytest.raises(SystemExit) as caught:
@@ -144,7 +153,7 @@ def test_an_error_of_the_library_is_not_hidden(here, monkeypatch):
         main(["index", "album", "--model", "model.safetensors"])
 
 
-SCORES = {"benchmark": "pile", "method": "dsh", "queries": 9, "empty": 1, "map_worst": 0.25, "map_best": 0.75}
+SCORES = {"benchmark": "collection", "method": "dsh", "queries": 9, "empty": 1, "map_worst": 0.25, "map_best": 0.75}
 
 
 def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
@@ -155,11 +164,11 @@ def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
     ]
     table = pd.DataFrame(rows).astype({"bits": "Int32"})
     monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: given.append(arguments) or table)
-    assert main(["evaluate", "pile", "--model", "model.safetensors"]) == 0
+    assert main(["evaluate", "collection", "--model", "model.safetensors"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "pile: dsh, 16 bits; 9 queries, 1 without positives"
+    assert lines[0] == "collection: dsh, 16 bits; 9 queries, 1 without positives"
     assert [line.split("  ")[0] for line in lines[2:]] == ["hamming", "asymmetric", "with 1,000,000 distractors"]
-    assert main(["evaluate", "pile", "--model", "model.safetensors", "--json", "--expand", "5"]) == 0
+    assert main(["evaluate", "collection", "--model", "model.safetensors", "--json", "--expand", "5"]) == 0
     assert json.loads(capsys.readouterr().out) == rows
     assert given[1][3:] == (5, None)
 
@@ -168,7 +177,7 @@ def test_distractors_are_indexed_first_but_an_index_stays_as_it_is(here, capsys,
     given = []
     table = pd.DataFrame([SCORES | {"bits": 16, "map": 0.5, "map_rectangle": 0.4, "scoring": "hamming", "distractors": 0}])
     monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: given.append(arguments[-1]) or table)
-    evaluate = ["evaluate", "pile", "--model", "model.safetensors", "--distractors"]
+    evaluate = ["evaluate", "collection", "--model", "model.safetensors", "--distractors"]
     (here / "photos.txt").write_text("album/2.png\nalbum/4.png\n")
     sha256 = json.loads((here / "model.json").read_text())["sha256"]
     for photos, name, counts in (("album", "album", "6 photos (6 new"), ("photos.txt", "photos", "2 photos (2 new")):

@@ -49,7 +49,7 @@ PART_SECONDS = 10.0
 MANY, MANY_SHARE = 10, 0.1
 """Rows that go at once, and their share of the index, from which an update asks first: the disk may just not be mounted."""
 PRIOR = 4
-"""Photos that the network's own thresholds count for beside those of the index, in the mean of the outputs."""
+"""Weight, in photos, of the network's own thresholds in the mean of the outputs."""
 FRAME = 1 << 16
 
 

@@ -1,6 +1,6 @@
 """The nearest of many codes to a query: by Hamming distance, or by the query's real outputs.
 
-    flat   faiss compares every code, read where it lies in the mapped file: the exact Hamming distances
+    flat   faiss compares every code, directly in the mapped file: the exact Hamming distances
     ivf    faiss' inverted lists: a query reads the `nprobe` lists whose centres are nearest to it; finds most, sooner
 
 A query has real outputs, the photos have only bits. The asymmetric distance (Gordo et al., "Asymmetric distances for binary
@@ -33,7 +33,7 @@ Search = Callable[[Codes, int], Found]
 
 METHODS = ("flat", "ivf")
 NPROBE = 128
-"""Lists that a query of ivf reads, unless told otherwise."""
+"""Lists that a query of ivf reads by default."""
 SHORTLIST = 4000
 """Photos at least that are compared by the asymmetric distance; recall@100 >= .99 of 10 million codes (docs/performance.md)."""
 SHORTLIST_PER_HIT = 40

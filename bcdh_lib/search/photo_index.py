@@ -102,7 +102,7 @@ class Hit:
 
     distance: float  # bits
     path: str  # absolute, written as a path in the tables
-    copies: int = 1  # equal photos that it stands for, itself included
+    copies: int = 1  # equal photos that it represents, itself included
 
 
 @dataclass(frozen=True)

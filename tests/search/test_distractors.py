@@ -66,7 +66,7 @@ def index(album, checkpoint, tmp_path, taken):
 
 
 def test_the_benchmarks_own_photos_are_left_out(index, album, tmp_path):
-    """One under another name, one a link, one a query's; a photo that is one's by its pixels alone is none of them."""
+    """Files of the benchmark: one renamed, one a link, one a query's. Equal pixels in another file do not count."""
     (tmp_path / "renamed.png").write_bytes((album / "2.png").read_bytes())
     (tmp_path / "link.png").symlink_to(album / "inner/3.png")
     with Image.open(album / "4.png") as image:

@@ -1,4 +1,4 @@
-"""The encoder: the study's own outputs, whatever else is in a batch; one batch held; nothing to encode."""
+"""The encoder: the study's own outputs, independent of the rest of a batch; one batch held; nothing to encode."""
 
 import numpy as np
 import pytest

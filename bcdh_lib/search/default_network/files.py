@@ -1,4 +1,4 @@
-"""Where the default network lies, and how a study's checkpoint becomes it."""
+"""The default network's files, and how they are made from a study's checkpoint."""
 
 from __future__ import annotations
 
