@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bcdh_lib.report.headline import read_metrics
 from bcdh_lib.study import find_root
 
 TINY = {
@@ -71,11 +70,11 @@ def tiny(tmp_path_factory):
 
 
 def test_from_nothing_to_the_site(tiny):
-    metrics = read_metrics(tiny / "reports/metrics.json")
-    assert metrics.counts["photos"] == 5 * 9 + 3
-    assert metrics.counts["models"] >= 3
-    assert metrics.counts["pairs"] > 10
-    scored = {(score.benchmark, score.method) for score in metrics.retrieval}
+    metrics = json.loads((tiny / "reports/metrics.json").read_text())
+    assert metrics["counts"]["photos"] == 5 * 9 + 3
+    assert metrics["counts"]["models"] >= 3
+    assert metrics["counts"]["pairs"] > 10
+    scored = {(score["benchmark"], score["method"]) for score in metrics["retrieval"]}
     benchmarks = ("rendered_oxford", "rendered_paris", "rendered_holidays")
     methods = ("binary_constrained", "dsh", "float", "pretrained")
     assert {(benchmark, method) for benchmark in benchmarks for method in methods} <= scored

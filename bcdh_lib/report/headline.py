@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
-from pydantic import BaseModel, Field, ValidationError
 
 from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import read_json
 from bcdh_lib.core.text import one_line
 from bcdh_lib.report.figures.comparison import in_words
 from bcdh_lib.report.figures.style import face
@@ -25,18 +24,6 @@ COUNTS = {
 ROLES = {"bcdh": "BCDH", "best_other_loss": "Best other loss", "itq": "ITQ", "float_baseline": "Float baseline"}
 SCORINGS = {"hamming": "symmetric", "cosine": "symmetric", "asymmetric": "asymmetric"}
 MARKS = ("<!-- headline: written by python -m bcdh_lib.report.headline -->", "<!-- end of the headline -->")
-Count = Annotated[int, Field(ge=0)]
-
-
-class Metrics(BaseModel):
-    """The part of metrics.json that the site shows."""
-
-    counts: dict[str, Count]
-
-    @property
-    def labelled_counts(self) -> list[tuple[str, int]]:
-        """The counts with their words, in the pipeline's order."""
-        return [(words, self.counts[key]) for key, words in COUNTS.items() if key in self.counts]
 
 
 @dataclass(frozen=True)
@@ -63,16 +50,13 @@ class Headline:
     rows: list[Row]
 
 
-def read_metrics(path: Path) -> Metrics:
-    """The metrics at `path`. Raises StudyError if the file is missing or damaged."""
-    if not path.is_file():
-        raise StudyError(f"{path}: does not exist; make it with: dvc repro")
+def read_counts(path: Path) -> list[tuple[str, int]]:
+    """The counts of metrics.json with their words, in the pipeline's order. Raises StudyError if it is missing or damaged."""
     try:
-        return Metrics.model_validate_json(path.read_bytes(), strict=True)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"]) or "(the whole file)"
-        raise StudyError(f"{path}: {place}: {fault['msg']}; rebuild it with: dvc repro") from None
+        counts = dict(read_json(path)["counts"])
+        return [(words, int(counts[key])) for key, words in COUNTS.items() if key in counts]
+    except (StudyError, KeyError, TypeError, ValueError) as error:
+        raise StudyError(f"{path}: cannot be read ({one_line(error)}); make it with: dvc repro") from None
 
 
 def read_csv(path: Path) -> pd.DataFrame | None:

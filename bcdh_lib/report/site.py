@@ -25,7 +25,7 @@ from pygments.lexers import YamlLexer
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.report.article import SITE, Article, read_article
 from bcdh_lib.report.explorer import explorer_files
-from bcdh_lib.report.headline import LONG_TABLES, headline, read_csv, read_metrics, verdicts
+from bcdh_lib.report.headline import LONG_TABLES, headline, read_counts, read_csv, verdicts
 from bcdh_lib.study import find_root, open_study
 
 TITLE = "Binary codes without labels"
@@ -90,7 +90,7 @@ def _index(root: Path, articles: list[Article]) -> dict[str, object]:
         "headline": None if table is None else headline(table),
         "verdicts": verdicts(differences),
         "settings": highlight((root / "params.yaml").read_text(encoding="utf-8"), YamlLexer(), HtmlFormatter()),
-        "counts": read_metrics(root / "reports/metrics.json").labelled_counts,
+        "counts": read_counts(root / "reports/metrics.json"),
     }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +35,6 @@ def words(html: str) -> str:
     return re.sub(r"<[^>]*>", "", re.sub(r"(?s)<(pre|code)\b.*?</\1>", "", html))
 
 
-def test_title_summary_and_short_name(tmp_path: Path) -> None:
-    page = article(tmp_path)
-    assert (page.name, page.short, page.title, page.summary) == ("03_pairs", "3 Pairs", "Pairs", "Pairs of <em>photos</em>.")
-
-
 def test_formulas_become_mathml_and_code_stays(tmp_path: Path) -> None:
     formulas = "A share $|P| > 0.2$ and\n\n$$\\frac{\\lambda}{2} \\lVert u - a \\rVert^2$$\n\n"
     html = article(tmp_path, new_markdown_cell(formulas + "`$x$` stays\n\n```text\nPID is $$\n```\n")).html
@@ -50,18 +44,6 @@ def test_formulas_become_mathml_and_code_stays(tmp_path: Path) -> None:
     assert "$" not in words(html)
     assert "<code>$x$</code>" in html
     assert "PID is $$" in html
-
-
-def test_captions_and_markdown_outputs_are_set_too(tmp_path: Path) -> None:
-    html = article(tmp_path, shows({"text/markdown": "At $L = 64$ bits."}, {"text/markdown": {"caption": True}})).html
-    assert '<div class="caption"><p>At <math ' in html
-
-
-def test_a_table_has_no_empty_heading_and_its_names_may_break(tmp_path: Path) -> None:
-    row = '<th></th><th class="col">p_at_1</th><td>a_<b>b_c</b></td><td>0.5</td>'
-    html = article(tmp_path, shows({"text/html": f"<table id='an_id'><tr>{row}</tr></table>"})).html
-    broken = '<td></td><th class="col">p_<wbr>at_<wbr>1</th><td>a_<b>b_c</b></td><td>0.5</td>'
-    assert f"<table id='an_id'><tr>{broken}</tr></table>" in html
 
 
 @pytest.mark.parametrize("formula", [r"\frac{1}{\foo}", r"\begin{aligned} a &= b \end{aligned}", r"\left( 1"])
@@ -119,16 +101,6 @@ def test_a_view_is_its_still_and_a_script_of_its_data(tmp_path: Path) -> None:
     assert script.startswith('views["03_pairs/1-0.js"] = {"data": [{')
 
 
-def test_tables_streams_and_code_scroll_in_boxes_of_their_own(tmp_path: Path) -> None:
-    said = new_output("stream", name="stdout", text="18 < 20 pairs\n")
-    table = new_output("display_data", {"text/html": "<table></table>"})
-    html = article(tmp_path, new_code_cell("pairs()", outputs=[said, table])).html
-
-    assert '<pre class="scroll">18 &lt; 20 pairs\n</pre>' in html
-    assert '<div class="table scroll"><table></table></div>' in html
-    assert '<div class="code scroll">' in html
-
-
 def test_the_default_parameters_are_not_shown_but_changed_ones_are(tmp_path: Path) -> None:
     cells = [
         new_code_cell("changes = {}", metadata={"tags": ["parameters"]}),
@@ -140,19 +112,3 @@ def test_the_default_parameters_are_not_shown_but_changed_ones_are(tmp_path: Pat
 def test_a_notebook_without_title_is_named(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"^03_pairs.ipynb: has no title"):
         article(tmp_path, title="Pairs")
-
-
-def test_the_article_closes_what_it_opens(tmp_path: Path) -> None:
-    opened: list[str] = []
-
-    class Balance(HTMLParser):
-        def handle_starttag(self, tag: str, attributes: Any) -> None:
-            if tag not in ("img", "br", "hr"):
-                opened.append(tag)
-
-        def handle_endtag(self, tag: str) -> None:
-            assert opened.pop() == tag
-
-    view = shows({VIEW: {}, "image/png": PIXEL}, {"image/png": {"alt": "A tower."}})
-    Balance().feed(article(tmp_path, new_markdown_cell("## A\n\n| a | b |\n|---|---|\n| 1 | $x$ |\n\n- c"), view).html)
-    assert opened == []

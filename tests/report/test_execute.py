@@ -147,19 +147,6 @@ def test_what_cannot_start_is_named_in_one_line(
     assert known in line
 
 
-@pytest.mark.parametrize("changes", ["{", "[1]", "3"])
-def test_changes_that_are_no_json_object_are_refused(changes: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main(["01_photos", "--changes", changes])
-    assert stopped.value.code == 2
-    assert "JSON" in capsys.readouterr().err
-
-
-def test_outside_a_study_it_says_where_to_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["01_photos"]) == 1
-
-
 def test_a_long_temporary_folder_does_not_matter(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A socket's path must be shorter than about 100 characters."""
     deep = root / ("deep" * 30)

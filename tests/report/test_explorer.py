@@ -16,7 +16,6 @@ from PIL import Image
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.report import explorer
 from bcdh_lib.report.explorer import explorer_files
-from bcdh_lib.report.site import build_site
 from bcdh_lib.retrieval.benchmarks import Benchmark, Query, read_benchmark
 from bcdh_lib.retrieval.codes import code_outputs, read_codes, write_system_codes
 from bcdh_lib.retrieval.systems import System, systems
@@ -101,10 +100,6 @@ def test_the_codes_are_those_on_disk(scored_study: Study) -> None:
             np.testing.assert_array_equal(read.reshape(stored.shape), stored)
 
 
-def test_two_calls_give_the_same_bytes(scored_study: Study) -> None:
-    assert explorer_files(scored_study) == explorer_files(scored_study)
-
-
 def test_without_binary_codes_there_is_none(made: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert explorer_files(replace(made, root=tmp_path / "elsewhere")) == {}
     monkeypatch.setattr(explorer, "systems", lambda _: [System("float", None)])
@@ -115,10 +110,3 @@ def test_missing_codes_are_named(made: Study) -> None:
     (made.codes / "roxford5k/dsh-16.queries.npy").unlink()
     with pytest.raises(StudyError, match=r"dsh-16\.queries\.npy: cannot be read"):
         explorer_files(made)
-
-
-def test_the_page_is_in_the_site_and_linked(scored_study: Study) -> None:
-    site = build_site(scored_study.root)
-    assert (site / "assets/explorer/rendered_oxford/39.jpg").is_file()
-    for page in ("index", "01_photos", "explorer"):
-        assert '<a href="explorer.html"' in (site / f"{page}.html").read_text()

@@ -9,7 +9,6 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NAMES = ["00_overview", "01_photos", "02_reconstruction", "03_pairs", "04_training", "05_retrieval", "06_comparison"]
@@ -65,41 +64,3 @@ def test_each_is_thin_stripped_and_executable(path: Path) -> None:
     text = "\n".join(cell.source for cell in notebook.cells)
     for part in ("- **In**:", "- **Out**:", "- **Minutes on 2 cores**:", "## What we learned", "## Try this"):
         assert part in text
-
-
-def well_kept() -> NotebookNode:
-    cells = [
-        new_markdown_cell("# Pairs"),
-        new_code_cell("changes = {}", metadata={"tags": ["parameters"]}),
-        new_code_cell("from bcdh_lib.study import open_study\n\nstudy = open_study(changes)"),
-    ]
-    kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    return new_notebook(cells=cells, metadata={"kernelspec": kernelspec})
-
-
-def test_a_well_kept_notebook_has_no_faults() -> None:
-    assert faults(well_kept()) == []
-
-
-def test_every_fault_is_found() -> None:
-    notebook = well_kept()
-    notebook.metadata["kernelspec"]["name"] = "bcdh"
-    notebook.cells[0].source = "Pairs"
-    notebook.cells[1].source = "changes = {'run': 1}"
-    notebook.cells[1].id = notebook.cells[0].id
-    notebook.cells[1].metadata["execution"] = {}
-    notebook.cells[2].outputs = [new_output("stream", text="done")]
-    notebook.cells += [new_code_cell("for x in []:\n    print(x)\n" * 7, execution_count=3), new_code_cell("")]
-
-    assert [fault.split(";")[0] for fault in faults(notebook)] == [
-        "metadata must hold kernelspec python3 alone, not bcdh and ['kernelspec']",
-        "the first cell must begin with: # Title",
-        "each cell needs an id of its own",
-        "one cell, tagged parameters, must hold: changes = {}",
-        "cell 2: metadata execution must go",
-        "cell 3: outputs and execution counts must go",
-        "cell 4: outputs and execution counts must go",
-        "cell 4: For belongs in bcdh_lib",
-        "cell 5: is empty",
-        "code cells are too long: [1, 3, 14, 0] lines",
-    ]

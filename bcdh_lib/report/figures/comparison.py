@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -122,16 +121,18 @@ def map_by_models(models: pd.DataFrame) -> Picture:
 
 
 @styled()
-def differences(table: pd.DataFrame) -> Picture:
-    """BCDH minus each method in mAP with 95 % intervals over places, a panel for each code length.
+def differences(table: pd.DataFrame, what: str = "method") -> Picture:
+    """BCDH minus each method in mAP, or each ablation minus BCDH, with 95 % intervals, a panel for each code length.
 
-    From the rows of differences.csv of one scoring and one benchmark. Coloured if significant after Holm's correction.
+    From the rows of differences.csv (what: method) or ablations.csv (what: ablation) of one scoring and one benchmark. Coloured
+    if significant after Holm's correction.
     """
-    order, lengths = in_order(table["method"])[::-1], sorted({int(bits) for bits in table["bits"]})
+    table = table[table[what] != "reference"]
+    order, lengths = in_order(table[what])[::-1], sorted({int(bits) for bits in table["bits"]})
     height = 1.0 + 0.24 * max(len(order), 3)
     figure, axes = new_figure(1, max(len(lengths), 1), height=height, sharey=True, sharex=True)
     for panel, bits in zip(axes[0], lengths, strict=False):
-        rows = table[table["bits"] == bits].set_index("method").reindex(order)
+        rows = table[table["bits"] == bits].set_index(what).reindex(order)
         colours = rows["verdict"].map({"better": BETTER, "worse": WORSE}).fillna(GREY)
         for place, (row, colour) in enumerate(zip(rows.itertuples(), colours, strict=True)):
             panel.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6)
@@ -140,44 +141,17 @@ def differences(table: pd.DataFrame) -> Picture:
         panel.set(xlabel="difference in mAP", ylim=(-0.6, len(order) - 0.4))
         panel.set_title(f"{bits} bits", fontsize=10)
         panel.tick_params(axis="x", labelsize=8)
-    axes[0, 0].set_yticks(range(len(order)), [face(method).label for method in order])
+    axes[0, 0].set_yticks(range(len(order)), [face(each).label if what == "method" else each.replace("_", " ") for each in order])
     if not order:
         blank(axes[0, 0], "nothing to compare")
-    return Picture(figure, f"BCDH minus each of {len(order)} methods in mAP: {in_words(table)}.")
+    if what == "method":
+        return Picture(figure, f"BCDH minus each of {len(order)} methods in mAP: {in_words(table)}.")
+    return Picture(
+        figure, f"{len(order)} ablations minus BCDH in mAP; {(table['verdict'] != 'undecided').sum()} are significant."
+    )
 
 
 def in_words(table: pd.DataFrame) -> str:
     """How often BCDH is significantly better and worse."""
     better, worse = (int((table["verdict"] == verdict).sum()) for verdict in ("better", "worse"))
     return f"BCDH is significantly better in {better} of {len(table)} comparisons and worse in {worse or 'none'}"
-
-
-@styled()
-def ablation_bars(ablations: pd.DataFrame) -> Picture:
-    """What each change does to BCDH's mAP, a panel for each benchmark, with 95 % intervals, from ablations.csv."""
-    ablations = ablations[ablations["ablation"] != "reference"]
-    benchmarks = list(ablations["benchmark"].unique())
-    means = ablations.groupby("ablation")["difference"].mean().sort_values(kind="stable")
-    names = list(means.index)
-    figure, axes = new_figure(1, max(len(benchmarks), 1), height=0.9 + 0.23 * max(len(names), 4), sharey=True, sharex=True)
-    for panel, benchmark in zip(axes[0], benchmarks, strict=False):
-        rows = ablations[ablations["benchmark"] == benchmark].set_index("ablation").reindex(names)
-        colours = np.where(rows["p_holm"] < 0.05, np.where(rows["difference"] > 0, BETTER, WORSE), "#C9C9C9")
-        places = np.arange(len(rows))
-        panel.barh(places, rows["difference"], color=colours, height=0.7)
-        reach = np.abs(rows[["low", "high"]].T.to_numpy() - rows["difference"].to_numpy())
-        panel.errorbar(rows["difference"], places, xerr=reach, fmt="none", ecolor=INK, elinewidth=0.9, capsize=1.5)
-        panel.axvline(0, color=INK, linewidth=1)
-        panel.set(xlabel="difference in mAP", ylim=(-0.6, len(rows) - 0.4))
-        panel.set_title(benchmark_label(str(benchmark)), fontsize=9.5)
-        panel.grid(axis="y", visible=False)
-    axes[0, 0].set_yticks(range(len(names)), [str(name).replace("_", " ") for name in names])
-    if not benchmarks:
-        blank(axes[0, 0], "no ablation was run")
-        return Picture(figure, "No ablation of BCDH was run.")
-    count = int((ablations["p_holm"] < 0.05).sum())
-    alt = (
-        f"{len(names)} ablations: worst on average {str(names[0]).replace('_', ' ')} ({means.iloc[0]:+.3f}), best "
-        f"{str(names[-1]).replace('_', ' ')} ({means.iloc[-1]:+.3f}); {count} of {len(ablations)} differences are significant."
-    )
-    return Picture(figure, alt)

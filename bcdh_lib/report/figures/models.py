@@ -177,23 +177,26 @@ def _xyz(points: Floats) -> dict[str, NDArray[np.float32]]:
     return dict(zip("xyz", np.asarray(points, dtype=np.float32).T, strict=True))
 
 
-@styled()
-def still(model: Model) -> Figure:
-    """What `turnable` shows first: a parallel projection, the nearest points drawn last."""
-    figure = Figure(figsize=(PAGE, 0.6 * PAGE))
-    figure.set_layout_engine("none")
+def projected(model: Model) -> tuple[Floats, Floats]:
+    """What `viewpoint` sees in parallel projection, x right and y up: points [n, 2], and the cameras' lines [l, 2, 2]."""
     eye, target, _ = viewpoint(model)
     right = np.cross([0, 0, 1], eye) / np.linalg.norm(np.cross([0, 0, 1], eye))
     screen = np.stack([right, np.cross(eye, right)], axis=1)
-    axes = figure.add_axes((0, 0, 1, 1))
-    order = np.argsort((model.points - target) @ eye)
+    return (model.points - target) @ screen, ((model.cameras - target) @ screen)[:, EDGES].reshape(-1, 2, 2)
+
+
+@styled()
+def still(model: Model) -> Figure:
+    """What `turnable` shows first, in parallel projection."""
+    figure = Figure(figsize=(PAGE, 0.6 * PAGE))
+    figure.set_layout_engine("none")
+    points, lines = projected(model)
+    axes, order = figure.add_axes((0, 0, 1, 1)), np.argsort(model.points @ viewpoint(model)[0])
     size = (0.6 * PAGE * DPI / 300) ** 2 * max(0.04, min(1.0, 4000 / max(len(order), 1)))
-    across, up = ((model.points[order] - target) @ screen).T
+    across, up = points[order].T
     axes.scatter(across, up, s=size, c=model.colours[order], linewidths=0)
-    lines = ((model.cameras - target) @ screen)[:, EDGES].reshape(-1, 2, 2)
     axes.add_collection(LineCollection(list(lines), colors=ORANGE, linewidths=0.7))
-    everything = np.concatenate([(model.points - target) @ screen, lines.reshape(-1, 2)])
-    low, high = np.percentile(everything, [1, 99], axis=0)
+    low, high = np.percentile(np.concatenate([points, lines.reshape(-1, 2)]), [1, 99], axis=0)
     middle, half = (high + low) / 2, 0.56 * max(float(high[1] - low[1]), 0.6 * float(high[0] - low[0]))
     axes.set(xlim=(middle[0] - half / 0.6, middle[0] + half / 0.6), ylim=(middle[1] - half, middle[1] + half))
     axes.set_axis_off()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bcdh_lib.core.codes import distances
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.report.figures.display import PhotoPicture
-from bcdh_lib.report.figures.models import EDGES, Model, read_model, viewpoint
+from bcdh_lib.report.figures.models import Model, projected, read_model
 from bcdh_lib.report.figures.sheets import Sheet, evenly
 from bcdh_lib.report.figures.style import BCDH, BLUE, GREY, ORANGE
 from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks
@@ -94,11 +94,8 @@ def draw_pipeline(
 
 
 def _draw_model(sheet: Sheet, model: Model, left: float) -> None:
-    """Points and cameras of the model, projected along the line of sight, drawn in the second column."""
-    eye, target, _ = viewpoint(model)
-    right = np.cross([0, 0, 1], eye) / np.linalg.norm(np.cross([0, 0, 1], eye))
-    screen = np.stack([right, -np.cross(eye, right)], axis=1)
-    points, lines = (model.points - target) @ screen, ((model.cameras - target) @ screen)[:, EDGES].reshape(-1, 2, 2)
+    """Points and cameras of the model, projected along the line of sight, in the place of the second column."""
+    points, lines = (each * [1, -1] for each in projected(model))  # y is downwards on a sheet
     low, high = np.percentile(np.concatenate([points, lines.reshape(-1, 2)]), [2, 98], axis=0)
     scale = 0.95 * min(WIDE / (high - low)[0], HIGH / (high - low)[1])
     middle = np.array([left + WIDE / 2, TOP + HIGH / 2])

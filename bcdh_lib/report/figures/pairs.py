@@ -12,7 +12,6 @@ import pycolmap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from bcdh_lib.core.codes import hamming, pack
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.reconstruction.models import open_model
 from bcdh_lib.report.figures.display import Gallery, PhotoPicture, Picture
@@ -60,24 +59,6 @@ def dissimilar_gallery(members: pd.DataFrame, image: ImageOf, candidates: pd.Dat
         counted(number, "verified match", "verified matches") if number else "no verified match" for number in hard["inliers"]
     ]
     alt = f"{counted(len(hard), 'hard dissimilar pair')}{_span(words)}."
-    return PhotoPicture(_gallery(hard[["photo_id", "other_id"]].to_numpy(), words, image), alt)
-
-
-def confused_gallery(outputs: NDArray, members: pd.DataFrame, image: ImageOf, shown: int = 9) -> PhotoPicture:
-    """The dissimilar pairs with the nearest codes; outputs [n, L] of the photos of the table `members`, in its order.
-
-    Of larger collections, each of 1,000 photos, spread evenly, is compared with all.
-    """
-    rows = evenly(len(members), 1000)
-    codes, group, photo = pack(outputs), members["group_id"].to_numpy(), members["photo_id"].to_numpy()
-    distances = hamming(codes[rows], codes).astype(np.int64)
-    distances[group[rows][:, None] == group[None, :]] = outputs.shape[1] + 1
-    nearest = distances.argmin(1)
-    found = pd.DataFrame({"photo_id": photo[rows], "other_id": photo[nearest], "distance": distances.min(1)})
-    found = found[found["distance"] <= outputs.shape[1]].sort_values("distance", kind="stable")
-    hard = each_once(found, shown)
-    words = [f"{distance} of {outputs.shape[1]} bits apart" for distance in hard["distance"]]
-    alt = f"{counted(len(hard), 'dissimilar pair')} with the nearest codes{_span(words)}."
     return PhotoPicture(_gallery(hard[["photo_id", "other_id"]].to_numpy(), words, image), alt)
 
 

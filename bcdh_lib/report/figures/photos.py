@@ -1,14 +1,13 @@
-"""The photo collection and the benchmarks: contact sheets, and how large the photos are."""
+"""The photo collection and the benchmarks as contact sheets."""
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from bcdh_lib.report.figures.display import Gallery, PhotoPicture, Picture
-from bcdh_lib.report.figures.labels import benchmark_label, blank, counted
+from bcdh_lib.report.figures.display import Gallery, PhotoPicture
+from bcdh_lib.report.figures.labels import benchmark_label, counted
 from bcdh_lib.report.figures.sheets import ImageOf, Sheet, evenly, photo_sheet, shortened
-from bcdh_lib.report.figures.style import BLUE, GREY, PAGE, new_figure, styled
+from bcdh_lib.report.figures.style import PAGE
 from bcdh_lib.retrieval.benchmarks import Benchmark
 
 
@@ -17,35 +16,6 @@ def contact_sheet(photos: pd.DataFrame, image: ImageOf, shown: int = 48) -> Phot
     chosen = photos["photo_id"].iloc[evenly(len(photos), shown)].tolist()
     alt = f"{len(chosen)} of the collection's {counted(len(photos), 'photo')}, spread evenly, each with its photo_id."
     return PhotoPicture(photo_sheet([(image(photo), str(photo)) for photo in chosen]), alt)
-
-
-@styled()
-def sizes(photos: pd.DataFrame) -> Picture:
-    """The longer side and the shape of the photos as taken, from the table `photos`."""
-    width, height = photos["width"].to_numpy(dtype=float), photos["height"].to_numpy(dtype=float)
-    figure, axes = new_figure(1, 2, height=2.8, sharey=False)
-    side, form = axes[0]
-    if photos.empty:
-        blank(side, "no photo")
-        blank(form, "no photo")
-        return Picture(figure, "There is no photo to measure.")
-    longer, shape = np.maximum(width, height), width / height
-    upright = int((shape < 1).sum())
-    side.hist(longer, np.linspace(0, longer.max(), 41).tolist(), color=BLUE)
-    side.set_title(f"median {np.median(longer):,.0f} px", fontsize=10)
-    side.set(xlabel="longer side (px)", ylabel="photos", xlim=(0, 1.03 * longer.max()))
-    octaves = max(1, int(np.ceil(np.abs(np.log2(shape)).max())))
-    form.hist(np.log2(shape), np.linspace(-octaves, octaves, 40 * octaves + 1).tolist(), color=BLUE)
-    form.axvline(0, color=GREY, linewidth=1)
-    form.set_title(f"{upright:,} portrait, {len(photos) - upright:,} landscape", fontsize=10)
-    ticks = [(1, 2**octaves), (2, 3), (1, 1), (3, 2), (2**octaves, 1)]
-    form.set_xticks([np.log2(wide / high) for wide, high in ticks], [f"{wide}:{high}" for wide, high in ticks])
-    form.set_xlabel("width : height")
-    alt = (
-        f"Histograms of {counted(len(photos), 'photo')}: longer side from {longer.min():,.0f} to {longer.max():,.0f} px, "
-        f"median {np.median(longer):,.0f} px; {upright:,} are higher than wide."
-    )
-    return Picture(figure, alt)
 
 
 def benchmark_sheets(benchmarks: list[Benchmark]) -> Gallery:

@@ -1,4 +1,4 @@
-"""How well codes retrieve: precision and recall, rankings as one sees them, differences query by query, one query by hand."""
+"""How well codes retrieve: precision and recall, and rankings as one sees them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bcdh_lib.core.codes import distances
 from bcdh_lib.report.figures.display import Gallery, PhotoPicture, Picture
 from bcdh_lib.report.figures.labels import benchmark_label, blank, counted, system_label
 from bcdh_lib.report.figures.sheets import Sheet, evenly, shortened
-from bcdh_lib.report.figures.style import BCDH, BETTER, GREY, INK, PAGE, WORSE, face, in_order, new_figure, styled
+from bcdh_lib.report.figures.style import BCDH, PAGE, face, in_order, new_figure, styled
 from bcdh_lib.retrieval.benchmarks import Benchmark, Query, read_benchmarks
 from bcdh_lib.retrieval.codes import read_codes
 from bcdh_lib.retrieval.systems import System
@@ -117,33 +117,3 @@ def _mark(query: Query, photo: str) -> str:
 
 def _distance(value: Any, unit: str) -> str:
     return f"{int(value)} {unit}" if np.issubdtype(type(value), np.integer) else f"{value:.3f} {unit}".rstrip()
-
-
-@styled()
-def query_differences(queries: pd.DataFrame, other: str, bits: int = 64, own: str = BCDH) -> Picture:
-    """Average precision query by query, BCDH minus another method, from the best query to the worst; a panel for each benchmark.
-
-    queries: the table of that name, with plain scoring alone. Real vectors are compared with codes of any length.
-    """
-    answered = queries[(queries["positives"] > 0) & (queries["bits"].isna() | (queries["bits"] == bits))]
-    ap = answered.pivot_table(index=["benchmark", "seed", "query"], columns="method", values="ap", sort=False)
-    difference = ap.reindex(columns=[own, other]).dropna().diff(axis=1, periods=-1)[own]
-    benchmarks = list(difference.index.get_level_values(0).unique()) if len(difference) else []
-    figure, axes = new_figure(max(len(benchmarks), 1), 1, height=0.5 + 1.9 * max(len(benchmarks), 1), sharey=True)
-    said = []
-    for panel, benchmark in zip(axes[:, 0], benchmarks, strict=False):
-        values = np.sort(difference.xs(benchmark, level=0).to_numpy())[::-1]
-        better, worse, mean = int((values > 0).sum()), int((values < 0).sum()), f"{values.mean():+.3f}".replace("-", "−")
-        panel.bar(range(len(values)), values, color=np.where(values > 0, BETTER, WORSE), width=0.9)
-        panel.axhline(0, color=GREY, linewidth=1)
-        panel.axhline(values.mean(), color=INK, linewidth=1.2, linestyle="--")
-        words = f"BCDH better on {better} of {len(values)} queries, {face(other).label} on {worse}; mean (dashed) {mean}"
-        panel.set_title(f"{benchmark_label(str(benchmark))}: {words}", fontsize=9.5)
-        panel.set(xlim=(-1, len(values)), ylabel="difference in AP")
-        panel.grid(axis="x", visible=False)
-        said.append(f"{benchmark_label(str(benchmark))}: better on {better}, worse on {worse}, mean difference {mean}")
-    axes[-1, 0].set_xlabel("queries, from the best for BCDH to the worst")
-    if not said:
-        blank(axes[0, 0], "no query in common")
-    alt = f"Difference in average precision, {system_label(own, bits)} minus {face(other).label}. "
-    return Picture(figure, f"{alt}{'; '.join(said) or 'No query in common'}.")

@@ -85,7 +85,8 @@ def bits(outputs: Outputs) -> Picture:
     """
     codes = np.where(outputs >= 0, 1.0, -1.0)
     share = (codes > 0).mean(0)
-    correlation = bit_correlation(codes)
+    with np.errstate(invalid="ignore"):
+        correlation = np.corrcoef(codes.T) if len(codes) > 1 else np.full((codes.shape[1],) * 2, np.nan)
     others = np.abs(correlation[~np.eye(len(correlation), dtype=bool)])
     figure, axes = new_figure(1, 2, height=3.2)
     balance, matrix = axes[0]
@@ -107,14 +108,6 @@ def bits(outputs: Outputs) -> Picture:
         f"Two different bits correlate by {typical} on average, regardless of sign."
     )
     return Picture(figure, alt)
-
-
-def bit_correlation(codes: Outputs) -> NDArray[np.float64]:
-    """Pearson's correlation of every two bits of codes [n, L], [L, L]; NaN for a bit that never changes."""
-    centred = codes - codes.mean(0)
-    spread = np.sqrt((centred**2).sum(0))
-    spread[spread == 0] = np.nan
-    return centred.T @ centred / np.outer(spread, spread)
 
 
 @styled()

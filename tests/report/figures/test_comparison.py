@@ -60,15 +60,9 @@ def test_differences_and_their_sentence(printed: Printed) -> None:
     printed(comparison.differences, table.iloc[:0])
 
 
-def test_ablations_from_the_worst_to_the_best(printed: Printed) -> None:
-    rows = [
-        ("b", "linear", -0.1, -0.2, -0.05, 0.01),
-        ("b", "no_batch_norm", 0.02, -0.1, 0.1, 1.0),
-        ("c", "linear", -0.2, -0.3, 0, 0.2),
-        ("c", "reference", 0, 0, 0, np.nan),
-    ]
-    table = pd.DataFrame(rows, columns=["benchmark", "ablation", "difference", "low", "high", "p_holm"])
-    figure, alt = printed(comparison.ablation_bars, table)
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["linear", "no batch norm"]
-    assert "worst on average linear (-0.150), best no batch norm (+0.020); 1 of 3 differences are significant" in alt
-    printed(comparison.ablation_bars, table.iloc[:0])
+def test_ablations(printed: Printed) -> None:
+    rows = [("no_batch_norm", 64, -0.1, -0.2, -0.05, "worse"), ("reference", 64, 0, 0, 0, "undecided")]
+    table = pd.DataFrame(rows, columns=["ablation", "bits", "difference", "low", "high", "verdict"])
+    figure, alt = printed(comparison.differences, table, what="ablation")
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["no batch norm"]
+    assert "1 are significant" in alt

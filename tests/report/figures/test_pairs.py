@@ -46,11 +46,6 @@ def test_similar_pairs_run_from_easy_to_hard(printed: Printed, image: Callable[[
     assert drawn[1] == "4 similar pairs of 20, their shared share from 100% to 5%."
 
 
-def test_a_pair_and_its_mirror_are_shown_once(printed: Printed, image: Callable[[int], Path]) -> None:
-    mirrored = table(2).rename(columns={"query_id": "positive_id", "positive_id": "query_id"})
-    assert len(words_of(printed(pairs.similar_gallery, pd.concat([table(2), mirrored]), image))) == 2
-
-
 def test_pairs_that_do_not_say_what_they_share(printed: Printed, image: Callable[[int], Path]) -> None:
     published = table(3).assign(shared_share=np.nan, shared_points=pd.array([pd.NA] * 3, "Int32"), scale_change=np.nan)
     drawn = printed(pairs.similar_gallery, published, image)
@@ -74,30 +69,12 @@ def test_hard_pairs_lie_across_groups_and_show_no_photo_twice(
     assert drawn[1] == "3 hard dissimilar pairs, 12 verified matches to no verified match."
 
 
-def test_confused_pairs_are_the_nearest_codes_of_other_groups(
-    printed: Printed, image: Callable[[int], Path], members: pd.DataFrame
-) -> None:
-    outputs = np.random.default_rng(0).normal(size=(12, 16))
-    outputs[7] = -outputs[2]
-    outputs[7, 3] *= -1
-    outputs[2] *= -1  # photos 2 and 7 now differ in one bit
-    drawn = printed(pairs.confused_gallery, outputs, members, image)
-    slow = min(((outputs[i] >= 0) != (outputs[j] >= 0)).sum() for i in range(12) for j in range(12) if i // 4 != j // 4)
-    assert words_of(drawn)[0] == f"{slow} of 16 bits apart" == "1 of 16 bits apart"
-    assert "no such pair" in words_of(printed(pairs.confused_gallery, outputs, members.assign(group_id=0), image))
-
-
 def test_histograms_count_every_pair_and_every_photo(printed: Printed) -> None:
     members = pd.DataFrame({"photo_id": [*range(0, 42, 2), *range(100, 119)]})
     figure, alt = printed(pairs.histograms, table(21), members)
     counts = [sum(bar.get_height() for bar in panel.patches) for panel in figure.axes]
     assert counts == [21, 21, 40]
     assert "21 similar pairs: median shared share 0.52, median scale change 1.10, 19 of 40 photos have no positive." in alt
-
-
-def test_histograms_of_no_pair(printed: Printed) -> None:
-    printed(pairs.histograms, table(0))
-    printed(pairs.histograms, table(0), pd.DataFrame({"photo_id": [1, 2]}))
 
 
 SEEN: dict[int, dict[int, tuple[float, float]]] = {

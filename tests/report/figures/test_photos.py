@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bcdh_lib.report.figures import photos
@@ -19,20 +18,6 @@ def test_a_contact_sheet_spreads_its_sample(printed: Printed, image: Callable[[i
     assert [text.get_text() for text in figure.axes[0].texts] == ["0", "13", "26", "39"]
     assert alt.startswith("4 of the collection's 40 photos")
     printed(photos.contact_sheet, pd.DataFrame({"photo_id": []}), image)
-
-
-def test_sizes_count_every_photo_once(printed: Printed) -> None:
-    table = pd.DataFrame({"width": [640, 480, 4000, 100], "height": [480, 640, 500, 100]})
-    figure, alt = printed(photos.sizes, table)
-    for panel in figure.axes:
-        assert sum(bar.get_height() for bar in panel.patches) == 4
-    assert alt == "Histograms of 4 photos: longer side from 100 to 4,000 px, median 640 px; 1 are higher than wide."
-
-
-def test_sizes_of_equal_photos_and_of_none(printed: Printed) -> None:
-    figure, _ = printed(photos.sizes, pd.DataFrame({"width": [320] * 9, "height": [320] * 9}))
-    assert max(bar.get_height() for bar in figure.axes[1].patches) == 9
-    printed(photos.sizes, pd.DataFrame({"width": np.empty(0, dtype=int), "height": np.empty(0, dtype=int)}))
 
 
 def test_a_benchmark_sheet_shows_queries_with_their_answers(printed: Printed, image: Callable[[int], Path]) -> None:

@@ -67,20 +67,6 @@ def queries(**ap: list[float]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype({"bits": "Int32"})
 
 
-def test_differences_are_bcdh_minus_the_other_query_by_query(printed: Printed) -> None:
-    table = queries(binary_constrained=[0.5, 0.2, 0.9, 0.4], dsh=[0.4, 0.6, 0.9, 0.1], float=[1, 1, 1, 1])
-    figure, alt = printed(retrieval.query_differences, table, "dsh")
-    assert np.allclose([bar.get_height() for bar in figure.axes[0].patches], [0.3, 0.1, 0, -0.4])
-    assert alt.endswith("Rendered Oxford: better on 2, worse on 1, mean difference +0.000.")
-    title = retrieval.query_differences(table, "float")[0].axes[0].get_title(loc="left")
-    assert "BCDH better on 0 of 4 queries, Float baseline on 4" in title
-
-
-def test_no_difference_where_the_other_method_was_not_scored(printed: Printed) -> None:
-    drawn = printed(retrieval.query_differences, queries(binary_constrained=[0.5]), "dsh")
-    assert "No query in common" in drawn[1]
-
-
 def test_worst_queries_have_positives_and_come_worst_first() -> None:
     table = queries(binary_constrained=[0.5, 0.2, 0.9], dsh=[0.1, 0.1, 0.1], float=[0.3, 0.4, 0.2])
     assert retrieval.worst_queries(table, "rendered_oxford", "binary_constrained", 64, 2) == ["q1", "q0"]

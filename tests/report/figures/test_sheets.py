@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.report.figures.sheets import MARKS, Sheet, evenly, photo_sheet, thumbnail
+from bcdh_lib.report.figures.sheets import Sheet, evenly, photo_sheet, thumbnail
 from bcdh_lib.report.figures.style import DPI
 
 
@@ -35,14 +34,6 @@ def test_a_box_lies_on_the_photo_where_it_lies_in_the_file(tmp_path: Path) -> No
     boxes = [patch for patch in sheet.axes.patches if isinstance(patch, Rectangle)]
     for box in boxes:
         assert np.allclose([*box.get_xy(), box.get_width(), box.get_height()], [2, 1.25, 0.5, 0.5])
-
-
-@pytest.mark.parametrize("mark", MARKS)
-def test_marks_differ_in_colour_and_symbol(mark: str, image: Callable[[int], Path]) -> None:
-    sheet = Sheet(height=1, width=1)
-    sheet.photo(image(0), (0, 0, 1, 1), mark)
-    assert [text.get_text() for text in sheet.axes.texts] == ([MARKS[mark][1]] if MARKS[mark][1] else [])
-    assert len(set(MARKS.values())) == len({colour for colour, _ in MARKS.values()}) == len({sign for _, sign in MARKS.values()})
 
 
 def test_a_photo_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -40,24 +40,11 @@ def test_every_run_has_its_curves_and_names(printed: Printed) -> None:
     assert "Float baseline from 0.000 to 0.040" in alt
 
 
-def test_curves_of_runs_that_have_not_begun(printed: Printed) -> None:
-    printed(training.curves, history(0, "dsh-64"))
-
-
 def test_bits_of_hand_made_outputs(printed: Printed) -> None:
     outputs = np.array([[0.2, -0.1, 3], [0.1, -5, 3], [-1, 2, 0], [-2, 0, 1]])  # bit 1 is the opposite of bit 0; bit 2 constant
     figure, alt = printed(training.bits, outputs)
     assert alt.startswith("3 bits: the share of +1 runs from 0.50 to 1.00; 1 are constant.")
     assert figure.axes[0].lines[1].get_ydata().tolist() == [0.5, 0.5, 1.0]
-
-
-def test_bit_correlation_is_pearsons() -> None:
-    codes = np.where(np.random.default_rng(0).normal(size=(50, 6)) >= 0.3, 1.0, -1.0)
-    assert np.allclose(training.bit_correlation(codes), np.corrcoef(codes.T))
-    codes[:, 2] = -1
-    correlation = training.bit_correlation(codes)
-    assert np.isnan(correlation[2]).all()
-    assert np.isfinite(np.delete(np.delete(correlation, 2, 0), 2, 1)).all()
 
 
 def test_bits_of_a_single_photo_are_all_constant(printed: Printed) -> None:
@@ -79,12 +66,6 @@ def test_distances_are_drawn_as_shares_of_the_pairs(printed: Printed) -> None:
     assert "similar pairs before training: median 1; dissimilar pairs before training: median 4" in alt.replace("3.5", "4")
     shares = [patch.get_data().values.tolist() for patch in figure.axes[0].patches]
     assert shares == [[0, 1, 0, 0, 0]] * 2 + [[0, 0, 0, 0.5, 0.5]] * 2
-
-
-def test_distances_without_any_pair(printed: Printed) -> None:
-    none = np.empty((0, 2), dtype=int)
-    drawn = printed(training.pair_distances, {"before training": np.ones((3, 8))}, none, none)
-    assert "median none" in drawn[1]
 
 
 @pytest.mark.parametrize("similar", [True, False])
