@@ -86,7 +86,7 @@ def _index(root: Path, articles: list[Article]) -> dict[str, object]:
     return {
         "covers": covers,
         "pipeline": covers.get("00_overview"),
-        "results": covers.get("06_comparison"),
+        "results": None if table is None else covers.get("06_comparison"),
         "headline": None if table is None else headline(table),
         "verdicts": verdicts(differences),
         "settings": highlight((root / "params.yaml").read_text(encoding="utf-8"), YamlLexer(), HtmlFormatter()),

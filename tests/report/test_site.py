@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +147,20 @@ def test_a_page_that_is_not_whole_stops_the_build_in_one_line_and_leaves_the_sit
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(fault)
     assert {path: path.read_bytes() for path in (root / "reports/site").rglob("*.*")} == before
+
+
+def test_every_page_closes_what_it_opens(root: Path) -> None:
+    write_page(root, "02_reconstruction", picture(view=True))
+
+    class Balance(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: Any) -> None:
+            if tag not in ("img", "br", "hr", "meta", "link", "wbr"):
+                opened.append(tag)
+
+        def handle_endtag(self, tag: str) -> None:
+            assert opened.pop() == tag
+
+    for page in build_site(root).glob("*.html"):
+        opened: list[str] = []
+        Balance().feed(page.read_text())
+        assert opened == []

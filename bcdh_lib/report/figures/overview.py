@@ -19,7 +19,7 @@ from bcdh_lib.retrieval.codes import read_codes
 from bcdh_lib.retrieval.systems import System
 from bcdh_lib.study import Study
 
-WIDE, GAP, TOP, HIGH = 1.28, 0.3, 0.34, 1.5  # inches: a column, the space between two, the top and the height of pictures
+WIDE, GAP, TOP, HIGH = 1.25, 0.3, 0.34, 1.5  # inches: a column, the space between two, the top and the height of pictures
 
 
 def pipeline(study: Study, bits: int = 64) -> PhotoPicture:
