@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from medians import medians
-from search import memory
+from search import peak_mb
 
 from bcdh_lib.core.codes import Codes, hamming, pack, unpack
 from bcdh_lib.core.files import write_json
@@ -147,7 +147,7 @@ def whole(queries: int, block: int) -> dict[str, Any]:
     case, began = draw(queries, CODES), process_time()
     found = library(case, block=block)
     seconds = process_time() - began
-    return {"queries": queries, "block": block, "s": round(seconds, 1), "map": round(found, 5), "peak_mb": memory()["peak_mb"]}
+    return {"queries": queries, "block": block, "s": round(seconds, 1), "map": round(found, 5), "peak_mb": peak_mb()}
 
 
 def alone(job: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:

@@ -49,10 +49,10 @@ def test_pixels_are_cached_without_a_file_a_batch(params, tmp_path, draw_photo):
     for number, path in enumerate(paths):
         draw_photo(path, number)
     views = Views(paths, 32)
-    read = list(views.batches(32, 1, "pixels"))
+    read = list(views.batches(32, 2, "pixels"))
     assert len(shared_memory()) >= len(read) == 3  # so a file a batch would be seen
     del read
-    cached = cache_activations(network, views, 1, "pixels")
+    cached = cache_activations(network, views, 2, "pixels")
     assert not shared_memory()
     assert torch.equal(cached, torch.stack([views[number] for number in range(70)]))
 
