@@ -18,6 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bcdh_lib.core.command import exit_code
 from bcdh_lib.core.errors import StudyError
 
 # What a subcommand needs is imported in it: `bcdh --help` does not wait for torch.
@@ -40,14 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a path may hold bytes that are not UTF-8
     options = _parser().parse_args(arguments)
-    try:
-        return int(options.run(options))
-    except KeyboardInterrupt:
-        print("stopped; the same command continues from here", file=sys.stderr)
-        return 130
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        return 1
+    return exit_code(lambda: int(options.run(options)), "stopped; the same command continues from here")
 
 
 def _index(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bcdh_lib.core.code import code_digest
+from bcdh_lib.core.command import exit_code
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import Params, load_params
 
@@ -105,10 +106,6 @@ class Study:
     def checkpoint(self, run: str) -> Path:
         """The best network of a training run; its facts lie next to it as .json."""
         return self.checkpoints / f"{run}.safetensors"
-
-    def start(self, run: str) -> Path:
-        """What a training run started from."""
-        return self.checkpoints / f"{run}.start.safetensors"
 
     @property
     def codes(self) -> Path:
@@ -279,11 +276,10 @@ def run(module: str, function: str) -> None:
     The module is imported after the study is opened: the numerical libraries read their number of threads when they start.
     Exits with 1 after a StudyError, which is printed as its one line, and with 130 after Ctrl-C.
     """
-    try:
+
+    def step() -> None:
         study = open_study()
         getattr(importlib.import_module(module), function)(study)
-    except StudyError as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from where it was", file=sys.stderr)
-        sys.exit(130)
+
+    if code := exit_code(step, "stopped; the same command goes on from where it was"):
+        sys.exit(code)

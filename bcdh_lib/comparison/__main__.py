@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.command import exit_code
 from bcdh_lib.study import find_root, open_study
 
 
@@ -21,18 +21,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--prefix", default="", help="what the tables' names begin with, for another study than the default one")
     options = parser.parse_args(arguments)
-    try:
-        here = find_root()
-        root = (options.root or here).resolve()
-        open_study(root=root)  # fixes the number of threads, before numpy and torch start
-        importlib.import_module("bcdh_lib.comparison.compare").compare(root, here / "reports/study", options.prefix)
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command continues from where it was", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(lambda: _compare(options), "stopped; the same command continues from where it was")
+
+
+def _compare(options: argparse.Namespace) -> None:
+    here = find_root()
+    root = (options.root or here).resolve()
+    open_study(root=root)  # fixes the number of threads, before numpy and torch start
+    importlib.import_module("bcdh_lib.comparison.compare").compare(root, here / "reports/study", options.prefix)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
+from bcdh_lib.core.command import exit_code
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.text import one_line
 from bcdh_lib.study import find_root, open_study
@@ -144,16 +145,10 @@ def main(arguments: list[str] | None = None) -> int:
         "--changes", type=_mapping, help='settings laid over params.yaml, as JSON: \'{"pairs": {"min_shared": 0.3}}\''
     )
     options = parser.parse_args(arguments)
-    try:
-        out = execute(options.notebook.removesuffix(".ipynb"), options.changes)
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{options.notebook}: stopped; the same command goes on from where it was", file=sys.stderr)
-        return 130
-    print(out.relative_to(find_root()))
-    return 0
+    return exit_code(
+        lambda: print(execute(options.notebook.removesuffix(".ipynb"), options.changes).relative_to(find_root())),
+        f"{options.notebook}: stopped; the same command goes on from where it was",
+    )
 
 
 def _mapping(text: str) -> dict[str, Any]:

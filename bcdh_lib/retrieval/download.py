@@ -22,6 +22,7 @@ from pathlib import Path, PureWindowsPath
 import pooch
 import requests
 
+from bcdh_lib.core.command import exit_code
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.core.text import one_line
@@ -129,15 +130,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bcdh_lib.retrieval.download", description="Download a published benchmark.")
     parser.add_argument("name", choices=sorted(PUBLISHED))
     options = parser.parse_args(arguments)
-    try:
-        download(open_study(), options.name, PUBLISHED[options.name])
-    except (StudyError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command starts again", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(
+        lambda: download(open_study(), options.name, PUBLISHED[options.name]),
+        "stopped; the same command starts again",
+        (StudyError, OSError),
+    )
 
 
 if __name__ == "__main__":

@@ -294,11 +294,11 @@ def _sha256(file: Path) -> str:
 
 
 def _absent_to_keep(
-    absent: pd.DataFrame, left_out: list[LeftOut], count: int, told: int, forget: bool
+    absent: pd.DataFrame, left_out: list[LeftOut], count: int, missing_before: int, forget: bool
 ) -> tuple[pd.DataFrame, int, int]:
     """The rows without a file that stay, how many of them are missing, and how many are below what cannot be read.
 
-    told: rows that the last update found missing and kept; if no more are missing now, they go.
+    missing_before: rows that the last update found missing and kept; if no more are missing now, they go.
     """
     if forget or absent.empty:
         return absent.iloc[:0], 0, 0
@@ -307,7 +307,7 @@ def _absent_to_keep(
     unreadable, chosen = (absent["path"].map(partial(_at_or_below, places=places)).astype(bool) for places in (barred, given_up))
     missing = ~unreadable & ~chosen
     lost = int(missing.sum())
-    if lost < MANY or lost <= MANY_SHARE * count or lost <= told:
+    if lost < MANY or lost <= MANY_SHARE * count or lost <= missing_before:
         missing, lost = missing & False, 0
     return absent[unreadable | missing], lost, int(unreadable.sum())
 

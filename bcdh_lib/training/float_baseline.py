@@ -26,6 +26,7 @@ from bcdh_lib.training.distributed import all_rows, process_count, process_rank,
 from bcdh_lib.training.encoding import pool
 from bcdh_lib.training.hash_layer import History
 from bcdh_lib.training.losses import PairwiseLoss, make_loss
+from bcdh_lib.training.losses.pairwise import descend
 from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import TrainingSet, set_whitening
 from bcdh_lib.training.validation import validation_map
@@ -100,12 +101,7 @@ def train_round(
         share = slice(process_rank(), None, process_count())
         vectors = _in_batch_order(all_rows(pooling(activations[batch.rows[share], batch.views[share]])))
         value = loss.of_batch(vectors, batch.similar.to(vectors.device), batch.dissimilar.to(vectors.device))
-        if not torch.isfinite(value):
-            raise StudyError(f"the loss became {value.item()}: lower training.float_baseline.learning_rate")
-        optimiser.zero_grad()
-        value.backward()
-        optimiser.step()
-        losses.append(value.item())
+        losses.append(descend(value, optimiser, "training.float_baseline.learning_rate"))
     return float(np.mean(losses))
 
 

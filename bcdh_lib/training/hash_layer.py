@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import Params
 from bcdh_lib.training.batches import draw_places
 from bcdh_lib.training.device import device
 from bcdh_lib.training.itq import itq_projection
 from bcdh_lib.training.losses import make_loss
+from bcdh_lib.training.losses.pairwise import descend
 from bcdh_lib.training.network import HashLayer, HashNetwork
 from bcdh_lib.training.training_set import TrainingVectors
 from bcdh_lib.training.validation import validation_map
@@ -64,13 +64,8 @@ def train_hash_layer(vectors: TrainingVectors, params: Params, method: str, bits
             batch = next(batches)
             outputs = layer.train()(everything[batch.rows])
             value = loss.of_batch(outputs, batch.similar.to(outputs.device), batch.dissimilar.to(outputs.device))
-            if not torch.isfinite(value):
-                raise StudyError(f"the loss became {value.item()}: lower losses.{method}.learning_rate")
-            optimiser.zero_grad()
-            value.backward()
-            optimiser.step()
+            losses.append(descend(value, optimiser, f"losses.{method}.learning_rate"))
             schedule.step()
-            losses.append(value.item())
             quantization.append((outputs.detach().abs() - 1).square().mean().item())
         recompute_normalisation(layer.eval(), everything[train])
         row = {"round": round_number, "loss": float(np.mean(losses)), "quantization": float(np.mean(quantization))}

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.settings import Section
 
 
@@ -87,3 +88,16 @@ class PairwiseLoss(nn.Module):
         similar, dissimilar: symmetric bool [n, n]; a pair that is neither does not count.
         """
         return (self(outputs, similar) * self.weights(outputs.detach(), similar, dissimilar)).sum()
+
+
+def descend(value: Tensor, optimiser: torch.optim.Optimizer, setting: str) -> float:
+    """One step of the optimiser on a batch's loss, whose value is returned.
+
+    Raises StudyError, which names the setting to lower, if the loss is not finite.
+    """
+    if not torch.isfinite(value):
+        raise StudyError(f"the loss became {value.item()}: lower {setting}")
+    optimiser.zero_grad()
+    value.backward()
+    optimiser.step()
+    return value.item()

@@ -58,9 +58,9 @@ def test_by_hand(tmp_path):
 def test_another_form_is_told_in_a_line(tmp_path, content, message):
     with pytest.raises(
         StudyError, match=rf"gnd_roxford5k\.pkl: .*{message}.*; put the published gnd_roxford5k\.pkl there"
-    ) as told:
+    ) as caught:
         read_gnd(saved(tmp_path, content), RevisitedAnswers)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

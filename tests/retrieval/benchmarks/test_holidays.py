@@ -34,7 +34,7 @@ def test_broken_names(tmp_path):
         read_holidays(make_benchmark(tmp_path / "c", []))
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="no real Holidays list beside the repository (../shared/benchmarks)")
+@pytest.mark.skipif(not REAL.is_file(), reason="no real Holidays list next to the repository (../shared/benchmarks)")
 def test_the_real_list_has_its_published_counts():
     queries = group_queries([line.removesuffix(".jpg") for line in REAL.read_text().split()])
     assert len(queries) == 500

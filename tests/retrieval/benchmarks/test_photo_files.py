@@ -35,9 +35,9 @@ def test_a_box_outside_its_photo_is_named(roxford, box):
 @pytest.mark.parametrize("name", ["a", "q"])
 def test_an_unreadable_photo_is_told_in_a_line(roxford, content, name):
     (roxford / f"jpg/{name}.jpg").write_bytes(content)
-    with pytest.raises(StudyError, match=rf"jpg/{name}\.jpg: cannot be read as a photo .* unpack it again") as told:
+    with pytest.raises(StudyError, match=rf"jpg/{name}\.jpg: cannot be read as a photo .* unpack it again") as caught:
         require_photos([read_revisited(roxford, "hard")])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_photo_that_is_gone_is_named(roxford):
