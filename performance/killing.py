@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -59,6 +60,25 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def kill_at_work(place: Path, index: str, model: Path, moment: float) -> bool:
+    """Kill an update `moment` seconds after its start: if it ended sooner, try again on what was there, and kill it earlier.
+
+    How long an update takes depends on what else the machine does, so a moment drawn from an earlier run can come too late.
+    """
+    before, here = place / "before", place / index
+    if here.exists():
+        shutil.copytree(here, before)
+    was_killed, _ = run_index(place, index, model, moment)
+    while not was_killed:
+        moment *= 0.7
+        shutil.rmtree(here)
+        if before.exists():
+            shutil.copytree(before, here)
+        was_killed, _ = run_index(place, index, model, moment)
+    shutil.rmtree(before, ignore_errors=True)
+    return was_killed
+
+
 def compare_with_kills(place: Path, model: Path, rounds: int, photos: int, seed: int) -> int:
     """The number of rounds that were killed before they ended; each ended as the undisturbed run, or AssertionError."""
     chance, killed = random.Random(seed), 0
@@ -72,8 +92,7 @@ def compare_with_kills(place: Path, model: Path, rounds: int, photos: int, seed:
             draw_photo(place / f"album/new {number}.png", 2 * photos + number)
             run_index(place, "undisturbed", model)
         index = "index" if number % 2 else f"index {number}"
-        was_killed, _ = run_index(place, index, model, chance.uniform(0.3, 1.0) * seconds)
-        killed += was_killed
+        killed += kill_at_work(place, index, model, chance.uniform(0.3, 1.0) * seconds)
         run_index(place, index, model)
         if number % 2 == 0:
             subprocess.run(["rm", "-rf", "undisturbed", "index"], cwd=place, check=True)
