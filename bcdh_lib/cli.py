@@ -18,8 +18,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bcdh_lib.core.command import exit_code
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, exit_code
 
 # What a subcommand needs is imported in it: `bcdh --help` does not wait for torch.
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.settings import NotNegative, NotNegativeReal, Positive, Section, Share, dotted, read_yaml
-from bcdh_lib.core.text import one_line
 
 _brief = reprlib.Repr()
 """Truncated repr for error messages."""

@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bcdh_lib.core.code import code_digest
-from bcdh_lib.core.command import exit_code
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, exit_code
 from bcdh_lib.params import Params, load_params
 
 

@@ -7,7 +7,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from bcdh_lib.core.command import exit_code
+from bcdh_lib.core.errors import exit_code
 from bcdh_lib.study import find_root, open_study
 
 

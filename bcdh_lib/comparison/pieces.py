@@ -21,11 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.core.parallel import side_by_side
 from bcdh_lib.core.tables import read_parquet
-from bcdh_lib.core.text import one_line
 from bcdh_lib.study import Study
 
 

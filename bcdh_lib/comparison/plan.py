@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.settings import NotNegative, Positive, Section, Share, first_fault, read_yaml
-from bcdh_lib.core.text import one_line
 from bcdh_lib.retrieval.systems import BCDH
 from bcdh_lib.training.losses import LOSSES
 

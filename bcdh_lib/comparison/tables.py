@@ -12,9 +12,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import read_json, write_bytes, write_json
-from bcdh_lib.core.text import one_line
 
 LIST = "tables.json"
 COMMAND = "python -m bcdh_lib.comparison"

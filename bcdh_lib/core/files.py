@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, one_line
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -8,8 +8,7 @@ import pickletools
 from pathlib import Path
 from typing import Any
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, one_line
 
 
 class PickleError(StudyError):

@@ -25,7 +25,7 @@ import pillow_heif
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from bcdh_lib import params
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import one_line
 
 # Formats that Pillow recognises by their first bytes and decodes by itself. Of the others, some hold no photo (HDF5, MPEG), EPS
 # starts another program, and TGA accepts any file.

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.photos.photo_file import Job, LeftOut
 
 LIBRARIES = (

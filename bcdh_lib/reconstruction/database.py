@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pycolmap
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, one_line
 
 Ids = TypeVar("Ids", int, np.ndarray)
 

@@ -24,9 +24,7 @@ from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
-from bcdh_lib.core.command import exit_code
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, exit_code, one_line
 from bcdh_lib.study import find_root, open_study
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import read_json
-from bcdh_lib.core.text import one_line
 from bcdh_lib.report.figures.comparison import in_words
 from bcdh_lib.report.figures.style import face
 from bcdh_lib.study import find_root

@@ -22,10 +22,8 @@ from pathlib import Path, PureWindowsPath
 import pooch
 import requests
 
-from bcdh_lib.core.command import exit_code
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, exit_code, one_line
 from bcdh_lib.core.files import write_bytes
-from bcdh_lib.core.text import one_line
 from bcdh_lib.retrieval.benchmarks import PUBLISHED
 from bcdh_lib.retrieval.benchmarks.form import Form, require_counts
 from bcdh_lib.study import Study, open_study

@@ -29,10 +29,9 @@ from tqdm import tqdm
 
 from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.codes import Codes
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import locked, write_bytes
 from bcdh_lib.core.settings import first_fault
-from bcdh_lib.core.text import one_line
 from bcdh_lib.params import Photos
 from bcdh_lib.photos.folder import path_from_table, path_in_table, walk
 from bcdh_lib.photos.photo_file import LeftOut, decode_all, state_of

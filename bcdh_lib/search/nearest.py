@@ -23,8 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bcdh_lib.core.codes import Codes, pack
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, one_line
 
 Found = tuple[NDArray, NDArray[np.int64]]
 """Distances in bits [q, k] and rows [q, k], nearest first, equal ones in the order of rows; row -1 if no more was found."""

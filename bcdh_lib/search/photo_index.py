@@ -32,10 +32,9 @@ from pydantic import ValidationError
 
 from bcdh_lib import params
 from bcdh_lib.core.codes import Codes, pack
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import locked, read_array, write_array, write_bytes
 from bcdh_lib.core.settings import NotNegative, Section, first_fault
-from bcdh_lib.core.text import one_line
 from bcdh_lib.photos.photo_file import LeftOut
 from bcdh_lib.search import nearest
 from bcdh_lib.search.encoder import Encoded, Encoder, read_view

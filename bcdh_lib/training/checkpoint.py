@@ -12,9 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import write_bytes
-from bcdh_lib.core.text import one_line
 from bcdh_lib.params import Network
 from bcdh_lib.training.network import HashNetwork
 

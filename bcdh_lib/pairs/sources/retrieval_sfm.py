@@ -15,10 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.plain_pickle import read_plain_pickle
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.core.text import one_line
 from bcdh_lib.pairs.source import PairSource, PairTables
 from bcdh_lib.study import Study
 

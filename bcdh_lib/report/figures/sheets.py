@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image, ImageOps
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.report.figures.style import DPI, GREY, HIT, INK, MISS, PAGE, styled
 
 ImageOf = Callable[[int], Path]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.registry import discover
-from bcdh_lib.core.text import one_line
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.benchmarks.form import Form, require_counts, require_folder
 from bcdh_lib.retrieval.benchmarks.photo_files import require_photos

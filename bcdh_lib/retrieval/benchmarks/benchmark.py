@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, one_line
 
 Box = tuple[float, float, float, float]
 

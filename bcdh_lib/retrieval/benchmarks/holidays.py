@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.benchmarks.form import Form, Published
 from bcdh_lib.retrieval.benchmarks.photo_files import photo_folder, photos_in

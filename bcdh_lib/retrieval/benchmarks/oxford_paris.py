@@ -15,8 +15,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.benchmarks.form import Form, Published
 from bcdh_lib.retrieval.benchmarks.gnd import Answers, Rows, gnd_file, read_gnd

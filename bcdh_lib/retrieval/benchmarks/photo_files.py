@@ -7,8 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.text import one_line
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark
 
 SLACK = 1.0  # px; a box written by hand may reach past the last pixel by rounding

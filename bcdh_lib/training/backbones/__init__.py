@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.registry import discover
-from bcdh_lib.core.text import one_line
 from bcdh_lib.training.backbones.backbone import Backbone
 
 BACKBONES: dict[str, Callable[[bool], Backbone]] = discover(__name__, "BACKBONE")

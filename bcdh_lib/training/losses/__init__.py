@@ -7,10 +7,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.registry import discover
 from bcdh_lib.core.settings import first_fault
-from bcdh_lib.core.text import one_line
 from bcdh_lib.params import Params
 from bcdh_lib.training.losses.pairwise import PairwiseLoss
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from bcdh_lib.core.command import exit_code
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, exit_code
 
 
 def raises(error):
