@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from bcdh_lib.core.codes import distances, pack
@@ -10,6 +11,8 @@ from bcdh_lib.core.metrics import average_precision, ties_of_distances
 
 QUERIES = 256
 """Queries compared at a time with all photos."""
+FEW = 8
+"""Held-apart groups that are enough to be each other's distractors."""
 
 
 def distances_from(outputs: np.ndarray, rows: np.ndarray, bits: int | None) -> np.ndarray:
@@ -19,11 +22,15 @@ def distances_from(outputs: np.ndarray, rows: np.ndarray, bits: int | None) -> n
 
 
 def validation_map(group: np.ndarray, train: np.ndarray, outputs: Tensor, bits: int | None) -> float:
-    """mAP (rectangle, expected over ties) of the held-apart photos as queries against all photos; same group = positive.
+    """mAP (rectangle, expected over ties) of the held-apart photos, each a query against the others; same group = positive.
 
-    group [n], train bool [n]; outputs [n, L], whose signs are compared, or unit vectors [n, d] if bits is None.
+    group [n], train bool [n]; outputs [n, L], whose signs are compared, or unit vectors [n, d] if bits is None. Training pushes
+    its own photos apart and not new ones, so they would be distractors of a kind that no database has: they take part
+    only where fewer than FEW groups are held apart.
     """
-    queries = np.flatnonzero(~train)
+    held = np.flatnonzero(~train)
+    rows = held if len(np.unique(group[held])) >= FEW else np.concatenate([held, np.flatnonzero(train)])
+    group, outputs, queries = group[rows], outputs[torch.from_numpy(rows)], np.arange(len(held))
     blocks = np.split(queries, range(QUERIES, len(queries), QUERIES))
     precisions = [_precisions(group, outputs.numpy(), bits, block) for block in blocks]
     return float(np.nanmean(np.concatenate(precisions)))

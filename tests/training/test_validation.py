@@ -19,6 +19,17 @@ def test_by_hand():
     assert validation_map(GROUP, TRAIN, torch.zeros(24, 8), 8) == pytest.approx(chance, abs=0.01)
 
 
+def test_training_photos_are_no_distractors_where_enough_groups_are_held_apart():
+    """Training photos that lie on the held-apart ones change nothing; with fewer groups they do."""
+    group, outputs = np.repeat(np.arange(12), 4), torch.randn(48, 16, generator=torch.Generator().manual_seed(3))
+    for held, told in ((8, False), (7, True)):
+        train = group < 12 - held
+        copied = outputs.clone()
+        copied[torch.from_numpy(train)] = outputs[-1]
+        differs = validation_map(group, train, outputs, 16) != validation_map(group, train, copied, 16)
+        assert differs == told
+
+
 def test_in_blocks_as_at_once(monkeypatch):
     outputs = torch.randn(24, 16, generator=torch.Generator().manual_seed(3))
     whole = [validation_map(GROUP, TRAIN, outputs, bits) for bits in (16, None)]

@@ -14,7 +14,6 @@ from pydantic import Field
 from torch import Tensor
 
 from bcdh_lib.training.losses.code_step import MinimalEnergies
-from bcdh_lib.training.losses.distance_losses import DISTANCE_LOSSES
 from bcdh_lib.training.losses.pairwise import LossSettings, PairwiseLoss, hamming_distances, of_both, sgn
 
 
@@ -29,8 +28,7 @@ class BinaryConstrained(PairwiseLoss):
 
     class Settings(LossSettings):
         quantization_weight: Annotated[float, Field(gt=0)]  # lambda
-        quantization_share: Annotated[float, Field(ge=0)]  # what the quantization error of the signs counts; 1 is the energy
-        distance_loss: Literal["linear", "hinge", "chance"]
+        distance_loss: Literal["linear", "hinge"]
         margin: Annotated[float, Field(gt=0, le=1)]  # m of the hinge, as a share of the code length
         form: Literal["exact", "straight_through"]
         sharpness: Annotated[float, Field(gt=0)] | None  # tau in standard deviations; null: equal weights
@@ -42,12 +40,13 @@ class BinaryConstrained(PairwiseLoss):
         self.register_buffer("costs", torch.stack(costs), persistent=False)  # l_0 and l_1 of every distance
 
     def distance_loss(self, distance: Tensor, similar: Tensor) -> Tensor:
-        """l_s of distances in bits."""
-        return DISTANCE_LOSSES[self.settings.distance_loss](distance, similar, self.settings.margin * self.bits, self.bits)
+        """l_s of distances in bits: l_1 = d; l_0 = L - d (linear: no distance is enough) or max(0, m - d) (hinge)."""
+        enough = self.bits if self.settings.distance_loss == "linear" else self.settings.margin * self.bits
+        return distance.where(similar, (enough - distance).clamp(min=0))
 
     def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
         weight = self.settings.quantization_weight
-        error = self.settings.quantization_share * weight / 2 * of_both((outputs - sgn(outputs)).square().sum(1))
+        error = weight / 2 * of_both((outputs - sgn(outputs)).square().sum(1))
         if self.settings.form == "exact":
             return MinimalEnergies.apply(outputs, similar, self.costs, weight) + error
         return self.distance_loss(hamming_distances(outputs), similar) + error
