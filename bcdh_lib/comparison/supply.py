@@ -53,7 +53,7 @@ def move_photos(vectors: TrainingVectors, share: float, seed: int) -> TrainingVe
     chosen = generator.choice(rows, round(share * len(rows)), replace=False)
     place = np.arange(len(vectors.group))
     place[chosen] = np.roll(chosen, 1)
-    return replace(vectors, vectors=vectors.vectors[place])
+    return replace(vectors, views=vectors.views[place])
 
 
 def landmarks_of_members(study: Study) -> Labels:

@@ -73,7 +73,7 @@ class Vectors(Piece):
             training_set = fewer_models(training_set, self.models, self.params.run.seed)
         network, history = self._network(training_set)
         made = encode_training_set(network, training_set)
-        arrays = {field: getattr(made, field) for field in ("vectors", "group", "train", "pairs")}
+        arrays = {field: getattr(made, field) for field in ("views", "group", "train", "pairs")}
         for photo_set, parts in kept_in_process(benchmark_activations, self.study).items():
             arrays |= {f"{photo_set}/{part}": encode(network, activations).numpy() for part, activations in parts.items()}
         content = io.BytesIO()
@@ -104,7 +104,7 @@ def code_of_vectors() -> str:
 @functools.lru_cache(maxsize=2)
 def _load(path: Path) -> tuple[TrainingVectors, dict[str, Parts]]:
     with np.load(path, allow_pickle=False) as arrays:
-        training = TrainingVectors(*(arrays[field] for field in ("vectors", "group", "train", "pairs")))
+        training = TrainingVectors(*(arrays[field] for field in ("views", "group", "train", "pairs")))
         benchmarks: dict[str, Parts] = {}
         for name in arrays.files:
             if "/" in name:

@@ -85,8 +85,10 @@ def draw_places(
     """The hash layer's batches, without end: about `photos` photos of `places` groups, or of as many as there are.
 
     similar: "group" calls any two photos of one group of 3D models similar; "pairs" only those that share enough points. Of each
-    group a random photo and random positives of it: so a batch knows many similar pairs however large the groups are.
+    group a random photo and random positives of it, so a batch knows many similar pairs however large the groups are; of each
+    photo a random view.
     """
+    views = vectors.views.shape[1]
     vectors = _with_pairs_of_groups(vectors) if similar == "group" else vectors
     generator, labels = np.random.default_rng([seed, 6]), Labels(vectors)
     queries = np.unique(vectors.train_pairs[:, 0])
@@ -95,7 +97,8 @@ def draw_places(
     count = min(places, len(groups))
     while True:
         chosen = [generator.choice(of_group[number]) for number in generator.permutation(len(groups))[:count]]
-        yield labels.batch(np.concatenate([_with_positives(labels, query, photos // count, generator) for query in chosen]))
+        rows = np.concatenate([_with_positives(labels, query, photos // count, generator) for query in chosen])
+        yield labels.batch(rows, generator.integers(0, views, len(rows)))
 
 
 def _with_pairs_of_groups(vectors: TrainingVectors) -> TrainingVectors:

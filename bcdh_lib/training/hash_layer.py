@@ -50,35 +50,35 @@ def train_hash_layer(vectors: TrainingVectors, params: Params, method: str, bits
     there. Raises StudyError if the loss is not finite.
     """
     settings, loss = params.training.hash_layer, make_loss(method, bits, params.losses[method]).to(device())
-    layer, everything = start_layer(vectors, bits, seed).to(device()), torch.from_numpy(vectors.vectors).to(device())
+    layer, views = start_layer(vectors, bits, seed).to(device()), torch.from_numpy(vectors.views).to(device())
     train = torch.from_numpy(vectors.train)
     batches = draw_places(vectors, settings.photos, settings.places, seed, settings.similar)
     rate = loss.settings.learning_rate * layer.linear.weight.std().item()
     optimiser, steps = torch.optim.Adam(layer.linear.parameters(), lr=rate), settings.rounds * settings.steps_per_round
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    best, history = copy.deepcopy(layer), [_validated(layer, vectors, everything, {"round": 0})]
+    best, history = copy.deepcopy(layer), [_validated(layer, vectors, views[:, 0], {"round": 0})]
     for round_number in range(1, settings.rounds + 1):
         losses, quantization = [], []
         for step in range(settings.steps_per_round):
             loss.advance(((round_number - 1) * settings.steps_per_round + step) / max(steps - 1, 1))
             batch = next(batches)
-            outputs = layer.train()(everything[batch.rows])
+            outputs = layer.train()(views[batch.rows, batch.views])
             value = loss.of_batch(outputs, batch.similar.to(outputs.device), batch.dissimilar.to(outputs.device))
             losses.append(descend(value, optimiser, f"losses.{method}.learning_rate"))
             schedule.step()
             quantization.append((outputs.detach().abs() - 1).square().mean().item())
-        recompute_normalisation(layer.eval(), everything[train])
+        recompute_normalisation(layer.eval(), views[train, 0])
         row = {"round": round_number, "loss": float(np.mean(losses)), "quantization": float(np.mean(quantization))}
-        history.append(_validated(layer, vectors, everything, row))
+        history.append(_validated(layer, vectors, views[:, 0], row))
         if history[-1]["validation_map"] > max(row["validation_map"] for row in history[:-1]):
             best = copy.deepcopy(layer)
     return best.cpu(), history
 
 
-def _validated(layer: HashLayer, vectors: TrainingVectors, everything: Tensor, row: dict[str, Any]) -> dict[str, Any]:
+def _validated(layer: HashLayer, vectors: TrainingVectors, plain: Tensor, row: dict[str, Any]) -> dict[str, Any]:
     """The row of the history with the validation mAP of the layer's codes."""
     with torch.no_grad():
-        outputs = layer(everything).cpu()
+        outputs = layer(plain).cpu()
     validation = validation_map(vectors.group, vectors.train, outputs, outputs.shape[1])
     return {"round": 0, "loss": float("nan"), "quantization": float("nan")} | row | {"validation_map": validation}
 

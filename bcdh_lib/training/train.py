@@ -59,7 +59,7 @@ def _train_hash_layers(study: Study, training_set: TrainingSet, baseline: HashNe
     if params.network.whitening is not None:
         write_whitened(training_set, params, study.checkpoint(WHITENED))
     vectors = encode_training_set(baseline, training_set)
-    write_array(vectors_path(study), vectors.vectors)
+    write_array(vectors_path(study), vectors.views)
     histories = [pd.DataFrame(history).assign(run=FLOAT)]
     for run in params.training.runs:
         if run.bits is not None:

@@ -40,12 +40,17 @@ class TrainingSet:
 
 @dataclass(frozen=True, eq=False)
 class TrainingVectors:
-    """Photos by row as the float baseline's unit vectors float32 [n, d], with the groups and pairs of the training set."""
+    """Photos by row as the float baseline's unit vectors of their views, float32 [n, 1 + augmented, d], with groups and pairs."""
 
-    vectors: np.ndarray
+    views: np.ndarray
     group: np.ndarray
     train: np.ndarray
     pairs: np.ndarray
+
+    @property
+    def vectors(self) -> np.ndarray:
+        """Those of the plain views, [n, d]."""
+        return self.views[:, 0]
 
     @property
     def train_pairs(self) -> np.ndarray:
@@ -81,7 +86,7 @@ def _read_members(study: Study) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 def vectors_path(study: Study) -> Path:
-    """The float baseline's vectors of the training set, float32 [n, d], as the training stage writes them."""
+    """The float baseline's vectors of the training set's views, float32 [n, 1 + augmented, d], from the training stage."""
     return study.checkpoints / "vectors.npy"
 
 
@@ -96,9 +101,9 @@ def read_vectors(study: Study) -> TrainingVectors:
 
 
 def encode_training_set(baseline: HashNetwork, training_set: TrainingSet) -> TrainingVectors:
-    """The training set as vectors of the float baseline."""
-    vectors = encode(baseline, training_set.activations).numpy()
-    return TrainingVectors(vectors, training_set.group, training_set.train, training_set.pairs)
+    """The training set as vectors of the float baseline, of every view."""
+    views = [encode(baseline, view[:, None]) for view in training_set.activations.unbind(1)]
+    return TrainingVectors(torch.stack(views, 1).numpy(), training_set.group, training_set.train, training_set.pairs)
 
 
 def set_whitening(baseline: HashNetwork, training_set: TrainingSet) -> Tensor:

@@ -67,20 +67,24 @@ def test_a_round_of_tuples_repeats_for_its_seed(training_set, params):
 @pytest.mark.parametrize(("photos", "places", "expected"), [(8, 4, 8), (9, 3, 9), (99, 64, 16), (3, 2, 2)])
 def test_places_are_as_many_as_asked_for_or_as_there_are(training_set, photos, places, expected):
     """Four groups of four photos to train on; a batch knows a similar pair of every place it has two photos of."""
-    vectors = TrainingVectors(np.empty((24, 2)), training_set.group, training_set.train, training_set.pairs)
+    vectors = TrainingVectors(np.empty((24, 3, 2)), training_set.group, training_set.train, training_set.pairs)
     batches = draw_places(vectors, photos, places, 3)
     for batch in (next(batches) for _ in range(5)):
         assert len(batch.rows) == len(set(batch.rows)) == expected
         assert training_set.train[batch.rows].all()
         assert len(set(training_set.group[batch.rows])) == min(places, 4)
         check_labels(batch, training_set)
+        assert ((batch.views >= 0) & (batch.views < 3)).all()
         assert bool(batch.similar.any(1).all()) == (photos >= 2 * min(places, 4))
+    assert len(np.unique(np.concatenate([next(batches).views for _ in range(20)]))) == 3
     first, again = (next(draw_places(vectors, photos, places, 3)).rows for _ in range(2))
     assert (first == again).all()
 
 
 def test_all_photos_of_a_group_can_count_as_similar(training_set):
-    few = TrainingVectors(np.empty((24, 2)), training_set.group, training_set.train, np.array([[0, 1], [1, 0], [4, 5], [5, 4]]))
+    few = TrainingVectors(
+        np.empty((24, 1, 2)), training_set.group, training_set.train, np.array([[0, 1], [1, 0], [4, 5], [5, 4]])
+    )
     batch = next(draw_places(few, 8, 2, 3, "group"))
     assert sorted(batch.rows) == list(range(8))  # groups 0 and 1 have pairs, groups 2 and 3 none
     group = few.group[batch.rows]

@@ -55,7 +55,7 @@ def test_the_stage_trains_the_float_baseline_and_a_layer_a_run(tmp_path, params,
     with torch.no_grad():
         torch.testing.assert_close(network(views), network.hash_layer(baseline(views)))
     vectors = read_vectors(study)
-    assert vectors.vectors.shape == (16, 1280)
+    assert vectors.views.shape == (16, 1 + params.training.float_baseline.views, 1280)
     assert vectors.train.sum() == 12
     assert load_checkpoint(study.checkpoint("whitened"))[0].bits is None
     monkeypatch.setattr(train, "load_training_set", None)  # would end in a TypeError
