@@ -28,7 +28,7 @@ from bcdh_lib.comparison.runs import Labelled, Run, Trial
 from bcdh_lib.comparison.summary import summarise_study
 from bcdh_lib.comparison.tables import write_tables
 from bcdh_lib.comparison.tuning import choose, configured, draw_configurations
-from bcdh_lib.comparison.vectors import Vectors, digest_of_inputs
+from bcdh_lib.comparison.vectors import Activations, Vectors, digest_of_benchmarks, digest_of_tables
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.settings import first_fault
 from bcdh_lib.params import LayerTraining, Params
@@ -41,18 +41,42 @@ def compare(root: Path, tables: Path, prefix: str = "") -> None:
     """Do what study.yaml in `root` asks for, and write the tables below the folder `tables`. Raises StudyError."""
     plan = load_plan(root / "study.yaml")
     study = open_study(plan.changes, root)
-    make_collection(study)
-    work = Work(study, plan)
-    do_all(work.all_vectors(), "vectors", work.processes, work.scheduler)
-    trials = work.trials()
-    do_all(trials, "trials", work.processes, work.scheduler)
-    tried = pd.concat([trial.read().rows for trial in trials], ignore_index=True)
-    chosen = choose(tried)
-    runs = list(work.runs({method: best["configuration"] for method, best in chosen.items()}))
-    do_all([each.run for each in runs], "runs", work.processes, work.scheduler)
-    minutes = minutes_of([*work.all_vectors(), *trials, *(each.run for each in runs)])
-    made = provenance(root, work.processes) | {"minutes": minutes}
-    write_tables(tables, summarise_study(runs) | {"trials.csv": tried, "chosen.json": chosen, "provenance.json": made}, prefix)
+    if not plan.trained_on:
+        make_collection(study)
+    parts = {
+        name: Work(study, plan, [root / each for each in folders]) for name, folders in (plan.trained_on or {"": []}).items()
+    }
+    processes, scheduler = study.params.run.threads, study.params.cluster.scheduler
+    pieces: list[Piece] = []
+
+    def do(kind: str, asked: Sequence[Piece], processes: int = processes) -> None:
+        do_all(asked, kind, processes, scheduler if kind != "activations" else None)
+        pieces.extend(asked)
+
+    do("activations", [piece for work in parts.values() for piece in work.activations], 1)
+    do("vectors", [piece for work in parts.values() for piece in work.all_vectors()])
+    do("trials", [piece for work in parts.values() for piece in work.trials()])
+    tried = {name: pd.concat([trial.read().rows for trial in work.trials()], ignore_index=True) for name, work in parts.items()}
+    chosen = {name: choose(table) for name, table in tried.items()}
+    best = {name: {method: each["configuration"] for method, each in methods.items()} for name, methods in chosen.items()}
+    runs = {name: list(work.runs(best[name])) for name, work in parts.items()}
+    do("runs", [each.run for part in runs.values() for each in part])
+    made = {name: summarise_study(part) | {"trials.csv": tried[name]} for name, part in runs.items()}
+    facts = {
+        "chosen.json": chosen if plan.trained_on else chosen[""],
+        "provenance.json": provenance(root, processes) | {"minutes": minutes_of(pieces)},
+    }
+    write_tables(tables, _together(made) | facts, prefix)
+
+
+def _together(made: Mapping[str, Mapping[str, pd.DataFrame]]) -> dict[str, Any]:
+    """The tables of each part of the study as one, with the part's name in the column `trained_on` if there are several."""
+    if list(made) == [""]:
+        return dict(made[""])
+    return {
+        name: pd.concat([part[name].assign(trained_on=part_name) for part_name, part in made.items()], ignore_index=True)
+        for name in next(iter(made.values()))
+    }
 
 
 def make_collection(study: Study) -> None:
@@ -65,20 +89,29 @@ def make_collection(study: Study) -> None:
 class Work:
     """The pieces of a plan. Each works on one thread, so its result does not depend on how many run at a time."""
 
-    def __init__(self, study: Study, plan: Plan) -> None:
-        self.plan, self.processes, self.scheduler = plan, study.params.run.threads, study.params.cluster.scheduler
+    def __init__(self, study: Study, plan: Plan, folders: Sequence[Path] = ()) -> None:
+        """folders: studies whose collections are trained on together; none: the study's own."""
+        self.plan = plan
         self.study = replace(study, params=_changed_run(study.params, threads=1))
-        self.inputs = digest_of_inputs(study)
+        workers, own = study.params.run.threads, self.study
+        collections = [Study(folder, own.params) for folder in folders] or [own]
+        self.collections = tuple(Activations(own, digest_of_tables(each), each, workers) for each in collections)
+        self.benchmarks = Activations(own, digest_of_benchmarks(own), None, workers)
+        self.activations = [*self.collections, self.benchmarks]
+        self.inputs = " ".join(each.inputs for each in self.activations)
 
     def vectors(self, seed: int, models: int | None = None) -> Vectors:
         """Those of the float baseline of a seed."""
-        return Vectors(self.study, self.inputs, _changed_run(self.study.params, seed=seed), FLOAT, models)
+        return self._vectors(_changed_run(self.study.params, seed=seed), FLOAT, models)
+
+    def _vectors(self, params: Params, method: str, models: int | None = None) -> Vectors:
+        return Vectors(self.study, self.inputs, params, self.collections, self.benchmarks, method, models)
 
     def untrained(self) -> list[Vectors]:
         """Those of the pretrained network, plain and, if the network has a whitening, whitened."""
         methods = [PRETRAINED] + [WHITENED] * (self.study.params.network.whitening is not None)
         params = _changed_run(self.study.params, seed=self.plan.seeds[0])
-        return [Vectors(self.study, self.inputs, params, method) for method in methods]
+        return [self._vectors(params, method) for method in methods]
 
     def all_vectors(self) -> list[Vectors]:
         curve = self.plan.models

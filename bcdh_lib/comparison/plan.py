@@ -110,9 +110,14 @@ class Models(Section):
 
 
 class Plan(Section):
-    """study.yaml. changes: laid over params.yaml."""
+    """study.yaml. changes: laid over params.yaml.
+
+    trained_on: collections to train on, by the name that tables give them: folders of studies (absolute, or from study.yaml)
+    whose photos and pairs are there already, several of them together; None: the study's own collection.
+    """
 
     changes: dict[str, Any] = Field(default_factory=dict)
+    trained_on: dict[str, Annotated[list[str], Field(min_length=1)]] | None = None
     methods: Annotated[list[str], Field(min_length=1)]
     bits: Lengths
     seeds: Seeds
@@ -133,6 +138,8 @@ class Plan(Section):
     def parts_of_the_comparison(self) -> Plan:
         if self.ablations and BCDH not in self.methods:
             raise ValueError(f"ablations: need {BCDH} among methods")
+        if self.ablations and self.trained_on:
+            raise ValueError("ablations: are for the study's own collection; remove ablations or trained_on")
         for name, part in (("ablations", self.ablations), ("models", self.models)):
             if part and not (set(part.seeds) <= set(self.seeds) and set(part.bits) <= set(self.bits)):
                 raise ValueError(f"{name}: its seeds and bits must be among those of the comparison")

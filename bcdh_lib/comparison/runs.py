@@ -17,15 +17,16 @@ from bcdh_lib.comparison.bit_statistics import bit_statistics
 from bcdh_lib.comparison.pieces import Piece, Result
 from bcdh_lib.comparison.plan import Configuration, Supply
 from bcdh_lib.comparison.supply import supplied
-from bcdh_lib.comparison.vectors import Vectors, kept_in_process
+from bcdh_lib.comparison.vectors import Vectors
 from bcdh_lib.core.code import code_digest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import Params, run_name
-from bcdh_lib.retrieval.benchmarks import read_benchmarks
+from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks
 from bcdh_lib.retrieval.codes import code_outputs
 from bcdh_lib.retrieval.score import score_codes
 from bcdh_lib.retrieval.shallow import SHALLOW, fit_shallow
 from bcdh_lib.retrieval.systems import System
+from bcdh_lib.study import Study
 from bcdh_lib.training.device import prepare
 from bcdh_lib.training.hash_layer import start_layer, train_hash_layer
 from bcdh_lib.training.losses import LOSSES
@@ -47,6 +48,17 @@ def code_of(method: str) -> str:
 def settings_of(params: Params, method: str) -> dict[str, Any]:
     """What decides the hash layer of a method, apart from its vectors and the seed."""
     return {"loss": params.losses[method], "hash_layer": params.training.hash_layer.model_dump()} if method in LOSSES else {}
+
+
+_read: dict[str, list[Benchmark]] = {}
+
+
+def _benchmarks(study: Study) -> list[Benchmark]:
+    """The benchmarks, read once a process."""
+    key = repr((study.benchmarks, study.params.retrieval))
+    if key not in _read:
+        _read[key] = read_benchmarks(study)
+    return _read[key]
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,7 @@ class Run(Piece):
             facts["statistics"] = bit_statistics(encode(training.vectors[training.train]), training.group[training.train])
         study = replace(self.study, params=self.params)  # the rows bear the run's seed
         rows = []
-        for benchmark in kept_in_process(read_benchmarks, self.study):
+        for benchmark in _benchmarks(self.study):
             parts = photo_sets[benchmark.photo_set]
             codes = code_outputs(encode(parts["queries"]), encode(parts["database"]), self.bits)
             rows.append(score_codes(study, benchmark, System(self.method, self.bits), codes))

@@ -106,10 +106,14 @@ def with_verdicts(table: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
 def differences(queries: pd.DataFrame) -> pd.DataFrame:
     """BCDH less each other loss and shallow coder, at equal code length and scoring: a row a benchmark, and one for their mean.
 
-    Columns: question (other_losses, shallow_codes), benchmark, scoring, bits, method, and those of `difference` and
+    Columns: question (other_losses, itq, shallow_codes: the others), benchmark, scoring, bits, method, those of `difference` and
     `with_verdicts`. A family is what one question asks of one benchmark (or of their mean) with one scoring.
     """
-    questions = {"other_losses": [method for method in LOSSES if method != BCDH], "shallow_codes": list(SHALLOW)}
+    questions = {
+        "other_losses": [method for method in LOSSES if method != BCDH],
+        "itq": ["itq"],
+        "shallow_codes": [method for method in SHALLOW if method != "itq"],
+    }
     codes = queries[queries["bits"].notna()]
     rows = []
     for (scoring, bits), same in codes.groupby(["scoring", "bits"], sort=False):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bcdh_lib.comparison.plan import REFERENCE
 from bcdh_lib.comparison.runs import Labelled
-from bcdh_lib.comparison.significance import MEAN, answered, by_benchmark, differences, interval, with_verdicts
+from bcdh_lib.comparison.significance import MEAN, answered, by_benchmark, difference, differences, interval, with_verdicts
 from bcdh_lib.retrieval.systems import BCDH, FLOAT
 from bcdh_lib.training.losses import LOSSES
 
@@ -38,7 +38,9 @@ def summarise_study(runs: Sequence[Labelled]) -> dict[str, Any]:
     if (queries["experiment"] == "ablations").any():
         tables["ablations.csv"] = ablations(queries)
     if (queries["experiment"] == "models").any():
-        tables["models.csv"] = curve(queries, runs)
+        points = by_models(queries, runs)
+        tables["models.csv"] = means(points, ["models", *KEYS])
+        tables["models_differences.csv"] = gains(points)
     return tables
 
 
@@ -100,14 +102,33 @@ def _maps(queries: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield {"benchmark": name, "seeds": queries["seed"].nunique(), "map": value}
 
 
-def curve(queries: pd.DataFrame, runs: Sequence[Labelled]) -> pd.DataFrame:
-    """mAP against the number of 3D models: models, and the columns of mean.csv. The last point is the comparison's own runs."""
+def by_models(queries: pd.DataFrame, runs: Sequence[Labelled]) -> pd.DataFrame:
+    """The queries of the curve over the number of 3D models, column `models`; the last point is the comparison's own runs."""
     few = queries[queries["experiment"] == "models"]
     same = queries["seed"].isin(few["seed"].unique()) & queries["method"].isin(few["method"].unique())
     whole = queries[(queries["experiment"] == "comparison") & same & (queries["bits"].isna() | queries["bits"].isin(few["bits"]))]
     count = next(each.run.vectors.read().facts["models"] for each in runs if each.experiment == "comparison")
-    rows = pd.concat([few.assign(models=few["variant"].astype(int)), whole.assign(models=count)], ignore_index=True)
-    return means(rows, ["models", *KEYS])
+    return pd.concat([few.assign(models=few["variant"].astype(int)), whole.assign(models=count)], ignore_index=True)
+
+
+def gains(points: pd.DataFrame) -> pd.DataFrame:
+    """BCDH less ITQ, and less the loss that has the highest mAP at that point, by the number of 3D models.
+
+    Columns: models, scoring, bits, against (itq, best_other_loss), method, and those of `difference` and `with_verdicts`. A
+    family is what one scoring asks against one of the two.
+    """
+    roles = {"itq": ["itq"], "best_other_loss": [method for method in LOSSES if method != BCDH]}
+    rows = []
+    for (models, scoring, bits), same in points[points["bits"].notna()].groupby(["models", "scoring", "bits"]):
+        bcdh, maps = same[same["method"] == BCDH], answered(same).groupby(["method", "benchmark"])["ap"].mean()
+        for against, methods in roles.items():
+            others = maps[maps.index.isin(methods, level="method")].groupby("method").mean()
+            if len(others) and len(bcdh):
+                method = str(others.idxmax())
+                where = {"models": models, "scoring": scoring, "bits": bits, "against": against, "method": method}
+                rows.append(where | difference(bcdh, same[same["method"] == method]))
+    columns = ["models", "scoring", "bits", "against", "method", "places", "seeds", "difference", "low", "high", "p"]
+    return with_verdicts(pd.DataFrame(rows, columns=columns).astype({"bits": "Int32"}), ["against", "scoring"])
 
 
 def histories(runs: Sequence[Labelled]) -> pd.DataFrame:

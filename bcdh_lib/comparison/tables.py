@@ -23,6 +23,7 @@ ABOUT = {
     "benchmarks.csv": "every method and code length: mAP on each benchmark",
     "differences.csv": "BCDH less every other method of the same length: mAP, interval, corrected p, verdict",
     "models.csv": "mAP against the number of 3D models, mean over the benchmarks",
+    "models_differences.csv": "BCDH less ITQ and less the best other loss, against the number of 3D models",
     "ablations.csv": "BCDH with one thing changed: mAP, and the difference from BCDH as tuned",
     "trials.csv": "every configuration that tuning tried, and its validation mAP",
     "chosen.json": "the configuration of each method that tuning chose",

@@ -1,4 +1,7 @@
-"""Vectors of the training photos and of the benchmarks, made once a network: everything else of the study starts from them."""
+"""What every run starts from: activations of all photos, made once, and from them the vectors of each network.
+
+Activations are one file for each collection and one for the benchmarks. Processes map it into memory, so they share its pages.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ import functools
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +21,7 @@ from torch import Tensor
 
 from bcdh_lib.comparison.pieces import Piece, Result
 from bcdh_lib.core.code import code_digest
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.params import Params
 from bcdh_lib.retrieval.benchmarks import read_benchmarks
@@ -30,20 +34,75 @@ from bcdh_lib.training.float_baseline import train_float_baseline
 from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import TrainingSet, TrainingVectors, encode_training_set, load_training_set, set_whitening
 
-Made = TypeVar("Made")
 Parts = dict[str, np.ndarray]
 """Vectors float32 [n, d] of a photo set's "database" and "queries"."""
+
+
+@dataclass(frozen=True)
+class Activations(Piece):
+    """The frozen blocks' activations of a collection's photos, with its groups and pairs; or of the benchmarks' (None).
+
+    workers: processes that decode photos.
+    """
+
+    collection: Study | None
+    workers: int = 1
+    kind = "activations"
+
+    @property
+    def name(self) -> str:
+        return "collection" if self.collection else "benchmarks"
+
+    @property
+    def decided_by(self) -> dict[str, Any]:
+        made = {"network": self.study.params.network.model_dump(), "code": code_of_vectors()}
+        views = {"views": self.study.params.training.float_baseline.views, "seed": self.study.params.run.seed}
+        return made | views if self.collection else made
+
+    @property
+    def tensors(self) -> Path:
+        """The activations themselves, next to the piece's own file."""
+        return self.path.with_suffix(".pt")
+
+    def work(self) -> Result:
+        prepare(self.study.params)
+        made = self._of_collection(self.collection) if self.collection else self._of_benchmarks()
+        self.tensors.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.tensors.with_suffix(".partial")
+        torch.save(made, partial)
+        partial.replace(self.tensors)
+        return Result(pd.DataFrame(), {})
+
+    def _of_collection(self, collection: Study) -> dict[str, Tensor]:
+        made = load_training_set(collection, self.workers)
+        parts = {field: torch.tensor(getattr(made, field)) for field in ("group", "train", "pairs")}
+        return parts | {"activations": made.activations}
+
+    def _of_benchmarks(self) -> dict[str, Tensor]:
+        network = HashNetwork(self.study.params.network, bits=None).to(device()).eval()
+        return {
+            f"{name}/{part}": cache_activations(network, views, self.workers, f"{name} {part}")
+            for name, benchmark in one_per_photo_set(read_benchmarks(self.study)).items()
+            for part, views in benchmark_views(self.study, benchmark).items()
+        }
+
+    def training_set(self) -> TrainingSet:
+        """The collection's photos. Only what is used of the file is read."""
+        made = _map(self.tensors)
+        return TrainingSet(made["activations"], made["group"].numpy(), made["train"].numpy(), made["pairs"].numpy())
 
 
 @dataclass(frozen=True)
 class Vectors(Piece):
     """Vectors of one network: the float baseline trained with the seed of `params`, or the pretrained one (whitened or not).
 
-    models: how many groups of 3D models it is trained with, drawn with the seed; None: all. What few models teach the network
-    is then all that its hash layers learn from too.
+    collections: what it is trained on, together. models: how many groups of 3D models it is trained with, drawn with the seed;
+    None: all. What few models teach the network is then all that its hash layers learn from too.
     """
 
     params: Params
+    collections: tuple[Activations, ...]
+    benchmarks: Activations
     method: str = FLOAT
     models: int | None = None
     kind = "vectors"
@@ -56,26 +115,32 @@ class Vectors(Piece):
     @property
     def decided_by(self) -> dict[str, Any]:
         made: dict[str, Any] = {"method": self.method, "network": self.params.network.model_dump(), "code": code_of_vectors()}
+        made |= {"collections": [each.path.stem for each in self.collections]}
         if self.method != FLOAT:
             return made
         settings = {"float_baseline": self.params.training.float_baseline.model_dump(), "seed": self.params.run.seed}
-        return made | settings | {"seed_of_views": self.study.params.run.seed, "models": self.models}
+        return made | settings | {"models": self.models}
 
     @property
     def arrays(self) -> Path:
         """The vectors themselves, next to the piece's own file, which holds the history of training."""
         return self.path.with_suffix(".npz")
 
+    @property
+    def training(self) -> Path:
+        """The folder of the network's training. Its name does not depend on the benchmarks, so others need no new training."""
+        digest = hashlib.sha256(json.dumps(self.decided_by, sort_keys=True).encode()).hexdigest()[:16]
+        return self.study.work / "study/training" / f"{self.name}-{digest}"
+
     def work(self) -> Result:
         prepare(self.params)
-        training_set = kept_in_process(load_training_set, self.study)
+        training_set = joined([each.training_set() for each in self.collections])
         if self.models:
             training_set = fewer_models(training_set, self.models, self.params.run.seed)
         network, history = self._network(training_set)
         made = encode_training_set(network, training_set)
         arrays = {field: getattr(made, field) for field in ("views", "group", "train", "pairs")}
-        for photo_set, parts in kept_in_process(benchmark_activations, self.study).items():
-            arrays |= {f"{photo_set}/{part}": encode(network, activations).numpy() for part, activations in parts.items()}
+        arrays |= {name: encode(network, activations).numpy() for name, activations in _map(self.benchmarks.tensors).items()}
         content = io.BytesIO()
         np.savez(content, **arrays)
         write_bytes(self.arrays, content.getvalue())
@@ -84,7 +149,7 @@ class Vectors(Piece):
 
     def _network(self, training_set: TrainingSet) -> tuple[HashNetwork, list[dict[str, Any]]]:
         if self.method == FLOAT:
-            return train_float_baseline(training_set, self.params, self.path.with_suffix(".unfinished"))
+            return train_float_baseline(training_set, self.params, self.training)
         network = HashNetwork(self.params.network, bits=None).to(device()).eval()
         if self.method == WHITENED:
             set_whitening(network, training_set)
@@ -101,6 +166,11 @@ def code_of_vectors() -> str:
     return code_digest(__name__)
 
 
+@functools.lru_cache(maxsize=4)
+def _map(path: Path) -> dict[str, Tensor]:
+    return torch.load(path, mmap=True, weights_only=True)
+
+
 @functools.lru_cache(maxsize=2)
 def _load(path: Path) -> tuple[TrainingVectors, dict[str, Parts]]:
     with np.load(path, allow_pickle=False) as arrays:
@@ -113,12 +183,27 @@ def _load(path: Path) -> tuple[TrainingVectors, dict[str, Parts]]:
     return training, benchmarks
 
 
+def joined(sets: Sequence[TrainingSet]) -> TrainingSet:
+    """Several training sets as one. A group of one is never a group of another."""
+    if len(sets) == 1:
+        return sets[0]
+    groups, pairs, group, row = [], [], 0, 0
+    for each in sets:
+        groups.append(each.group + group)
+        pairs.append(each.pairs + row)
+        group, row = groups[-1].max() + 1, row + len(each.group)
+    activations, train = torch.cat([each.activations for each in sets]), np.concatenate([each.train for each in sets])
+    return TrainingSet(activations, np.concatenate(groups), train, np.concatenate(pairs))
+
+
 def fewer_models(training_set: TrainingSet, models: int, seed: int) -> TrainingSet:
     """Only so many of the training groups, drawn with the seed; those of a smaller number are among those of a larger one.
 
     Photos held apart for validation stay.
     """
     groups = np.unique(training_set.group[training_set.train])
+    if models > len(groups):
+        raise StudyError(f"study.yaml: models.counts: {models} is more than the {len(groups)} groups of models that are there")
     drawn = np.random.default_rng([seed, 1]).permutation(groups)[:models]
     rows = np.flatnonzero(~training_set.train | np.isin(training_set.group, drawn))
     new_row = np.full(len(training_set.group), -1)
@@ -133,33 +218,18 @@ def fewer_models(training_set: TrainingSet, models: int, seed: int) -> TrainingS
     )
 
 
-_kept: dict[tuple[Any, ...], Any] = {}
+def digest_of_tables(collection: Study) -> str:
+    """Digest of the photos, groups and pairs that are trained on. Raises StudyError if they are not made."""
+    tables = [collection.photos / "photos.parquet", collection.pairs / "members.parquet", collection.pairs / "pairs.parquet"]
+    try:
+        return hashlib.sha256(b"".join(path.read_bytes() for path in tables)).hexdigest()[:16]
+    except OSError as error:
+        raise StudyError(f"{error.filename}: cannot be read ({one_line(error)}); make it there with: dvc repro pairs") from None
 
 
-def kept_in_process(make: Callable[[Study], Made], study: Study) -> Made:
-    """What `make` makes of the study, kept in this process for the next piece of work."""
-    key = (make, study.root, study.sandbox, study.params.model_dump_json())
-    if key not in _kept:
-        _kept[key] = make(study)
-    return _kept[key]
-
-
-def benchmark_activations(study: Study) -> dict[str, dict[str, Tensor]]:
-    """The frozen blocks' activations of every photo set's "database" and "queries"."""
-    network = HashNetwork(study.params.network, bits=None).to(device()).eval()
-    return {
-        name: {
-            part: cache_activations(network, views, study.params.run.threads, f"{name} {part}")
-            for part, views in benchmark_views(study, benchmark).items()
-        }
-        for name, benchmark in one_per_photo_set(read_benchmarks(study)).items()
-    }
-
-
-def digest_of_inputs(study: Study) -> str:
-    """Digest of the photos, groups and pairs that are trained on, and of the benchmarks' queries, answers and photos' sizes."""
-    tables = [study.photos / "photos.parquet", study.pairs / "members.parquet", study.pairs / "pairs.parquet"]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in tables))
+def digest_of_benchmarks(study: Study) -> str:
+    """Digest of the benchmarks' queries, answers and photos' sizes."""
+    digest = hashlib.sha256()
     for benchmark in read_benchmarks(study):
         queries = [(q.name, q.photo, q.box, sorted(q.positives), sorted(q.junk)) for q in benchmark.queries]
         photos = {**benchmark.photos, **benchmark.query_photos}

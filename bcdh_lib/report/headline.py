@@ -129,7 +129,11 @@ def verdicts(differences: pd.DataFrame | None) -> list[str]:
     if differences is None:
         return []
     rows = differences[(differences["benchmark"] == "mean") & (differences["scoring"] == "hamming")]
-    words = {"other_losses": "the other losses", "shallow_codes": "shallow codes of the float baseline's vectors"}
+    words = {
+        "other_losses": "the other losses",
+        "itq": "ITQ of the float baseline's vectors",
+        "shallow_codes": "other shallow codes of these vectors",
+    }
     return [f"Against {words.get(str(question), question)}, {in_words(part)}." for question, part in rows.groupby("question")]
 
 

@@ -58,10 +58,11 @@ class TrainingVectors:
         return self.pairs[self.train[self.pairs[:, 0]]]
 
 
-def load_training_set(study: Study) -> TrainingSet:
+def load_training_set(study: Study, workers: int | None = None) -> TrainingSet:
     """The photos that pairs are drawn from, as activations of the frozen blocks, with their groups and similar pairs.
 
     Photos held apart for the benchmark `collection` are not among them: neither training nor validation may see them.
+    workers: processes that decode photos; default: run.threads.
     """
     params = study.params
     prepare(params)
@@ -70,7 +71,7 @@ def load_training_set(study: Study) -> TrainingSet:
     views = Views(paths, params.network.side, augmented=params.training.float_baseline.views, seed=params.run.seed)
     network = HashNetwork(params.network, bits=None).to(device()).eval()
     return TrainingSet(
-        activations=cache_activations(network, views, params.run.threads, "activations of the frozen blocks"),
+        activations=cache_activations(network, views, workers or params.run.threads, "activations of the frozen blocks"),
         group=members["group_id"].to_numpy(),
         train=(members["split"] == "train").to_numpy(copy=True),
         pairs=pairs,
