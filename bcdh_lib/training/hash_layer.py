@@ -6,6 +6,7 @@ A layer on cached vectors takes seconds, so batches can hold hundreds of photos 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,29 @@ def train_hash_layer(vectors: TrainingVectors, params: Params, method: str, bits
     The layer of the round with the best validation mAP is returned; the start (round 0) is one of them, so it is never worse
     there. Raises StudyError if the loss is not finite.
     """
+    start = start_layer(vectors, bits, seed)
+    best, history = start, [_validated(start, vectors, {"round": 0, "loss": float("nan"), "quantization": float("nan")})]
+    for layer, row in layer_rounds(start, vectors, params, method, seed):
+        history.append(_validated(layer, vectors, row))
+        if history[-1]["validation_map"] > max(row["validation_map"] for row in history[:-1]):
+            best = layer
+    return best, history
+
+
+def layer_rounds(
+    start: HashLayer, vectors: TrainingVectors, params: Params, method: str, seed: int
+) -> Iterator[tuple[HashLayer, dict[str, Any]]]:
+    """Train a copy of a layer on the training photos: after each round the layer as it is then, and its row of the history.
+
+    Raises StudyError if the loss is not finite.
+    """
+    layer, bits = copy.deepcopy(start).to(device()), start.linear.out_features
     settings, loss = params.training.hash_layer, make_loss(method, bits, params.losses[method]).to(device())
-    layer, views = start_layer(vectors, bits, seed).to(device()), torch.from_numpy(vectors.views).to(device())
-    train = torch.from_numpy(vectors.train)
+    views, train = torch.from_numpy(vectors.views).to(device()), torch.from_numpy(vectors.train)
     batches = draw_places(vectors, settings.photos, settings.places, seed, settings.similar)
     rate = loss.settings.learning_rate * layer.linear.weight.std().item()
     optimiser, steps = torch.optim.Adam(layer.linear.parameters(), lr=rate), settings.rounds * settings.steps_per_round
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
-    best, history = copy.deepcopy(layer), [_validated(layer, vectors, views[:, 0], {"round": 0})]
     for round_number in range(1, settings.rounds + 1):
         losses, quantization = [], []
         for step in range(settings.steps_per_round):
@@ -69,18 +85,14 @@ def train_hash_layer(vectors: TrainingVectors, params: Params, method: str, bits
             quantization.append((outputs.detach().abs() - 1).square().mean().item())
         recompute_normalisation(layer.eval(), views[train, 0])
         row = {"round": round_number, "loss": float(np.mean(losses)), "quantization": float(np.mean(quantization))}
-        history.append(_validated(layer, vectors, views[:, 0], row))
-        if history[-1]["validation_map"] > max(row["validation_map"] for row in history[:-1]):
-            best = copy.deepcopy(layer)
-    return best.cpu(), history
+        yield copy.deepcopy(layer).cpu(), row
 
 
-def _validated(layer: HashLayer, vectors: TrainingVectors, plain: Tensor, row: dict[str, Any]) -> dict[str, Any]:
+def _validated(layer: HashLayer, vectors: TrainingVectors, row: dict[str, Any]) -> dict[str, Any]:
     """The row of the history with the validation mAP of the layer's codes."""
     with torch.no_grad():
-        outputs = layer(plain).cpu()
-    validation = validation_map(vectors.group, vectors.train, outputs, outputs.shape[1])
-    return {"round": 0, "loss": float("nan"), "quantization": float("nan")} | row | {"validation_map": validation}
+        outputs = layer(torch.from_numpy(vectors.vectors))
+    return row | {"validation_map": validation_map(vectors.group, vectors.train, outputs, outputs.shape[1])}
 
 
 def assemble(baseline: HashNetwork, layer: HashLayer) -> HashNetwork:
