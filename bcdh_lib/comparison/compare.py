@@ -32,7 +32,6 @@ from bcdh_lib.comparison.vectors import Activations, Vectors, digest_of_benchmar
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.settings import first_fault
 from bcdh_lib.params import LayerTraining, Params
-from bcdh_lib.retrieval.shallow import SHALLOW
 from bcdh_lib.retrieval.systems import BCDH, FLOAT, PRETRAINED, WHITENED
 from bcdh_lib.study import Study, open_study
 
@@ -136,7 +135,7 @@ class Work:
             yield Labelled(Run(self.study, self.inputs, vectors.params, vectors.method, None, vectors), "comparison")
         for seed in plan.seeds:
             vectors = self.vectors(seed)
-            yield from self._from_vectors(vectors, plan.methods, list(SHALLOW), plan.bits, chosen, "comparison")
+            yield from self._from_vectors(vectors, plan.methods, plan.shallow, plan.bits, chosen, "comparison")
             if plan.ablations and seed in plan.ablations.seeds:
                 for name, change in plan.ablations.changes.items():
                     params = configured(with_hash_layer(vectors.params, change.hash_layer), BCDH, chosen[BCDH] | change.loss)

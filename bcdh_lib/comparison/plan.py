@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.settings import NotNegative, Positive, Section, Share, first_fault, read_yaml
+from bcdh_lib.retrieval.shallow import SHALLOW
 from bcdh_lib.retrieval.systems import BCDH
 from bcdh_lib.training.losses import LOSSES
 
@@ -113,12 +114,13 @@ class Plan(Section):
     """study.yaml. changes: laid over params.yaml.
 
     trained_on: collections to train on, by the name that tables give them: folders of studies (absolute, or from study.yaml)
-    whose photos and pairs are there already, several of them together; None: the study's own collection.
+    whose photos and pairs are there already, several of them together; None: the study's own collection. shallow: shallow codes.
     """
 
     changes: dict[str, Any] = Field(default_factory=dict)
     trained_on: dict[str, Annotated[list[str], Field(min_length=1)]] | None = None
     methods: Annotated[list[str], Field(min_length=1)]
+    shallow: list[str] = Field(default_factory=lambda: list(SHALLOW))
     bits: Lengths
     seeds: Seeds
     tuning: Tuning
@@ -130,6 +132,8 @@ class Plan(Section):
         for method in (*self.methods, *(self.models.methods if self.models else ())):
             if method not in LOSSES:
                 raise ValueError(f"methods: {one_line(method)} is unknown; known: {', '.join(LOSSES)}")
+        for method in set(self.shallow) - SHALLOW.keys():
+            raise ValueError(f"shallow: {one_line(method)} is unknown; known: {', '.join(SHALLOW)}")
         for method in self.tuning.ranges.keys() ^ set(self.methods):
             raise ValueError(f"tuning.ranges: must name exactly the methods; see {one_line(method)}")
         return self

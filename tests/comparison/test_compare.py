@@ -15,6 +15,7 @@ from bcdh_lib.study import Study, find_root, open_study
 PLAN = {
     "changes": {},
     "methods": ["binary_constrained", "dsh"],
+    "shallow": ["itq", "lsh"],
     "bits": [16],
     "seeds": [1, 2],
     "tuning": {
@@ -74,7 +75,6 @@ def root(tmp_path):
 
 def test_a_study_resumed_equals_one_undisturbed(root, monkeypatch):
     monkeypatch.setattr(module, "make_collection", lambda study: None)
-    monkeypatch.setattr(module, "SHALLOW", ["itq", "lsh"])
     folder = root / "reports/study"
     compare(root, folder)
     tables = read_tables(root)

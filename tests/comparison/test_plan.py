@@ -30,6 +30,7 @@ def test_the_studys_own_plan_tunes_all_equally(params):
     ("change", "fault"),
     [
         ({"methods": ["nonesuch"]}, "nonesuch"),
+        ({"shallow": ["nonesuch"]}, "nonesuch"),
         ({"bits": [12]}, "bits"),
         ({"unknown": 1}, "unknown"),
         ({"methods": ["dsh"]}, "tuning.ranges"),
