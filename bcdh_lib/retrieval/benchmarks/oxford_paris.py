@@ -6,8 +6,8 @@ positives, the query's own photo among them; junk is dropped from the ranking. L
 The database is every photo, sorted by name.
 
 gnd_NAME.pkl (gnd.py), which is used if both are there: `ok` are the positives, `imlist` is the database, and a query is named
-after its photo. Either way a query is the box cut out of its photo, and its landmark is its name without the last number
-(all_souls_1 -> all_souls).
+after its photo. Either way a query is the box cut out of its photo, and its landmark is its name without its number
+(all_souls_1 -> all_souls), and without a photo's, of six digits, before that.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def read_oxford_paris(folder: Path) -> Benchmark:
 
 
 def landmark_of(name: str) -> str:
-    """What a query shows, by its name: all_souls_1 and all_souls_000013 -> all_souls."""
-    return re.sub(r"_\d+$", "", name)
+    """What a query shows, by its name: all_souls_1, all_souls_000013 and all_souls_000013_1 -> all_souls."""
+    return re.sub(r"(_\d{6})?_\d+$", "", name)
 
 
 def read_ground_truth(folder: Path) -> list[Query]:

@@ -7,7 +7,7 @@ import pytest
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.metrics import average_precision, ties_of_distances
-from bcdh_lib.retrieval.benchmarks.oxford_paris import read_ground_truth, read_oxford_paris
+from bcdh_lib.retrieval.benchmarks.oxford_paris import landmark_of, read_ground_truth, read_oxford_paris
 
 REAL = Path(__file__).resolve().parents[4] / "shared/benchmarks"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no real ground truth next to the repository (../shared/benchmarks)")
@@ -88,3 +88,18 @@ def test_trapezoid_equals_the_official_program_on_real_rankings(method):
         ties = ties_of_distances(np.arange(len(ranked))[None], positive, junk)
         value = average_precision(ties, "trapezoid")[0] * found / len(query.positives) if found else 0.0
         assert value == pytest.approx(official[name], abs=1e-6, rel=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("query", "landmark"),
+    [
+        ("all_souls_1", "all_souls"),
+        ("all_souls_000013", "all_souls"),
+        ("paris_louvre_000139_1", "paris_louvre"),
+        ("landmark_00_2", "landmark_00"),
+        ("landmark_00_000004", "landmark_00"),
+        ("7", "7"),
+    ],
+)
+def test_queries_of_one_landmark_share_its_name(query, landmark):
+    assert landmark_of(query) == landmark
