@@ -177,7 +177,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     study = study_of(options.model)
     index = _index_distractors(options.distractors, options.model) if options.distractors else None
-    table = evaluate(study, options.benchmark, options.model, options.expand, index)
+    table = evaluate(study, options.benchmark, options.model, index)
     print(table.to_json(orient="records", indent=1) if options.json else _scores_as_text(table))
     return 0
 
@@ -276,7 +276,6 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("benchmark", metavar="BENCHMARK", help="name, as in retrieval.benchmarks of params.yaml")
     evaluate.add_argument("--model", type=Path, required=True, metavar="FILE", help="checkpoint (.safetensors)")
-    evaluate.add_argument("--expand", type=_count, metavar="N", help="also with queries expanded by their N nearest photos")
     evaluate.add_argument(
         "--distractors", type=Path, metavar="PHOTOS", help="also with these photos (or an index) in the database"
     )

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from bcdh_lib.core.errors import StudyError, one_line
-from bcdh_lib.core.settings import NotNegative, NotNegativeReal, Positive, Section, Share, dotted, read_yaml
+from bcdh_lib.core.settings import NotNegative, Positive, Section, Share, dotted, read_yaml
 
 _brief = reprlib.Repr()
 """Truncated repr for error messages."""
@@ -126,16 +126,10 @@ class Training(Section):
     hash_layer: LayerTraining
 
 
-class Expansion(Section):
-    neighbours: Positive
-    alpha: NotNegativeReal
-
-
 class Retrieval(Section):
     benchmarks: Annotated[list[str], Field(min_length=1)]
     own_benchmarks: dict[str, str]
     radius: NotNegative
-    query_expansion: Expansion | None
 
 
 class Params(Section):

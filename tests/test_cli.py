@@ -137,7 +137,6 @@ def test_a_wrong_setting_and_a_lock_that_is_held(here, capsys):
         "search i q -k 0",
         "search i q --method tree",
         "evaluate collection",
-        "evaluate collection --expand 0",
     ],
 )
 def test_a_misspelt_command_is_a_matter_of_usage(capsys, arguments):
@@ -168,9 +167,9 @@ def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "collection: dsh, 16 bits; 9 queries, 1 without positives"
     assert [line.split("  ")[0] for line in lines[2:]] == ["hamming", "asymmetric", "with 1,000,000 distractors"]
-    assert main(["evaluate", "collection", "--model", "model.safetensors", "--json", "--expand", "5"]) == 0
+    assert main(["evaluate", "collection", "--model", "model.safetensors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows
-    assert given[1][3:] == (5, None)
+    assert given[1][3:] == (None,)
 
 
 def test_distractors_are_indexed_first_but_an_index_stays_as_it_is(here, capsys, monkeypatch, draw_photo):

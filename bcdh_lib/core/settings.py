@@ -13,7 +13,6 @@ from bcdh_lib.core.errors import one_line
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
-NotNegativeReal = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 BRACKETS = 2000
 """Limit on opening brackets in a settings file: PyYAML takes quadratic time if they are nested, hours for a megabyte."""

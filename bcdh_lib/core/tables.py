@@ -101,7 +101,7 @@ TABLES = {
             "method": pa.string(),
             "bits": pa.int32(),  # null for real vectors
             "seed": pa.int32(),
-            "scoring": pa.string(),  # hamming | cosine | recentred | asymmetric | expanded: how queries and database are compared
+            "scoring": pa.string(),  # hamming | cosine | recentred | asymmetric: how queries and database are compared
             "query": pa.string(),
             "group": pa.string(),  # what the query shows (landmark, Holidays group, group of models): the unit of statistics
             "positives": pa.int32(),

@@ -6,7 +6,6 @@ A scoring is a way to compare queries with the database. They are never mixed: a
     cosine       real vectors (bits null), by inner product
     recentred    codes about the mean output of the database, by Hamming distance
     asymmetric   the queries' real outputs against the database's recentred codes
-    expanded     as hamming or cosine, with query expansion (only if retrieval.query_expansion is set)
 """
 
 from __future__ import annotations
@@ -22,14 +21,13 @@ from bcdh_lib.core.codes import asymmetric_distances, distances, hamming, pack
 from bcdh_lib.core.files import write_bytes, write_json
 from bcdh_lib.core.metrics import Ties, average_precision, precision_at, precision_at_recall, recall_within, ties_of_distances
 from bcdh_lib.core.tables import read_table, write_table
-from bcdh_lib.params import Expansion, run_name
-from bcdh_lib.retrieval.benchmarks import FORMS, Benchmark, read_benchmarks
+from bcdh_lib.params import run_name
+from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks
 from bcdh_lib.retrieval.codes import BenchmarkCodes, read_codes, write_codes
-from bcdh_lib.retrieval.rerank import expanded_distances
 from bcdh_lib.retrieval.systems import System, systems
 from bcdh_lib.study import Study, computes
 
-HAMMING, COSINE, RECENTRED, ASYMMETRIC, EXPANDED = "hamming", "cosine", "recentred", "asymmetric", "expanded"
+HAMMING, COSINE, RECENTRED, ASYMMETRIC = "hamming", "cosine", "recentred", "asymmetric"
 RECALLS = np.linspace(0.05, 1, 20)
 KEYS = ["benchmark", "method", "bits", "scoring"]
 
@@ -68,7 +66,6 @@ def score(study: Study) -> None:
         write_bytes(study.reports / f"{name}.csv", table.to_csv(index=False, float_format="%.6f").encode())
     runs = {run.name for run in study.params.training.runs}
     write_json(study.reports / "scores.json", mean_scores(summary, runs), indent=1)
-    print(*revisited_lines(plain(summary)), sep="\n", end="")
 
 
 def read_summary(study: Study) -> pd.DataFrame:
@@ -76,18 +73,15 @@ def read_summary(study: Study) -> pd.DataFrame:
     return summarise(read_table(study.reports_of("retrieval"), "queries"))
 
 
-def scorings_of(codes: BenchmarkCodes, expansion: Expansion | None = None) -> list[str]:
+def scorings_of(codes: BenchmarkCodes) -> list[str]:
     """The scorings that these codes or vectors have, the plain one first."""
-    own = [COSINE] if codes.recentred_database is None else [HAMMING, RECENTRED, ASYMMETRIC]
-    return own + [EXPANDED] * (expansion is not None)
+    return [COSINE] if codes.recentred_database is None else [HAMMING, RECENTRED, ASYMMETRIC]
 
 
-def ties_of(benchmark: Benchmark, codes: BenchmarkCodes, scoring: str, expansion: Expansion | None = None) -> Ties:
+def ties_of(benchmark: Benchmark, codes: BenchmarkCodes, scoring: str) -> Ties:
     """The rankings of a benchmark's queries by a scoring, as ties, after the benchmark's junk rule."""
     found: NDArray
-    if scoring == EXPANDED and expansion:
-        found = expanded_distances(codes.queries, codes.database, benchmark.ignored_rows(), expansion)
-    elif codes.recentred_database is None or codes.centred_queries is None or scoring == HAMMING:
+    if codes.recentred_database is None or codes.centred_queries is None or scoring == HAMMING:
         found = distances(codes.queries, codes.database)
     elif scoring == RECENTRED:
         found = hamming(pack(codes.centred_queries), codes.recentred_database)
@@ -98,11 +92,8 @@ def ties_of(benchmark: Benchmark, codes: BenchmarkCodes, scoring: str, expansion
 
 def score_codes(study: Study, benchmark: Benchmark, system: System, codes: BenchmarkCodes) -> pd.DataFrame:
     """Rows of the table `queries` of one system on one benchmark, by every scoring."""
-    expansion = study.params.retrieval.query_expansion
-    tables = [
-        query_rows(study, benchmark, system, ties_of(benchmark, codes, scoring, expansion), scoring)
-        for scoring in scorings_of(codes, expansion)
-    ]
+    scorings = scorings_of(codes)
+    tables = [query_rows(study, benchmark, system, ties_of(benchmark, codes, each), each) for each in scorings]
     return pd.concat(tables, ignore_index=True)
 
 
@@ -167,23 +158,3 @@ def mean_scores(summary: pd.DataFrame, names: Collection[str]) -> dict[str, dict
         for (scoring, system), value in column.dropna().items():
             scores[str(figure)].setdefault(scoring, {})[system] = value
     return scores
-
-
-def revisited_lines(summary: pd.DataFrame) -> list[str]:
-    """ROxford's and RParis' figures in %, one line per system, in the format of the revisited program.
-
-    mAP is the program's (trapezoid), expected over ties. mP@k is the share of positives among the first k photos, junk dropped,
-    expected over ties. The program (compute_map) divides by min(k, rank of the query's last positive) instead of k: its figure
-    is higher if a query has fewer than k positives, all ranked before the k-th photo, and equal otherwise.
-    """
-    lines = []
-    for folder in FORMS["revisited"].published:
-        scored = summary[summary["benchmark"].isin([f"{folder}_{variant}" for variant in FORMS["revisited"].variants])]
-        for (method, bits), rows in scored.groupby(["method", "bits"], dropna=False, sort=False):
-            percent = 100 * rows.set_index("benchmark")[["map", "p_at_1", "p_at_5", "p_at_10"]]
-            found = [(name.removeprefix(f"{folder}_")[0].upper(), percent.loc[name]) for name in percent.index]
-            maps = ", ".join(f"{letter}: {row['map']:.2f}" for letter, row in found)
-            precisions = ", ".join(f"{letter}: [{' '.join(f'{value:.2f}' for value in row.iloc[1:])}]" for letter, row in found)
-            system = run_name(str(method), None if pd.isna(bits) else int(bits))
-            lines.append(f">> {folder}, {system}: mAP {maps}; mP@k[1 5 10] {precisions}\n")
-    return lines

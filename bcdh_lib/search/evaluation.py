@@ -1,4 +1,4 @@
-"""One checkpoint on one benchmark: by every scoring, with expanded queries, among distractors."""
+"""One checkpoint on one benchmark: by every scoring, and among distractors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import pandas as pd
 
 from bcdh_lib.core.codes import pack
-from bcdh_lib.params import Expansion
 from bcdh_lib.retrieval.benchmarks import read_benchmark
 from bcdh_lib.retrieval.codes import benchmark_views, code_outputs, encode_by_all
 from bcdh_lib.retrieval.score import query_rows, score_codes, summarise, ties_of
@@ -18,20 +17,17 @@ from bcdh_lib.training.checkpoint import load_checkpoint
 from bcdh_lib.training.device import device, prepare
 
 
-def evaluate(study: Study, name: str, model: Path, expand: int | None = None, distractors: Path | None = None) -> pd.DataFrame:
+def evaluate(study: Study, name: str, model: Path, distractors: Path | None = None) -> pd.DataFrame:
     """retrieval.score.summarise of the checkpoint `model` on a benchmark: a row a scoring, with a column `distractors`.
 
-    expand: also with queries expanded by so many nearest photos. distractors: an index; also by Hamming distance with its photos
-    in the database, whose number the column tells. Raises StudyError.
+    distractors: an index; also by Hamming distance with its photos in the database, whose number the column tells. Raises
+    StudyError.
     """
     prepare(study.params)
     network, facts = load_checkpoint(model)
     index = open_distractors(distractors, str(facts["sha256"])) if distractors else None
     network.to(device())
-    expansion = Expansion(neighbours=expand, alpha=3.0) if expand else None
-    retrieval = study.params.retrieval.model_copy(update={"query_expansion": expansion})
-    changed = {"network": network.settings, "retrieval": retrieval}
-    study = Study(study.root, study.params.model_copy(update=changed))
+    study = Study(study.root, study.params.model_copy(update={"network": network.settings}))
     benchmark, system = read_benchmark(study, name), System(str(facts["method"]), network.bits)
     views = benchmark_views(study, benchmark)
     outputs = [encode_by_all({"": network}, views[part], study, f"{name} {part}")[""] for part in ("queries", "database")]

@@ -6,15 +6,13 @@ import pytest
 
 from bcdh_lib.core.codes import unpack
 from bcdh_lib.core.metrics import average_precision
-from bcdh_lib.core.tables import read_table, write_table
-from bcdh_lib.params import Expansion
+from bcdh_lib.core.tables import read_table
 from bcdh_lib.retrieval.benchmarks import Benchmark, Query, read_benchmark
 from bcdh_lib.retrieval.codes import BenchmarkCodes, code_outputs, read_codes
 from bcdh_lib.retrieval.score import (
     mean_scores,
     plain,
     read_summary,
-    revisited_lines,
     score,
     score_codes,
     scorings_of,
@@ -77,25 +75,22 @@ def test_recentred_and_asymmetric_by_hand(study, tmp_path):
     assert rows["recall_in_radius"].notna().tolist() == [True, True, False]
 
 
-@pytest.mark.parametrize("scoring", ["hamming", "recentred", "asymmetric", "expanded"])
+@pytest.mark.parametrize("scoring", ["hamming", "recentred", "asymmetric"])
 def test_each_scoring_equals_a_slow_ranking(scored_study, scoring):
-    """P@1 of every query, from the distances by a loop. One neighbour, alpha 0: the query's mean with its nearest photos."""
+    """P@1 of every query, from the distances by a loop."""
     system = next(system for system in systems(scored_study) if system.bits == 16)
     benchmark = read_benchmark(scored_study, "rendered_oxford")
     codes = read_codes(scored_study, benchmark, system)
-    ties = ties_of(benchmark, codes, scoring, Expansion(neighbours=1, alpha=0.0))
+    ties = ties_of(benchmark, codes, scoring)
     found = np.divide(ties.hits, ties.sizes, where=ties.sizes > 0, out=np.zeros(ties.sizes.shape))
     first = [row[np.flatnonzero(sizes)[0]] for row, sizes in zip(found, ties.sizes, strict=True)]
     for number, query in enumerate(benchmark.queries):
-        if scoring in ("hamming", "expanded"):
+        if scoring == "hamming":
             asking, stored = unpack(codes.queries)[number].astype(float), unpack(codes.database)
         else:
             asking, stored = codes.centred_queries[number].astype(float), unpack(codes.recentred_database)
         if scoring == "recentred":
             asking = np.where(asking >= 0, 1.0, -1.0)
-        if scoring == "expanded":
-            similar = stored @ asking
-            asking = (asking + stored[similar == similar.max()].mean(0)) / 2
         distance = [np.abs(asking)[np.sign(asking) * code < 0].sum() for code in stored]
         kept = [
             (d, name in query.positives) for d, name in zip(distance, benchmark.photos, strict=True) if name not in query.junk
@@ -112,10 +107,9 @@ def test_no_scoring_depends_on_the_order_of_the_database(scored_study):
     order = random.permutation(40)
     names = list(benchmark.photos)
     shuffled = Benchmark("shuffled", {names[row]: benchmark.photos[names[row]] for row in order}, benchmark.queries)
-    expansion = Expansion(neighbours=3, alpha=1.0)
     one, other = code_outputs(outputs[:6], outputs[6:], 8), code_outputs(outputs[:6], outputs[6:][order], 8)
-    for scoring in scorings_of(one, expansion):
-        ties = [ties_of(each, codes, scoring, expansion) for each, codes in ((benchmark, one), (shuffled, other))]
+    for scoring in scorings_of(one):
+        ties = [ties_of(each, codes, scoring) for each, codes in ((benchmark, one), (shuffled, other))]
         first, second = (average_precision(each, "trapezoid") for each in ties)
         np.testing.assert_array_equal(first, second)
 
@@ -132,17 +126,6 @@ def test_the_step_writes_one_table_of_all_scorings_and_its_summaries(scored_stud
     written = pd.read_csv(scored_study.reports / "map.csv")
     np.testing.assert_allclose(np.sort(written["map"]), np.sort(summary["map"]), atol=1e-6)
     assert set(pd.read_csv(scored_study.reports / "curves.csv")["method"]) == {system.method for system in compared}
-
-
-def test_expanded_queries_are_further_rows_and_change_no_others(scored_study):
-    settings = scored_study.params.retrieval.model_copy(update={"query_expansion": Expansion(neighbours=5, alpha=3.0)})
-    study = Study(scored_study.root, scored_study.params.model_copy(update={"retrieval": settings}))
-    benchmark, system = read_benchmark(study, "rendered_oxford"), System("float", None)
-    codes = read_codes(study, benchmark, system)
-    rows, before = (score_codes(each, benchmark, system, codes) for each in (study, scored_study))
-    assert rows["scoring"].unique().tolist() == ["cosine", "expanded"]
-    pd.testing.assert_frame_equal(plain(rows), before)
-    write_table(study.root / "elsewhere", "queries", rows)
 
 
 def made_up_summary():
@@ -171,19 +154,3 @@ def test_tables_show_scorings_only_if_there_are_several():
     summary = made_up_summary().astype({"bits": "Int64"})
     assert table_of(plain(summary)).loc[("float", "real"), "two"] == 0.7
     assert table_of(summary).loc[("dsh", "8"), ("one", "asymmetric")] == 0.4
-
-
-def test_the_line_of_the_revisited_program():
-    """A protocol that was not scored is left out; other benchmarks have no line."""
-    rows = [
-        ("roxford5k_easy", "dsh", 64, 0.612, 0.9, 0.8, 0.75),
-        ("roxford5k_hard", "dsh", 64, 0.201, 0.5, 0.25, 0.125),
-        ("roxford5k_easy", "float", None, 1.0, 1.0, 1.0, 0.5),
-        ("oxford5k", "dsh", 64, 0.7, 0.7, 0.7, 0.7),
-    ]
-    summary = pd.DataFrame(rows, columns=["benchmark", "method", "bits", "map", "p_at_1", "p_at_5", "p_at_10"])
-    assert "".join(revisited_lines(summary)).splitlines() == [
-        ">> roxford5k, dsh-64: mAP E: 61.20, H: 20.10; mP@k[1 5 10] E: [90.00 80.00 75.00], H: [50.00 25.00 12.50]",
-        ">> roxford5k, float: mAP E: 100.00; mP@k[1 5 10] E: [100.00 100.00 50.00]",
-    ]
-    assert revisited_lines(summary[3:]) == []

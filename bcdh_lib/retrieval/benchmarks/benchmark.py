@@ -69,11 +69,6 @@ class Benchmark:
         """Which database photo is dropped for which query, bool [queries, database]."""
         return self._marked([query.junk for query in self.queries])
 
-    def ignored_rows(self) -> NDArray[np.int64]:
-        """Database row of each query's own photo if the protocol ignores it, else -1; int [queries]."""
-        row = {name: index for index, name in enumerate(self.photos)}
-        return np.array([row[q.photo] if q.photo in q.junk else -1 for q in self.queries], dtype=np.int64)
-
     def _marked(self, named: list[frozenset[str]]) -> NDArray[np.bool_]:
         row = {name: index for index, name in enumerate(self.photos)}
         marks = np.zeros((len(named), len(row)), dtype=bool)
