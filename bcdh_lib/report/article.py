@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape, unescape
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -45,15 +44,11 @@ class Article:
 
 
 def read_article(path: Path) -> Article:
-    """The executed notebook at `path` as an article.
-
-    Raises StudyError if a picture has no alt text, a formula cannot be converted, or there is no title.
-    """
-    notebook = read_notebook(path)
+    """The executed notebook at `path` as an article. Raises StudyError without a title or if a formula cannot be converted."""
     exporter = _Exporter()
     try:
-        html, resources = exporter.from_notebook_node(notebook, {"unique_key": path.stem, "output_files_dir": path.stem})
-        _require_words(html)
+        names = {"unique_key": path.stem, "output_files_dir": path.stem}
+        html, resources = exporter.from_notebook_node(read_notebook(path), names)
         title = next(heading.html for heading in exporter.headings if heading.level == 1)
     except StudyError as error:
         raise StudyError(f"{path.name}: {error}") from None
@@ -73,15 +68,10 @@ class _Exporter(TemplateExporter):
     file_extension = ".html"
 
     def __init__(self) -> None:
+        names = {"output_filename_template": "{cell_index}-{index}{extension}", "extract_output_types": {VIEW, *PICTURES}}
         settings = {
-            "NbConvertBase": {
-                "display_data_priority": [VIEW, "text/html", "text/markdown", *PICTURES, "text/plain"],
-            },
-            "ExtractOutputPreprocessor": {
-                "enabled": True,
-                "output_filename_template": "{cell_index}-{index}{extension}",
-                "extract_output_types": {VIEW, *PICTURES},
-            },
+            "NbConvertBase": {"display_data_priority": [VIEW, "text/html", "text/markdown", *PICTURES, "text/plain"]},
+            "ExtractOutputPreprocessor": {"enabled": True, **names},
         }
         super().__init__(config=Config(settings), template_name="article", extra_template_basedirs=[str(SITE)])
         self.headings: list[Heading] = []
@@ -151,22 +141,6 @@ def _mathml(formula: str, display: str) -> str:
         raise StudyError(f"{shown}: {left_over[1]} is unknown; write the formula without it")
     # The bars of norms and sets: MathML would stretch and space them as binary operators.
     return re.sub(r"<mo[^>]*>(&#x02016;|&#x0007C;)</mo>", r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>', mathml)
-
-
-def _require_words(html: str) -> None:
-    """Raise StudyError at the first picture without alt text."""
-
-    class Pictures(HTMLParser):
-        cell = "a cell"
-
-        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-            named = dict(attributes)
-            if tag == "section" and named.get("id"):
-                self.cell = str(named["id"])
-            if tag == "img" and not (named.get("alt") or "").strip():
-                raise StudyError(f"{self.cell}: a picture has no alt text; return a Picture(figure, alt)")
-
-    Pictures().feed(html)
 
 
 # A 3D view's data becomes a script next to the page: pages opened from the file system may load scripts, but not JSON.

@@ -1,9 +1,9 @@
 """The explorer's data: the benchmarks' codes and thumbnails, from which one page of the site computes rankings by itself.
 
 explorer-data.js holds one object, `explored`: `systems` (name, label, bits); `collections`, by name: its photos' names, the
-database first and in its order, the size of the database, and the packed codes of every system in base64; `benchmarks` with their
-queries: a photo, a box as shares of it (left, top, width, height), positives and junk, photos by their number in the collection.
-The thumbnail of photo 7 is explorer/COLLECTION/7.jpg.
+database first and in its order, the size of the database, and the fields of every system's BenchmarkCodes; `benchmarks` with
+their queries: a photo, a box as shares of it (left, top, width, height), positives and junk, photos by their number in the
+collection. The thumbnail of photo 7 is explorer/COLLECTION/7.jpg.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from bcdh_lib.report.figures.labels import benchmark_label
@@ -74,13 +73,11 @@ def _picture(path: Path, side: int) -> tuple[bytes, tuple[int, int]]:
 
 
 def _codes(study: Study, benchmark: Benchmark, compared: list[System]) -> dict[str, dict[str, str]]:
-    read = {system.name: read_codes(study, benchmark, system) for system in compared}
-    return {name: {"queries": _base64(each.queries), "database": _base64(each.database)} for name, each in read.items()}
-
-
-def _base64(codes: np.ndarray) -> str:
-    """Packed codes row by row, bits as bcdh_lib.core.codes packs them."""
-    return base64.b64encode(codes.tobytes()).decode("ascii")
+    """Every field of BenchmarkCodes in base64, row by row: packed bits as core.codes packs them, outputs as float32."""
+    read = {system.name: vars(read_codes(study, benchmark, system)) for system in compared}
+    return {
+        name: {field: base64.b64encode(rows.tobytes()).decode() for field, rows in each.items()} for name, each in read.items()
+    }
 
 
 def _asked(benchmark: Benchmark, names: list[str], sizes: dict[tuple[str, str], tuple[int, int]]) -> dict[str, Any]:

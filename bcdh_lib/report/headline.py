@@ -1,16 +1,24 @@
-"""What the site's first page and the README say of the results: this run's counts, and the small table of the comparison."""
+"""The results in short, from the committed tables, for the site's first page and README.md.
+
+`python -m bcdh_lib.report.headline` writes every figure of README.md between its marks, `<!-- NAME -->` and `<!-- /NAME -->`.
+"""
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from bcdh_lib.core.errors import StudyError, one_line
-from bcdh_lib.core.files import read_json
+from bcdh_lib.comparison.tables import read_tables
+from bcdh_lib.core.errors import StudyError, exit_code, one_line
+from bcdh_lib.core.files import read_json, write_bytes
 from bcdh_lib.report.figures.comparison import in_words
-from bcdh_lib.report.figures.style import face
+from bcdh_lib.report.figures.style import BCDH, face
+from bcdh_lib.retrieval.shallow import SHALLOW
 from bcdh_lib.study import find_root
 
 COUNTS = {
@@ -21,107 +29,71 @@ COUNTS = {
     "pairs": "similar pairs",
 }
 ROLES = {"bcdh": "BCDH", "best_other_loss": "Best other loss", "itq": "ITQ", "float_baseline": "Float baseline"}
-SCORINGS = {"hamming": "symmetric", "cosine": "symmetric", "asymmetric": "asymmetric"}
-MARKS = ("<!-- headline: written by python -m bcdh_lib.report.headline -->", "<!-- end of the headline -->")
+SCORINGS = {
+    "hamming": "Hamming distance",
+    "recentred": "Hamming distance, bits about the mean of the searched photos",
+    "asymmetric": "Asymmetric distance",
+    "cosine": "Real vectors",
+}
+REAL = {"holidays300": "Holidays (300 of 500 queries)", "paris321": "Paris6k (321 of 6,392 photos)"}
+"""Parts of published benchmarks, by the name of their folder."""
+MEASURED = ("minutes", "set_up_minutes", "memory_gb", "disk_gb")
+"""Figures of reports/repro.json, by performance/repro.py."""
+SHOWN = ("hamming", "asymmetric", "cosine")
+"""The scorings of the small table."""
+QUESTIONS = {
+    "other_losses": "the other losses",
+    "itq": "ITQ of the float baseline's vectors",
+    "shallow_codes": "other shallow codes of these vectors",
+}
 
 
 @dataclass(frozen=True)
 class Cell:
     map: str
     interval: str  # empty if there is none
-    note: str  # the method, if a row has several
-    best: bool
+    note: str  # the method, in a row that holds several
+    best: bool  # of the codes of this length and scoring
 
 
 @dataclass(frozen=True)
-class Row:
-    label: str
-    own: bool
-    cells: list[Cell | None]
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The small table: BCDH, the best other loss, ITQ and the float baseline at each code length."""
+class SmallTable:
+    """Cells by scoring and by role, one for each code length, None if nothing was measured."""
 
     seeds: int
     lengths: list[int]
-    rows: list[Row]
+    rows: dict[str, dict[str, list[Cell | None]]]
 
 
-def read_counts(path: Path) -> list[tuple[str, int]]:
-    """The counts of metrics.json with their words, in the pipeline's order. Raises StudyError if it is missing or damaged."""
-    try:
-        counts = dict(read_json(path)["counts"])
-        return [(words, int(counts[key])) for key, words in COUNTS.items() if key in counts]
-    except (StudyError, KeyError, TypeError, ValueError) as error:
-        raise StudyError(f"{path}: cannot be read ({one_line(error)}); make it with: dvc repro") from None
+def small_table(headline: pd.DataFrame, scorings: Sequence[str] = SHOWN) -> SmallTable:
+    """The small table from headline.csv; real vectors have one figure for all lengths."""
+    lengths = sorted({int(bits) for bits in headline["bits"].dropna()})
+    table: dict[str, dict[str, list[Cell | None]]] = {}
+    for scoring in scorings:
+        rows = headline[headline["scoring"] == scoring]
+        best = rows.groupby("bits")["map"].max()
+        for role in [role for role in ROLES if role in set(rows["role"])]:
+            found = {bits: rows[(rows["role"] == role) & (rows["bits"].isna() | (rows["bits"] == bits))] for bits in lengths}
+            cells = [None if each.empty else _cell(each.iloc[0], best.get(bits)) for bits, each in found.items()]
+            table.setdefault(SCORINGS[scoring], {})[ROLES[role]] = cells
+    return SmallTable(int(headline["seeds"].max()), lengths, table)
 
 
-def read_csv(path: Path) -> pd.DataFrame | None:
-    """A committed table of the comparison; None if `make study` never wrote it. Raises StudyError if it is damaged."""
-    if not path.is_file():
-        return None
-    try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path}: cannot be read ({one_line(error)}); restore it with git checkout") from None
+def with_roles(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table of one benchmark's methods that belong in a small table, as in headline.csv."""
+    parts = {
+        role: table[table["method"] == method] for role, method in (("bcdh", BCDH), ("itq", "itq"), ("float_baseline", "float"))
+    }
+    losses = table[table["bits"].notna() & ~table["method"].isin([BCDH, *SHALLOW])]
+    parts["best_other_loss"] = losses.sort_values("map").groupby(["scoring", "bits"]).tail(1)
+    return pd.concat([rows.assign(role=role) for role, rows in parts.items()])
 
 
-def headline(table: pd.DataFrame) -> Headline:
-    """The small table from headline.csv: symmetric scoring first, then BCDH with asymmetric distances."""
-    table = table[table["scoring"].isin(SCORINGS)]
-    lengths = sorted({int(bits) for bits in table["bits"].dropna()})
-    symmetric = table[table["scoring"] != "asymmetric"]
-    rows = [_row(ROLES[role], symmetric[symmetric["role"] == role], lengths) for role in ROLES]
-    asymmetric = table[(table["scoring"] == "asymmetric") & (table["role"] == "bcdh")]
-    if len(asymmetric):
-        rows.insert(1, _row("BCDH, asymmetric distance", asymmetric, lengths))
-    return Headline(int(table["seeds"].max()), lengths, _with_best([row for row in rows if any(row.cells)]))
-
-
-def _row(label: str, rows: pd.DataFrame, lengths: list[int]) -> Row:
-    """One row of the table; real vectors have the same figure at every length."""
-    cells: list[Cell | None] = []
-    for bits in lengths:
-        found = rows[(rows["bits"] == bits) | rows["bits"].isna()]
-        if found.empty:
-            cells.append(None)
-            continue
-        row = found.iloc[0]
-        note = face(str(row["method"])).label if rows["method"].nunique() > 1 or label == ROLES["best_other_loss"] else ""
-        interval = f"{row['low']:.3f} to {row['high']:.3f}" if row["high"] > row["low"] else ""
-        cells.append(Cell(f"{row['map']:.3f}", interval, note, best=False))
-    return Row(label, label.startswith("BCDH"), cells)
-
-
-def _with_best(rows: list[Row]) -> list[Row]:
-    """The rows with the best symmetric code of each length marked."""
-    plain = [row for row in rows if row.label not in (ROLES["float_baseline"], "BCDH, asymmetric distance")]
-
-    def best(row: Row, column: int) -> bool:
-        cell = row.cells[column]
-        return row in plain and cell is not None and all(cell.map >= other.map for each in plain if (other := each.cells[column]))
-
-    def marked(row: Row) -> list[Cell | None]:
-        return [cell and Cell(cell.map, cell.interval, cell.note, best(row, column)) for column, cell in enumerate(row.cells)]
-
-    return [Row(row.label, row.own, marked(row)) for row in rows]
-
-
-def markdown(headline_table: pd.DataFrame, differences: pd.DataFrame | None = None) -> str:
-    """The small table in Markdown, then what the comparison says in a sentence; every figure comes from the tables."""
-    table = headline(headline_table)
-    lines = [["mAP", *(f"{bits} bits" for bits in table.lengths)], ["---"] * (1 + len(table.lengths))]
-    for row in table.rows:
-        cells = ["" if cell is None else (f"**{cell.map}**" if cell.best else cell.map) for cell in row.cells]
-        notes = [f" ({cell.note})" if cell and cell.note else "" for cell in row.cells]
-        lines.append([f"**{row.label}**" if row.own else row.label, *map("".join, zip(cells, notes, strict=True))])
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    about = (
-        f"Mean average precision over the rendered benchmarks, mean over {table.seeds} seeds. Bold: the best code of each length."
-    )
-    return "\n\n".join([rows, " ".join([about, *verdicts(differences)])])
+def _cell(row: pd.Series, best: float | None) -> Cell:
+    interval = f"{row['low']:.3f}–{row['high']:.3f}" if row["high"] > row["low"] else ""
+    note = face(str(row["method"])).label if row["role"] == "best_other_loss" else ""
+    figure = f"{row['map']:.3f}"
+    return Cell(figure, interval, note, best is not None and figure == f"{best:.3f}")
 
 
 def verdicts(differences: pd.DataFrame | None) -> list[str]:
@@ -129,39 +101,71 @@ def verdicts(differences: pd.DataFrame | None) -> list[str]:
     if differences is None:
         return []
     rows = differences[(differences["benchmark"] == "mean") & (differences["scoring"] == "hamming")]
-    words = {
-        "other_losses": "the other losses",
-        "itq": "ITQ of the float baseline's vectors",
-        "shallow_codes": "other shallow codes of these vectors",
-    }
-    return [f"Against {words.get(str(question), question)}, {in_words(part)}." for question, part in rows.groupby("question")]
+    return [f"Against {QUESTIONS.get(str(question), question)}, {in_words(part)}." for question, part in rows.groupby("question")]
 
 
-LONG_TABLES = {
-    "mean": "Every method at every code length, mean over the benchmarks",
-    "benchmarks": "Every method on every benchmark",
-    "differences": "BCDH minus each method, with intervals and corrected p",
-    "models": "mAP by number of 3D models",
-    "ablations": "Ablations of BCDH",
-    "history": "Training by rounds, mean over the seeds",
-    "trials": "Every configuration that tuning tried",
-    "bits": "How the bits behave",
-}
-"""Committed tables that the site shows in full, and their titles."""
+def read_counts(path: Path) -> list[tuple[str, int]]:
+    """The counts of metrics.json that are not 0, with their words, in the pipeline's order. Raises StudyError."""
+    try:
+        counts = dict(read_json(path)["counts"])
+        return [(words, int(counts[key])) for key, words in COUNTS.items() if int(counts.get(key, 0))]
+    except (StudyError, KeyError, TypeError, ValueError) as error:
+        raise StudyError(f"{path}: cannot be read ({one_line(error)}); make it with: dvc repro") from None
 
 
-def main() -> None:
-    """Write the small table into README.md, between its two marks."""
+def markdown(headline: pd.DataFrame, differences: pd.DataFrame | None = None) -> str:
+    """The small table in Markdown, then how it is measured and what the comparison says."""
+    table = small_table(headline)
+    lines = [["mAP", *(f"{bits} bits" for bits in table.lengths)], ["---"] * (1 + len(table.lengths))]
+    for scoring, roles in table.rows.items():
+        for role, cells in roles.items():
+            label = f"{role}, asymmetric" if scoring == SCORINGS["asymmetric"] else role
+            figures = ["" if cell is None else f"**{cell.map}**" if cell.best else cell.map for cell in cells]
+            notes = [f" ({cell.note})" if cell and cell.note else "" for cell in cells]
+            lines.append([f"**{label}**" if role == ROLES["bcdh"] else label, *map("".join, zip(figures, notes, strict=True))])
+    about = (
+        f"Mean average precision over the rendered benchmarks, mean over {table.seeds} seeds. Bold: the best code of "
+        "its length, by Hamming distance and by asymmetric distance (the query's real outputs against bits)."
+    )
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n\n".join([rows, " ".join([about, *verdicts(differences)])])
+
+
+def facts(root: Path) -> dict[str, str]:
+    """The figures of README.md by the names of their marks, those whose table exists. Raises StudyError."""
+    tables, found = read_tables(root), {}
+    if "headline" in tables:
+        found["headline"] = f"\n\n{markdown(tables['headline'], tables.get('differences'))}\n\n"
+    if "provenance" in tables:
+        hours = sum(kind["minutes"] for kind in tables["provenance"]["minutes"].values()) / 60
+        found |= {"study_hours": f"{hours:.1f}", "study_machine": str(tables["provenance"]["machine"])}
+    if (root / "reports/repro.json").is_file():
+        found |= {name: f"{figure:.0f}" for name, figure in read_json(root / "reports/repro.json").items() if name in MEASURED}
+    shipped = root / "reports/default_network.csv"
+    if shipped.is_file():
+        rows = pd.read_csv(shipped)
+        figures = [f"{row.map:.3f} on {REAL.get(row.benchmark, row.benchmark)}" for row in rows.itertuples()]
+        found["default_network"] = f"On real photos its codes have a mAP of {' and '.join(figures)}."
+    return found
+
+
+def fill(text: str, figures: dict[str, str]) -> str:
+    """The text with each figure between its marks; one that is not there leaves what the text says."""
+    return re.sub(
+        r"<!-- (\w+) -->(.*?)<!-- /\1 -->",
+        lambda match: f"<!-- {match[1]} -->{figures.get(match[1], match[2])}<!-- /{match[1]} -->",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+def main() -> int:
+    """The command line; returns the exit code."""
     root = find_root()
-    table = read_csv(root / "reports/study/headline.csv")
-    if table is None:
-        raise SystemExit(f"{root / 'reports/study/headline.csv'}: does not exist; make it with: make study")
-    text = markdown(table, read_csv(root / "reports/study/differences.csv"))
     readme = root / "README.md"
-    before, rest = readme.read_text(encoding="utf-8").split(MARKS[0])
-    after = rest.split(MARKS[1])[1]
-    readme.write_text(f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}", encoding="utf-8")
+    text = fill(readme.read_text(encoding="utf-8"), facts(root))
+    return exit_code(lambda: write_bytes(readme, text.encode()), "stopped; README.md is unchanged")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,8 +1,9 @@
 """The study as a site that needs no network: `python -m bcdh_lib.report.site` turns reports/executed/ into reports/site/.
 
-index.html has the pipeline as a picture of this run, the results in a figure and a small table, and a card for each notebook;
-tables.html has the full tables of the comparison, sortable and as CSV; explorer.html ranks the benchmarks' photos by their codes.
-The site opens from the file system and is the same bytes for the same study.
+index.html has the pipeline as a picture of this run, the results as curves and a small table, and a card for each notebook;
+tables.html has the full tables of the comparison, sortable and as CSV; real.html the results on real photos, if there are any;
+explorer.html ranks the benchmarks' photos by their codes. The site opens from the file system and is the same bytes for the same
+study.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,13 +24,19 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import YamlLexer
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.comparison.tables import ABOUT, read_tables
+from bcdh_lib.core.errors import StudyError, exit_code
 from bcdh_lib.report.article import SITE, Article, read_article
+from bcdh_lib.report.curves import curves
 from bcdh_lib.report.explorer import explorer_files
-from bcdh_lib.report.headline import LONG_TABLES, headline, read_counts, read_csv, verdicts
+from bcdh_lib.report.figures.display import PhotoPicture, Picture, jpeg, png
+from bcdh_lib.report.figures.labels import benchmark_label
+from bcdh_lib.report.figures.overview import pipeline
+from bcdh_lib.report.headline import REAL, read_counts, small_table, verdicts, with_roles
 from bcdh_lib.study import find_root, open_study
 
 TITLE = "Binary codes without labels"
+TRAINED_ON = {"rendered": "Trained on rendered photos", "real": "Trained on real photos", "both": "Trained on both"}
 
 
 def build_site(root: Path) -> Path:
@@ -37,68 +45,95 @@ def build_site(root: Path) -> Path:
     if not notebooks:
         raise StudyError(f"{root / 'reports/executed'}: has no executed notebook; make them with: dvc repro")
     articles = [read_article(path) for path in notebooks]
-    tables = long_tables(root)
-    explored = explorer_files(open_study(root=root))
-    draft, site = root / "work/site", root / "reports/site"
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(SITE / "assets", draft / "assets")
-    files = {f"assets/{name}": data for name, data in explored.items()}
-    files |= {name: data for article in articles for name, data in article.files.items()}
+    study, compared, real = open_study(root=root), read_tables(root), read_tables(root, "real_")
+    tables = _long_tables(root, compared, real)
+    files = {name: data for article in articles for name, data in article.files.items()}
+    files |= {f"assets/tables/{name}.csv": table.to_csv(index=False).encode() for name, (_, table) in tables.items()}
+    explored = explorer_files(study)
+    files |= {f"assets/{name}": data for name, data in explored.items()}
     if any('class="view"' in article.html for article in articles):
         files["assets/plotly.min.js"] = get_plotlyjs().encode()
-    templates = _templates(articles=articles, explorer=bool(explored), tables=tables)
+
+    def drawn(name: str, picture: Picture) -> dict[str, str]:
+        """Put a picture into the site; its file and its words."""
+        kind = jpeg if isinstance(picture, PhotoPicture) else png
+        file = f"assets/{name}.{kind.__name__}"
+        files[file] = kind(picture.figure)
+        return {"file": file, "alt": picture.alt}
+
     around = zip(articles, [None, *articles], [*articles[1:], None], strict=False)
     pages: dict[str, tuple[str, dict[str, Any]]] = {
-        f"{each.name}.html": ("page", {"article": each, "previous": before, "next": after}) for each, before, after in around
+        each.name: ("page", {"article": each, "previous": before, "next": after}) for each, before, after in around
     }
-    pages["index.html"] = ("index", _index(root, articles))
-    if tables:
-        pages["tables.html"] = ("tables", {})
-        files |= {f"assets/tables/{name}.csv": table.to_csv(index=False).encode() for name, table in tables.items()}
-    if explored:
-        pages["explorer.html"] = ("explorer", {})
-    else:
-        (draft / "assets/explorer.js").unlink()
+    whole = study.codes.is_dir() and (study.reconstruction / "registrations.parquet").is_file()
+    pages["index"] = (
+        "index",
+        {
+            "pipeline": drawn("pipeline", pipeline(study)) if whole else None,
+            "curves": [drawn(name, picture) for name, picture in _headline_curves(compared).items()],
+            "headline": small_table(compared["headline"]) if "headline" in compared else None,
+            "verdicts": verdicts(compared.get("differences")),
+            "covers": {article.name: _cover(article) for article in articles},
+            "settings": highlight((root / "params.yaml").read_text(encoding="utf-8"), YamlLexer(), HtmlFormatter()),
+            "counts": read_counts(root / "reports/metrics.json"),
+        },
+    )
+    pages |= {"tables": ("tables", {})} if tables else {}
+    pages |= {"real": ("real", {"parts": _real_parts(real["benchmarks"], drawn)})} if "benchmarks" in real else {}
+    pages |= {"explorer": ("explorer", {})} if explored else {}
+    templates = Environment(loader=FileSystemLoader(SITE), undefined=StrictUndefined, autoescape=False)
+    templates.globals |= {"site_title": TITLE, "articles": articles, "pages": pages, "tables": tables}
     for name, (template, values) in pages.items():
-        page = templates.get_template(f"{template}.html.j2").render(here=name.removesuffix(".html"), **values)
-        files[name] = page.encode()
+        files[f"{name}.html"] = templates.get_template(f"{template}.html.j2").render(here=name, **values).encode()
+    draft, site = root / "work/site", root / "reports/site"
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.copytree(SITE / "assets", draft / "assets", ignore=None if explored else shutil.ignore_patterns("explorer.js"))
     for name, data in files.items():
         (draft / name).parent.mkdir(parents=True, exist_ok=True)
         (draft / name).write_bytes(data)
     for path in sorted(draft.glob("*.html")):
-        _check_references(path)
+        _check(path)
     shutil.rmtree(site, ignore_errors=True)
     shutil.move(draft, site)
     return site
 
 
-def long_tables(root: Path) -> dict[str, pd.DataFrame]:
-    """The tables that the site shows in full, those that exist: this run's mAP, then the comparison's."""
-    paths = {"run": root / "reports/map.csv"} | {name: root / f"reports/study/{name}.csv" for name in LONG_TABLES}
-    found = {name: read_csv(path) for name, path in paths.items()}
-    return {name: table.convert_dtypes().round(4) for name, table in found.items() if table is not None}
-
-
-def _index(root: Path, articles: list[Article]) -> dict[str, object]:
-    """What the first page shows: the first pictures of the overview and of the comparison, the small table, the counts."""
-    table, differences = (read_csv(root / f"reports/study/{name}.csv") for name in ("headline", "differences"))
-    covers = {article.name: _cover(article) for article in articles}
+def _long_tables(root: Path, compared: dict[str, Any], real: dict[str, Any]) -> dict[str, tuple[str, pd.DataFrame]]:
+    """The tables that the site shows in full, each with its title, those that exist: this run's mAP, then the comparisons'."""
+    run = root / "reports/map.csv"
+    found = {"run": ("This run: mAP of every method on every benchmark", pd.read_csv(run))} if run.is_file() else {}
+    for prefix, before, tables in (("", "", compared), ("real_", "real photos: ", real)):
+        for name in [name for name in tables if f"{name}.csv" in ABOUT]:
+            title = re.sub(r"^\w(?=[a-z])", lambda first: first[0].upper(), before + ABOUT[f"{name}.csv"])
+            found[prefix + name] = title, tables[name]
     return {
-        "covers": covers,
-        "pipeline": covers.get("00_overview"),
-        "results": None if table is None else covers.get("06_comparison"),
-        "headline": None if table is None else headline(table),
-        "verdicts": verdicts(differences),
-        "settings": highlight((root / "params.yaml").read_text(encoding="utf-8"), YamlLexer(), HtmlFormatter()),
-        "counts": read_counts(root / "reports/metrics.json"),
+        name: (title, table.convert_dtypes().astype(object).where(table.notna(), None)) for name, (title, table) in found.items()
     }
 
 
-def _templates(**common: object) -> Environment:
-    """The site's templates, with what every page needs."""
-    templates = Environment(loader=FileSystemLoader(SITE), undefined=StrictUndefined, autoescape=False)
-    templates.globals |= {"site_title": TITLE, "table_titles": {"run": "This run", **LONG_TABLES}, **common}
-    return templates
+def _real_parts(table: pd.DataFrame, drawn: Callable[[str, Picture], dict[str, str]]) -> list[dict[str, Any]]:
+    """For each benchmark of real photos and each collection to learn from: the curve of recentred codes and the small table."""
+    parts = []
+    for (benchmark, trained_on), rows in table.groupby(["benchmark", "trained_on"], sort=False):
+        curve = curves(
+            rows[rows["scoring"].isin(["recentred", "cosine"])], "bits", TRAINED_ON.get(str(trained_on), str(trained_on))
+        )
+        small = small_table(with_roles(rows), ("recentred", "asymmetric", "cosine"))
+        title = REAL.get(str(benchmark), benchmark_label(str(benchmark)))
+        parts.append({"title": title, "curve": drawn(f"real-{benchmark}-{trained_on}", curve), "table": small})
+    return parts
+
+
+def _headline_curves(compared: dict[str, Any]) -> dict[str, Picture]:
+    """mAP by Hamming distance, mean over the benchmarks: against the number of 3D models at the longest code, and by length."""
+    tables = {name: compared[name] for name in ("models", "mean") if len(compared.get(name, ()))}
+    tables = {name: table[table["scoring"].isin(["hamming", "cosine"])] for name, table in tables.items()}
+    drawn = {}
+    if "models" in tables:
+        models, longest = tables["models"], tables["models"]["bits"].max()
+        longest_codes = models[models["bits"].isna() | (models["bits"] == longest)]
+        drawn["models"] = curves(longest_codes, "models", f"More 3D models, {longest} bits")
+    return drawn | ({"bits": curves(tables["mean"], "bits", "Longer codes")} if "mean" in tables else {})
 
 
 def _cover(article: Article) -> dict[str, str] | None:
@@ -107,14 +142,19 @@ def _cover(article: Article) -> dict[str, str] | None:
     return {"file": first[1], "alt": first[2]} if first else None
 
 
-def _check_references(page: Path) -> None:
-    """Raise StudyError if the page fetches something from the network, or refers to a file that the site does not have."""
+def _check(page: Path) -> None:
+    """Raise StudyError if the page fetches from the network, refers to a missing file, or has a picture without words."""
 
-    class References(HTMLParser):
+    class Checker(HTMLParser):
+        part = "the page"
+
         def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-            for name, value in attributes:
-                if name in ("src", "srcset", "href", "data-view", "poster") and value:
-                    self.check(tag, unescape(value))
+            named = dict(attributes)
+            self.part = named.get("id") or self.part if tag == "section" else self.part
+            if tag == "img" and not (named.get("alt") or "").strip():
+                raise StudyError(f"{page.name}: {self.part}: a picture has no alt text; return a Picture(figure, alt)")
+            for name in ("src", "srcset", "href", "data-view", "poster"):
+                self.check(tag, unescape(named.get(name) or ""))
 
         def check(self, tag: str, address: str) -> None:
             elsewhere = re.match(r"([a-z]+:)?//|mailto:", address)
@@ -124,19 +164,18 @@ def _check_references(page: Path) -> None:
             if file and not elsewhere and not file.startswith("data:") and not (page.parent / file).is_file():
                 raise StudyError(f"{page.name}: {address} is not in the site; return pictures from a plot function")
 
-    References().feed(page.read_text(encoding="utf-8"))
+    Checker().feed(page.read_text(encoding="utf-8"))
 
 
 def main() -> int:
     """The command line; returns the exit code."""
-    try:
+
+    def build() -> None:
         site = build_site(find_root())
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        return 1
-    size = sum(file.stat().st_size for file in site.rglob("*") if file.is_file())
-    print(f"{site / 'index.html'} ({size / 1e6:.1f} MB)")
-    return 0
+        size = sum(file.stat().st_size for file in site.rglob("*") if file.is_file())
+        print(f"{site / 'index.html'} ({size / 1e6:.1f} MB)")
+
+    return exit_code(build, "stopped; the site that was there before is unchanged")
 
 
 if __name__ == "__main__":

@@ -76,21 +76,6 @@ def test_a_picture_stands_in_a_file_with_its_words(tmp_path: Path, kind: str, en
     assert page.files == {file: data.encode() if ending == "svg" else base64.b64decode(PIXEL)}
 
 
-@pytest.mark.parametrize(
-    "cell",
-    [
-        shows({"image/png": PIXEL}),
-        shows({"image/png": PIXEL}, {"image/png": {"alt": " "}}),
-        shows({"text/html": '<img src="data:image/png;base64,AAAA">'}),
-        new_markdown_cell("![](data:image/png;base64,AAAA)"),
-        shows({VIEW: {"data": []}, "image/png": PIXEL}),
-    ],
-)
-def test_a_picture_without_words_is_named(tmp_path: Path, cell: Any) -> None:
-    with pytest.raises(StudyError, match=r"^03_pairs.ipynb: cell-3: a picture has no alt text"):
-        article(tmp_path, new_markdown_cell("Before."), cell)
-
-
 def test_a_view_is_its_still_and_a_script_of_its_data(tmp_path: Path) -> None:
     view = {"data": [{"type": "scatter3d", "name": "</script>"}], "layout": {}}
     page = article(tmp_path, shows({VIEW: view, "image/png": PIXEL}, {"image/png": {"alt": "A tower."}}))

@@ -19,12 +19,11 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from PIL import Image
 from plotly.offline import get_plotlyjs
 
-from bcdh_lib.core.codes import distances
+from bcdh_lib.core.codes import asymmetric_distances, hamming
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.report.site import build_site
 from bcdh_lib.retrieval.benchmarks import read_benchmark
 from bcdh_lib.retrieval.codes import read_codes
-from bcdh_lib.retrieval.score import plain
 from bcdh_lib.retrieval.systems import systems
 from bcdh_lib.study import Study
 
@@ -76,9 +75,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     (root / "dvc.yaml").touch()
     (root / "reports/metrics.json").write_text(json.dumps({"counts": {"photos": 1764}}))
     (root / "reports/study").mkdir()
-    line = "hamming,64,bcdh,binary_constrained,5,0.61,0.58,0.63"
-    (root / "reports/study/headline.csv").write_text(f"scoring,bits,role,method,seeds,map,low,high\n{line}\n")
-    (root / "reports/study/mean.csv").write_text("method,bits,map\ndsh,16,0.25\nitq,,0.5\nlsh,128,0.125\n")
+    columns, scorings = "scoring,bits,method,seeds,map,low,high", ("hamming", "recentred")
+    rows = [f"{scoring},{bits},binary_constrained,3,0.{bits},0.1,0.7" for scoring in scorings for bits in (16, 64)]
+    tables = {
+        "headline.csv": [f"{columns},role", *(f"{row},bcdh" for row in rows)],
+        "mean.csv": [columns, *rows, "hamming,128,lsh,3,0.2,0.1,0.3", "cosine,,float,3,0.7,0.6,0.8"],
+        "real_benchmarks.csv": [f"{columns},benchmark,trained_on", *(f"{row},paris321,both" for row in rows)],
+    }
+    for file, lines in tables.items():
+        (root / "reports/study" / file).write_text("\n".join(lines))
+    (root / "reports/study/tables.json").write_text(json.dumps({file: {"command": "", "about": ""} for file in tables}))
     for name in ("01_photos", "02_reconstruction", "03_pairs"):
         notebook = new_notebook(cells=[new_markdown_cell(f"# Page of {name}\n\nWhat it is."), *page_cells()])
         for number, cell in enumerate(notebook.cells, start=1):
@@ -115,7 +121,7 @@ def explorer(scored_study: Study) -> str:
     return f"{build_site(scored_study.root).as_uri()}/explorer.html"
 
 
-@pytest.fixture(params=["index", "02_reconstruction", "tables", "explorer"])
+@pytest.fixture(params=["index", "02_reconstruction", "tables", "real", "explorer"])
 def address(request: pytest.FixtureRequest, site: str, explorer: str) -> str:
     """A page of each kind."""
     return explorer if request.param == "explorer" else f"{site}/{request.param}.html"
@@ -244,23 +250,30 @@ def test_the_keyboard_reaches_everything(tab: Any, address: str) -> None:
     assert [stop for number, stop in enumerate(stops) if number not in reached] == []
 
 
-RANKINGS = """name => explored.benchmarks[0].queries.map((_, query) => {
-    const { photos, ap } = rankingOf(explored.benchmarks[0], query, explored.systems.find(system => system.name === name));
+RANKINGS = """([name, scoring]) => explored.benchmarks[0].queries.map((_, query) => {
+    const system = explored.systems.find(system => system.name === name);
+    const { photos, ap } = rankingOf(explored.benchmarks[0], query, system, scoring);
     return [photos.map(({ photo, distance, mark }) => [photo, distance, mark]), ap];
 })"""
 
 
-def test_the_explorer_ranks_and_scores_as_the_study_does(tab: Any, explorer: str, scored_study: Study) -> None:
+@pytest.mark.parametrize("scoring", ["hamming", "asymmetric"])
+def test_the_explorer_ranks_and_scores_as_the_study_does(tab: Any, explorer: str, scored_study: Study, scoring: str) -> None:
     tab.goto(explorer)
-    benchmark, scored = read_benchmark(scored_study, "rendered_oxford"), plain(read_table(scored_study.reports, "queries"))
+    benchmark, scored = read_benchmark(scored_study, "rendered_oxford"), read_table(scored_study.reports, "queries")
+    scored = scored[scored["scoring"] == scoring]
     for system in [system for system in systems(scored_study) if system.bits]:
-        found = tab.evaluate(RANKINGS, system.name)
+        found = tab.evaluate(RANKINGS, [system.name, scoring])
         rows = scored[(scored["method"] == system.method) & (scored["bits"] == system.bits)].set_index("query")
         expected = rows.loc[[query.name for query in benchmark.queries], "ap"]
         np.testing.assert_allclose([ap for _, ap in found], expected, rtol=0, atol=1e-9)
         codes = read_codes(scored_study, benchmark, system)
-        names, bits = list(benchmark.photos), distances(codes.queries, codes.database)
-        for query, row, (photos, _) in zip(benchmark.queries, bits, found, strict=True):
+        if scoring == "hamming":
+            apart = hamming(codes.queries, codes.database)
+        else:
+            apart = asymmetric_distances(codes.centred_queries, codes.recentred_database)
+        names = list(benchmark.photos)
+        for query, row, (photos, _) in zip(benchmark.queries, apart, found, strict=True):
             order = np.argsort(row, kind="stable")
             marks = ["junk" if names[i] in query.junk else "hit" if names[i] in query.positives else "miss" for i in order]
             assert photos == [[photo, distance, mark] for photo, distance, mark in zip(order, row[order], marks, strict=True)]
@@ -284,7 +297,7 @@ def test_the_explorer_shows_what_it_ranks(tab: Any, explorer: str) -> None:
     """The first 24 that are scored, junk included in its place; a query without positives has no score."""
     tab.goto(explorer)
     tab.select_option("[name=bits]", "16")
-    [photos, ap] = tab.evaluate(RANKINGS, "binary_constrained-16")[0]
+    [photos, ap] = tab.evaluate(RANKINGS, ["binary_constrained-16", "hamming"])[0]
     scored = [place for place, (_, _, mark) in enumerate(photos) if mark != "junk"]
     assert shown(tab) == [(str(photo), mark) for photo, _, mark in photos[: scored[23] + 1]]
     assert {"hit", "miss", "junk"} == {mark for _, mark in shown(tab)}
@@ -296,6 +309,25 @@ def test_the_explorer_shows_what_it_ranks(tab: Any, explorer: str) -> None:
     tab.select_option("[name=query]", "2")
     assert "no photo answers this query" in tab.inner_text("#ranking p")
     assert tab.locator("#ranking data").count() == 0
+
+
+def test_the_codes_of_query_and_photo_are_compared(tab: Any, explorer: str, scored_study: Study) -> None:
+    """First the photo ranked first, then the one that is chosen: as many marks as bits that differ, and the choice is marked."""
+    tab.goto(explorer)
+    tab.select_option("[name=bits]", "16")
+    [photos, _] = tab.evaluate(RANKINGS, ["binary_constrained-16", "hamming"])[0]
+    for place in (0, 5):
+        tab.click(f"#ranking li >> nth={place}")
+        assert f"{photos[place][1]} of 16 bits" in tab.inner_text("#codes h2")
+        assert tab.locator("#codes rect").count() == 2 * 16 + photos[place][1]
+        assert tab.locator("[aria-pressed=true]").count() == 1
+
+    tab.select_option("[name=scoring]", "asymmetric")
+    tab.select_option("[name=other-method]", "ITQ")
+    assert tab.locator("#other-ranking li").count() >= 24
+    assert "asymmetric" in tab.inner_text("#ranking h2")
+    assert "bit" in tab.inner_text("#other-ranking .distance >> nth=0")
+    assert "bit" not in tab.inner_text("#ranking .distance >> nth=0")
 
 
 def test_the_keyboard_changes_the_explorers_query(tab: Any, explorer: str) -> None:

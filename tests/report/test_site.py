@@ -17,7 +17,11 @@ from bcdh_lib.report.article import SITE
 from bcdh_lib.report.site import build_site, main
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
-HEADLINE = "scoring,bits,role,method,seeds,map,low,high\nhamming,64,bcdh,binary_constrained,5,0.61,0.58,0.63\n"
+COLUMNS, ROW = "scoring,bits,method,seeds,map,low,high", "64,binary_constrained,5,0.61,0.58,0.63"
+HEADLINE = f"{COLUMNS},role\nhamming,{ROW},bcdh\n"
+MEAN = f"{COLUMNS}\nhamming,{ROW}\nhamming,64,a<b,5,0.25,0.2,0.3\n"
+BENCHMARKS = f"{COLUMNS},benchmark,trained_on\nrecentred,{ROW},holidays300,both\n"
+SHOWN = ["01_photos.html", "02_reconstruction.html", "03_pairs.html"]
 PIXEL = base64.b64encode(b"\x89PNG a picture").decode()
 
 
@@ -27,13 +31,18 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "dvc.yaml").touch()
     (tmp_path / "params.yaml").write_bytes(PARAMS.read_bytes())
     (tmp_path / "reports/metrics.json").write_text(json.dumps({"counts": {"photos": 1764}}))
-    (tmp_path / "reports/study").mkdir()
-    (tmp_path / "reports/study/headline.csv").write_text(HEADLINE)
-    (tmp_path / "reports/study/mean.csv").write_text("method,map\ndsh,0.25\n")
+    write_tables(tmp_path, {"headline.csv": HEADLINE, "mean.csv": MEAN})
     for name in ("01_photos", "02_reconstruction", "03_pairs"):
         write_page(tmp_path, name, new_markdown_cell("## A part\n\nSee [the paper](https://arxiv.org/abs/1802.07437)."))
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def write_tables(root: Path, tables: dict[str, str]) -> None:
+    (root / "reports/study").mkdir(exist_ok=True)
+    for name, text in tables.items():
+        (root / "reports/study" / name).write_text(text)
+    (root / "reports/study/tables.json").write_text(json.dumps({name: {"command": "", "about": ""} for name in tables}))
 
 
 def write_page(root: Path, name: str, *cells: Any) -> None:
@@ -44,36 +53,48 @@ def write_page(root: Path, name: str, *cells: Any) -> None:
     nbformat.write(notebook, root / f"reports/executed/{name}.ipynb")
 
 
-def picture(view: bool = False) -> Any:
+def picture(view: bool = False, alt: str = "A tower.") -> Any:
     data = {"image/png": PIXEL} | ({"application/vnd.plotly.v1+json": {"data": [], "layout": {}}} if view else {})
-    return new_code_cell("show()", outputs=[new_output("display_data", data, metadata={"image/png": {"alt": "A tower."}})])
+    return new_code_cell("show()", outputs=[new_output("display_data", data, metadata={"image/png": {"alt": alt}})])
 
 
 def test_the_first_page_has_the_results_and_leads_to_the_rest(root: Path) -> None:
     write_page(root, "00_overview", picture())
-    write_page(root, "06_comparison", picture())
-    index = (build_site(root) / "index.html").read_text()
+    site = build_site(root)
+    index = (site / "index.html").read_text()
 
     assert "<b>1,764</b> photos" in index
-    assert re.search(r"BCDH</th>\s*<td[^>]*><b>0\.610</b><small>0\.580 to 0\.630</small>", index)
-    assert index.index("00_overview/1-0.png") < index.index("06_comparison/1-0.png") < index.index("BCDH</th>")
+    assert re.search(r"BCDH</th>\s*<td[^>]*><b>0\.610</b><small[^>]*>0\.580–0\.630</small>", index)
+    assert index.index("assets/bits.png") < index.index("BCDH</th>") < index.index("00_overview/1-0.png")
     assert "What 03_pairs is." in index
-    assert 'href="tables.html"' in index
+    assert {"tables.html", "01_photos.html"} <= set(re.findall(r'href="([^"#]*)"', index))
+    assert "real.html" not in index
 
 
 def test_long_tables_are_sortable_and_downloadable(root: Path) -> None:
     site = build_site(root)
     page = (site / "tables.html").read_text()
-    assert "sortable" in page
-    assert "<td>dsh</td>" in page
-    assert (site / "assets/tables/mean.csv").read_text() == "method,map\ndsh,0.25\n"
+    assert 'table class="sortable"' in page
+    assert "<td>a&lt;b</td>" in page
+    assert '<td class="number">0.2500</td>' in page
+    assert (site / "assets/tables/mean.csv").read_text() == MEAN
+
+
+def test_results_on_real_photos_have_a_page(root: Path) -> None:
+    write_tables(root, {"real_benchmarks.csv": BENCHMARKS})
+    site = build_site(root)
+    page = (site / "real.html").read_text()
+    assert "Holidays (300 of 500 queries)" in page
+    assert "<b>0.610</b>" in page
+    assert (site / "assets/real-holidays300-both.png").is_file()
+    assert 'href="real.html"' in (site / "index.html").read_text()
 
 
 def test_without_the_comparison_there_is_no_table(root: Path) -> None:
     for path in (root / "reports/study").iterdir():
         path.unlink()
     site = build_site(root)
-    assert not (site / "tables.html").exists()
+    assert sorted(path.name for path in site.glob("*.html")) == [*SHOWN, "index.html"]
     assert "tables.html" not in (site / "index.html").read_text()
 
 
@@ -133,7 +154,11 @@ def output(html: str) -> Any:
         ),
         (output('<script src="//cdn.example.org/x.js"></script>'), "02_reconstruction.html: <script> fetches //cdn.example.org"),
         (new_markdown_cell("![x](../docs/x.png)"), "02_reconstruction.html: ../docs/x.png is not in the site"),
-        (output('<img src="data:,">'), "02_reconstruction.ipynb: cell-2: a picture has no alt text"),
+        (output('<img src="data:,">'), "02_reconstruction.html: cell-2: a picture has no alt text"),
+        (output('<img alt=" " src="data:,">'), "02_reconstruction.html: cell-2: a picture has no alt text"),
+        (picture(alt=" "), "02_reconstruction.html: cell-2: a picture has no alt text"),
+        (picture(view=True, alt=""), "02_reconstruction.html: cell-2: a picture has no alt text"),
+        (new_markdown_cell("![](data:image/png;base64,AAAA)"), "02_reconstruction.html: cell-2: a picture has no alt text"),
         (new_markdown_cell(r"$\nonsense$"), r"02_reconstruction.ipynb: cell-2: the formula \nonsense is not understood"),
     ],
 )

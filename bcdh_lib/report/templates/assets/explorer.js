@@ -1,21 +1,42 @@
-// Rankings by Hamming distance and their average precision, from the packed codes in explorer-data.js (bcdh_lib/report/explorer.py).
+// Rankings by Hamming or asymmetric distance and their average precision, from the codes in explorer-data.js (bcdh_lib/report/explorer.py).
 "use strict";
 
 const SHOWN = 24; // ranked photos
 const SYMBOLS = { hit: "✓", miss: "✗", junk: "–" };
 const ONES = Uint8Array.from({ length: 256 }, (_, byte) => byte.toString(2).replaceAll("0", "").length);
+const STEPS = 2 ** 30; // asymmetric distances count in steps of a query's largest output: sums are exact, as in bcdh_lib/core/codes.py
 
 const bytesOf = (base64) => Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
 
-// Hamming distances in bits from a collection's query, by its number, to every photo of the database.
-function distancesFrom(collection, system, query) {
-  const codes = collection.codes[system.name];
-  codes.rows ??= { queries: bytesOf(codes.queries), database: bytesOf(codes.database) };
-  const { queries, database } = codes.rows, width = system.bits / 8, distances = new Uint16Array(collection.database);
-  for (let photo = 0; photo < distances.length; photo++) {
-    for (let byte = 0; byte < width; byte++) distances[photo] += ONES[queries[query * width + byte] ^ database[photo * width + byte]];
-  }
-  return distances;
+// The rows of a query and of the database: their bits as bytes, and for asymmetric distances the cost of each bit that differs.
+function codesOf(collection, system, query, scoring) {
+  const codes = collection.codes[system.name], width = system.bits / 8;
+  codes.rows ??= {
+    hamming: { queries: bytesOf(codes.queries), database: bytesOf(codes.database) },
+    asymmetric: { outputs: new Float32Array(bytesOf(codes.centred_queries).buffer), database: bytesOf(codes.recentred_database) },
+  };
+  const { queries, outputs, database } = codes.rows[scoring];
+  if (scoring === "hamming") return { query: queries.subarray(query * width, (query + 1) * width), database, width };
+  const row = outputs.subarray(query * system.bits, (query + 1) * system.bits), bits = new Uint8Array(width);
+  row.forEach((output, bit) => { if (output >= 0) bits[bit >> 3] |= 1 << (bit & 7); });
+  const scale = (Math.max(...row.map(Math.abs)) || 1) / STEPS;
+  return { query: bits, database, width, scale, costs: Float64Array.from(row, (output) => Math.round(Math.abs(output / scale))) };
+}
+
+const bitOf = (bytes, bit) => (bytes[bit >> 3] >> (bit & 7)) & 1;
+
+// Distances from a collection's query, by its number, to every photo of the database: bits that differ, or the sum of their costs.
+function distancesFrom(collection, system, query, scoring) {
+  const { query: asked, database, width, scale, costs } = codesOf(collection, system, query, scoring);
+  return Float64Array.from({ length: collection.database }, (_, photo) => {
+    let distance = 0;
+    for (let byte = 0; byte < width; byte++) {
+      const differing = asked[byte] ^ database[photo * width + byte];
+      if (!costs) distance += ONES[differing];
+      else for (let bit = 0; bit < 8; bit++) if ((differing >> bit) & 1) distance += costs[8 * byte + bit];
+    }
+    return costs ? distance * scale : distance;
+  });
 }
 
 // Average precision by the trapezoid rule, expected over a random order of each tie, in closed form; NaN without positives. As
@@ -40,17 +61,20 @@ function averagePrecision(sizes, hits) {
 }
 
 // A benchmark's query ranked by a system: all photos in order with their distances and marks (junk among them), and the AP.
-function rankingOf(benchmark, number, system) {
+function rankingOf(benchmark, number, system, scoring) {
   const query = benchmark.queries[number], positives = new Set(query.positives), junk = new Set(query.junk);
-  const distances = distancesFrom(explored.collections[benchmark.collection], system, number);
-  const sizes = new Array(system.bits + 1).fill(0), hits = new Array(system.bits + 1).fill(0);
-  const photos = Array.from(distances, (distance, photo) => {
-    const mark = junk.has(photo) ? "junk" : positives.has(photo) ? "hit" : "miss";
-    if (mark !== "junk") sizes[distance]++;
-    if (mark === "hit") hits[distance]++;
-    return { photo, distance, mark };
-  });
+  const distances = distancesFrom(explored.collections[benchmark.collection], system, number, scoring);
+  const markOf = (photo) => (junk.has(photo) ? "junk" : positives.has(photo) ? "hit" : "miss");
+  const photos = Array.from(distances, (distance, photo) => ({ photo, distance, mark: markOf(photo) }));
   photos.sort((one, other) => one.distance - other.distance || one.photo - other.photo);
+  const sizes = [], hits = [];
+  let last = -1;
+  for (const { distance, mark } of photos) {
+    if (mark === "junk") continue;
+    if (distance !== last) last = distance, sizes.push(0), hits.push(0);
+    sizes[sizes.length - 1]++;
+    if (mark === "hit") hits[hits.length - 1]++;
+  }
   return { photos, ap: averagePrecision(sizes, hits) };
 }
 
@@ -79,8 +103,35 @@ function showQuery(section, benchmark, query) {
   section.replaceChildren(frame, element("p", {}, words));
 }
 
-function showRanking(section, benchmark, number, system) {
-  const { photos, ap } = rankingOf(benchmark, number, system);
+const distanceWords = (distance, scoring) => (scoring === "hamming" ? counted(distance, "bit") : distance.toFixed(2));
+const systemWords = (system, scoring) => `${system.label}, ${system.bits} bits${scoring === "hamming" ? "" : ", asymmetric"}`;
+
+// Two codes, the query's above the photo's, 32 bits a line: filled is 1, a bar between two bits that differ. For asymmetric
+// distances, the height of the query's bit is its output, which is what the distance counts if the bit differs.
+function showCodes(section, collection, system, scoring, number, photo) {
+  const { query, database, width, costs } = codesOf(collection, system, number, scoring);
+  const found = database.subarray(photo * width, (photo + 1) * width), most = costs ? Math.max(...costs) : 1;
+  const shapes = [];
+  let differing = 0;
+  for (let bit = 0; bit < system.bits; bit++) {
+    const x = 12 * (bit % 32) + 1, y = 40 * Math.floor(bit / 32) + 1, [above, below] = [bitOf(query, bit), bitOf(found, bit)];
+    const high = costs ? 1 + (11 * costs[bit]) / most : 10, kind = above === below ? "same" : "differs";
+    if (above !== below) differing++, shapes.push(`<rect class="differs one" x="${x + 3.5}" y="${y + 13.5}" width="3" height="6"/>`);
+    shapes.push(`<rect class="${kind} ${above ? "one" : ""}" x="${x}" y="${y + 12 - high}" width="10" height="${high}"/>`);
+    shapes.push(`<rect class="${kind} ${below ? "one" : ""}" x="${x}" y="${y + 21}" width="10" height="10"/>`);
+  }
+  const name = collection.photos[photo], words = `${differing} of ${system.bits} bits differ`, columns = Math.min(system.bits, 32);
+  section.querySelector("h2").textContent = `Bit by bit: ${words}`;
+  section.querySelector("p").textContent = `${systemWords(system, scoring)}. Above the code of the query, below the code of ${name}. `
+    + "Filled: 1. Orange, joined by a bar: they differ."
+    + (costs ? " The height of a query's bit is its real output; the distance is the sum over the bits that differ." : "");
+  const box = `0 0 ${12 * columns} ${40 * Math.ceil(system.bits / 32) - 6}`;
+  section.querySelector("div").innerHTML = `<svg viewBox="${box}" style="max-width: ${1.5 * 12 * columns}px" role="img" aria-label="Two codes: ${words}">${shapes.join("")}</svg>`;
+}
+
+// The first photos of a ranking, each a button that calls pick(photo); returns the one ranked first.
+function showRanking(section, benchmark, number, system, scoring, pick) {
+  const { photos, ap } = rankingOf(benchmark, number, system, scoring);
   const items = [], names = explored.collections[benchmark.collection].photos;
   let rank = 0, hits = 0;
   for (const { photo, distance, mark } of photos) {
@@ -89,15 +140,18 @@ function showRanking(section, benchmark, number, system) {
     if (mark === "hit") hits++;
     const place = mark === "junk" ? "junk" : `${rank}.`;
     const symbol = element("span", { className: `badge ${mark}`, ariaHidden: "true" }, SYMBOLS[mark]);
-    const said = element("span", { className: "distance" }, `${place} ${counted(distance, "bit")}`);
-    const item = element("li", { className: mark }, pictureOf(benchmark, photo, `${mark}: ${names[photo]}`), symbol, said);
+    const said = element("span", { className: "distance" }, `${place} ${distanceWords(distance, scoring)}`);
+    const button = element("button", { type: "button", title: "Compare the codes" }, pictureOf(benchmark, photo, `${mark}: ${names[photo]}`), symbol, said);
+    button.addEventListener("click", () => pick(photo));
+    const item = element("li", { className: mark }, button);
     item.dataset.photo = photo;
     items.push(item);
   }
   const precision = Number.isNaN(ap) ? "undefined, since no photo answers this query" : element("data", { value: String(ap) }, ap.toFixed(3));
-  section.querySelector("h2").textContent = `${system.label}, ${system.bits} bits`;
+  section.querySelector("h2").textContent = systemWords(system, scoring);
   section.querySelector("p").replaceChildren("Average precision ", precision, `; ${counted(hits, "hit")} among the first ${rank}.`);
   section.querySelector("ol").replaceChildren(...items);
+  return photos[0].photo;
 }
 
 // Put options [value, words] into a select, the wanted one chosen if it is among them, else the first.
@@ -115,17 +169,25 @@ function startExplorer() {
     const offered = explored.systems.filter((system) => system.label === label);
     const wanted = bits.value || choice.bits.value || offered.at(-1)?.bits;
     fill(bits, offered.map((system) => [system.bits, `${system.bits} bits`]), wanted);
-    bits.disabled = offered.length === 0;
-    const section = document.getElementById(`${prefix}ranking`);
-    section.hidden = offered.length === 0;
-    if (!section.hidden) showRanking(section, benchmark(), number, offered[bits.selectedIndex]);
+    const section = document.getElementById(`${prefix}ranking`), scoring = choice[`${prefix}scoring`];
+    for (const part of [section, bits.parentElement, scoring.parentElement]) part.hidden = offered.length === 0;
+    if (section.hidden) return;
+    const system = offered[bits.selectedIndex];
+    const pick = (photo) => {
+      showCodes(document.getElementById("codes"), explored.collections[benchmark().collection], system, scoring.value, number, photo);
+      for (const item of document.querySelectorAll(".rankings li")) {
+        item.firstChild.ariaPressed = item.closest("section") === section && item.dataset.photo === String(photo);
+      }
+    };
+    const first = showRanking(section, benchmark(), number, system, scoring.value, pick);
+    if (!prefix) pick(first);
   }
 
   function show() {
     const number = Number(choice.query.value);
     showQuery(document.getElementById("asked"), benchmark(), benchmark().queries[number]);
-    showMethod("", number);
     showMethod("other-", number);
+    showMethod("", number);
   }
 
   function ask() {
@@ -143,7 +205,7 @@ function startExplorer() {
   fill(choice.method, labels);
   fill(choice["other-method"], [["", "nothing"], ...labels]);
   choice.benchmark.addEventListener("change", ask);
-  for (const name of ["query", "method", "bits", "other-method", "other-bits"]) choice[name].addEventListener("change", show);
+  for (const name of ["query", "method", "bits", "scoring", "other-method", "other-bits", "other-scoring"]) choice[name].addEventListener("change", show);
   choice.previous.addEventListener("click", () => turn(-1));
   choice.next.addEventListener("click", () => turn(1));
   ask();

@@ -90,5 +90,5 @@ addEventListener("DOMContentLoaded", () => {
   if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.offsetLeft;
   const contents = document.querySelector("details.contents");
   if (contents && matchMedia("(max-width: 60rem)").matches) contents.open = false;
-  for (const box of document.querySelectorAll(".scroll, .prose pre, .prose table")) if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0;
+  for (const box of document.querySelectorAll(".scroll, figure, .prose pre, .prose table")) if (box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight + 1) box.tabIndex = 0;
 });

@@ -1,0 +1,38 @@
+"""The picture of the site in README.md: `python -m bcdh_lib.report.picture` writes docs/site.jpg (needs a browser, and [dev])."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from bcdh_lib.core.errors import StudyError, exit_code
+from bcdh_lib.study import find_root
+
+
+def take_picture(root: Path) -> Path:
+    """The top of the site's first page, down to the end of its curves, as docs/site.jpg. Raises StudyError."""
+    page, browser = root / "reports/site/index.html", next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if not page.is_file():
+        raise StudyError(f"{page}: does not exist; make it with: dvc repro")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        browser = None
+    if browser is None:
+        raise StudyError("no browser is installed; try: apt-get install chromium && pip install -c constraints.txt -e .[dev]")
+    with sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+        tab = chromium.new_page(viewport={"width": 1100, "height": 1000}, device_scale_factor=1.5, color_scheme="light")
+        tab.goto(page.as_uri())
+        height = tab.evaluate(
+            "(document.querySelector('.curves') ?? document.querySelector('main')).getBoundingClientRect().bottom"
+        )
+        shot = {"x": 0, "y": 0, "width": 1100, "height": height + 16}
+        tab.screenshot(path=root / "docs/site.jpg", type="jpeg", quality=80, clip=shot, full_page=True)
+        chromium.close()
+    return root / "docs/site.jpg"
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code(lambda: print(take_picture(find_root())), "stopped"))

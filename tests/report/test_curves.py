@@ -1,0 +1,32 @@
+"""Curves of mAP: what is drawn and said, on a table by hand and on almost none."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bcdh_lib.report.curves import curves
+
+ROWS = [
+    *(("binary_constrained", bits, value) for bits, value in ((16, 0.3), (32, 0.5))),
+    *(("dsh", bits, value) for bits, value in ((16, 0.2), (32, 0.4))),
+    *(("dch", bits, value) for bits, value in ((16, 0.1), (32, 0.6))),
+    *(("itq", bits, value) for bits, value in ((16, 0.25), (32, 0.45))),
+    ("float", None, 0.7),
+]
+TABLE = pd.DataFrame(ROWS, columns=["method", "bits", "map"]).astype({"bits": "Int32"}).assign(low=0.1, high=0.9)
+
+
+def test_bcdh_the_best_other_loss_and_itq_have_names_and_the_float_baseline_is_level() -> None:
+    picture = curves(TABLE, "bits", "Longer codes")
+    said = {"BCDH": "0.300 to 0.500", "DCH": "0.100 to 0.600", "ITQ": "0.250 to 0.450", "Float baseline": "0.700 to 0.700"}
+    assert all(f"{method} from {figures}" in picture.alt for method, figures in said.items())
+    assert "DSH" not in picture.alt
+    [panel] = picture.figure.axes
+    assert len(panel.lines) == 5
+    assert list(panel.lines[-1].get_ydata()) == [0.7, 0.7]
+
+
+@pytest.mark.parametrize("x", ["bits", "models"])
+def test_one_method_at_one_place_can_be_drawn(x: str) -> None:
+    assert "BCDH from 0.300 to 0.300" in curves(TABLE.assign(models=8)[:1], x, "One").alt
