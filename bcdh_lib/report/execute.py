@@ -139,24 +139,9 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code: 0 if the notebook ran to its end, 1 if it failed, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m bcdh_lib.report.execute", description="Execute a notebook of the study.")
     parser.add_argument("notebook", help="its name in notebooks/, such as 03_pairs")
-    parser.add_argument(
-        "--changes", type=_mapping, help='settings laid over params.yaml, as JSON: \'{"pairs": {"min_shared": 0.3}}\''
-    )
-    options = parser.parse_args(arguments)
-    return exit_code(
-        lambda: print(execute(options.notebook.removesuffix(".ipynb"), options.changes).relative_to(find_root())),
-        f"{options.notebook}: stopped; the same command goes on from where it was",
-    )
-
-
-def _mapping(text: str) -> dict[str, Any]:
-    try:
-        changes = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"not JSON ({error})") from None
-    if not isinstance(changes, dict):
-        raise argparse.ArgumentTypeError("must be a JSON object of settings by section")
-    return changes
+    name = parser.parse_args(arguments).notebook.removesuffix(".ipynb")
+    stopped = f"{name}: stopped; the same command goes on from where it was"
+    return exit_code(lambda: print(execute(name).relative_to(find_root())), stopped)
 
 
 if __name__ == "__main__":

@@ -279,15 +279,6 @@ def test_the_explorer_ranks_and_scores_as_the_study_does(tab: Any, explorer: str
             assert photos == [[photo, distance, mark] for photo, distance, mark in zip(order, row[order], marks, strict=True)]
 
 
-def test_average_precision_in_the_page_by_hand(tab: Any, explorer: str) -> None:
-    """Hit, miss, hit: (1 + (1/2 + 2/3) / 2) / 2. A hit and a miss that tie: 1 or (0 + 1/2) / 2, each as likely."""
-    tab.goto(explorer)
-    assert tab.evaluate("averagePrecision([1, 0, 1, 1], [1, 0, 0, 1])") == pytest.approx((1 + (1 / 2 + 2 / 3) / 2) / 2)
-    assert tab.evaluate("averagePrecision([2], [1])") == pytest.approx((1 + 1 / 4) / 2)
-    assert np.isnan(tab.evaluate("averagePrecision([3], [0])"))
-    assert np.isnan(tab.evaluate("averagePrecision([], [])"))
-
-
 def shown(tab: Any, section: str = "ranking") -> list[tuple[str, str]]:
     items = tab.locator(f"#{section} li").evaluate_all("items => items.map(item => [item.dataset.photo, item.className])")
     return [tuple(item) for item in items]

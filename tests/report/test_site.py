@@ -13,7 +13,6 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from bcdh_lib.report.article import SITE
 from bcdh_lib.report.site import build_site, main
 
 PARAMS = Path(__file__).parents[2] / "params.yaml"
@@ -118,19 +117,6 @@ def test_two_builds_give_the_same_bytes(root: Path) -> None:
     write_page(root, "02_reconstruction", picture(view=True))
     first, second = ({path.name: path.read_bytes() for path in build_site(root).rglob("*.*")} for _ in range(2))
     assert first == second
-
-
-def test_nothing_is_fetched_from_elsewhere(root: Path) -> None:
-    write_page(root, "02_reconstruction", picture(view=True))
-    site = build_site(root)
-
-    for page in site.glob("*.html"):
-        text = page.read_text()
-        assert not re.search(r"""(src|srcset|data|poster|action)\s*=\s*["']?\s*(\w+:)?//""", text)
-        assert not re.search(r"""<link[^>]*href\s*=\s*["']?\s*(\w+:)?//""", text)
-        assert not re.search(r"url\(|@import|import\(|fetch\(", text)
-    for own in ("site.css", "site.js", "explorer.js"):
-        assert "//" not in re.sub(r"(?m)/\*.*?\*/|// .*$", "", (SITE / "assets" / own).read_text())
 
 
 def test_plotly_lies_in_the_site_where_a_view_needs_it(root: Path) -> None:
