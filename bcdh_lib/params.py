@@ -120,10 +120,20 @@ class LayerTraining(Section):
     similar: Literal["group", "pairs"]
 
 
+class EndToEndTraining(Section):
+    rounds: NotNegative
+    steps_per_round: Positive
+    photos: Annotated[int, Field(ge=2)]
+    places: Annotated[int, Field(ge=2)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    layer_share: NotNegativeReal
+
+
 class Training(Section):
     runs: Annotated[list[TrainingRun], Field(min_length=1)]
     float_baseline: BaselineTraining
     hash_layer: LayerTraining
+    end_to_end: EndToEndTraining
 
 
 class Retrieval(Section):

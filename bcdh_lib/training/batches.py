@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from bcdh_lib.params import BaselineTraining
-from bcdh_lib.training.training_set import TrainingSet, TrainingVectors
+from bcdh_lib.training.training_set import Labelled, TrainingSet
 from bcdh_lib.training.validation import distances_from
 
 
@@ -30,12 +30,12 @@ class Batch:
 
 
 class Labels:
-    """What the 3D models say about the pairs of any photos of a training set."""
+    """What the 3D models say about the pairs of any photos of a training set: group [n], similar pairs as rows [p, 2]."""
 
-    def __init__(self, training_set: TrainingSet | TrainingVectors) -> None:
-        n, (first, second) = len(training_set.group), training_set.pairs.T
+    def __init__(self, group: np.ndarray, pairs: np.ndarray) -> None:
+        n, (first, second) = len(group), pairs.T
         known = csr_array((np.ones(len(first), dtype=np.int8), (first, second)), shape=(n, n))
-        self.similar, self.group = (known + known.T).tocsr(), training_set.group
+        self.similar, self.group = (known + known.T).tocsr(), group
 
     def batch(self, rows: np.ndarray, views: np.ndarray | None = None) -> Batch:
         """The batch of these rows, plain views unless given."""
@@ -52,7 +52,8 @@ def draw_tuples(
 
     vectors [n, d] are the baseline's as the round begins; they say which negatives are hard.
     """
-    generator, labels, pairs = np.random.default_rng([seed, 4, round_number]), Labels(training_set), training_set.train_pairs
+    generator, pairs = np.random.default_rng([seed, 4, round_number]), training_set.train_pairs
+    labels = Labels(training_set.group, pairs)
     shuffled = pairs[generator.permutation(len(pairs))]
     _, first = np.unique(shuffled[:, 0], return_index=True)
     once = shuffled[np.sort(first)]  # every query with one random positive, in random order
@@ -80,7 +81,7 @@ def mine_negatives(training_set: TrainingSet, distances: np.ndarray, queries: np
 
 
 def draw_places(
-    vectors: TrainingVectors, photos: int, places: int, seed: int, similar: Literal["group", "pairs"] = "pairs"
+    training_set: Labelled, photos: int, places: int, seed: int, similar: Literal["group", "pairs"] = "pairs"
 ) -> Iterator[Batch]:
     """The hash layer's batches, without end: about `photos` photos of `places` groups, or of as many as there are.
 
@@ -88,25 +89,24 @@ def draw_places(
     group a random photo and random positives of it, so a batch knows many similar pairs however large the groups are; of each
     photo a random view.
     """
-    views = vectors.views.shape[1]
-    vectors = _with_pairs_of_groups(vectors) if similar == "group" else vectors
-    generator, labels = np.random.default_rng([seed, 6]), Labels(vectors)
-    queries = np.unique(vectors.train_pairs[:, 0])
-    groups, first = np.unique(vectors.group[queries], return_inverse=True)
+    pairs = _pairs_of_groups(training_set) if similar == "group" else training_set.train_pairs
+    generator, labels = np.random.default_rng([seed, 6]), Labels(training_set.group, pairs)
+    queries = np.unique(pairs[:, 0])
+    groups, first = np.unique(training_set.group[queries], return_inverse=True)
     of_group = [queries[first == number] for number in range(len(groups))]
     count = min(places, len(groups))
     while True:
         chosen = [generator.choice(of_group[number]) for number in generator.permutation(len(groups))[:count]]
         rows = np.concatenate([_with_positives(labels, query, photos // count, generator) for query in chosen])
-        yield labels.batch(rows, generator.integers(0, views, len(rows)))
+        yield labels.batch(rows, generator.integers(0, training_set.view_count, len(rows)))
 
 
-def _with_pairs_of_groups(vectors: TrainingVectors) -> TrainingVectors:
-    """The vectors with all pairs of training photos of one group as pairs, for groups that have similar pairs."""
-    group, paired = vectors.group, np.unique(vectors.group[vectors.train_pairs[:, 0]])
-    rows = np.flatnonzero(vectors.train & np.isin(group, paired))
+def _pairs_of_groups(training_set: Labelled) -> np.ndarray:
+    """All pairs [p, 2] of training photos of one group, for groups that have similar pairs."""
+    group, paired = training_set.group, np.unique(training_set.group[training_set.train_pairs[:, 0]])
+    rows = np.flatnonzero(training_set.train & np.isin(group, paired))
     first, second = np.nonzero(group[rows][:, None] == group[rows])
-    return replace(vectors, pairs=np.stack([rows[first], rows[second]], 1)[first != second])
+    return np.stack([rows[first], rows[second]], 1)[first != second]
 
 
 def _with_positives(labels: Labels, query: int, count: int, generator: np.random.Generator) -> np.ndarray:

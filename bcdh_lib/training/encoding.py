@@ -31,9 +31,9 @@ def cache_activations(network: HashNetwork, views: Views, workers: int, title: s
 
 
 def pool(network: HashNetwork, activations: Tensor) -> Tensor:
-    """Unit vectors before the whitening, float [n, d], of single views that `cache_activations` gave, [n, ...]."""
+    """Unit vectors before whitening, float [n, d], of single views that `cache_activations` gave, [n, ...]. bfloat16 on a GPU."""
     activations = activations.to(network.mean.device)
-    with torch.autocast(activations.device.type, enabled=activations.device.type == "cuda"):
+    with torch.autocast(activations.device.type, torch.bfloat16, enabled=activations.device.type == "cuda"):
         return network.pool(network.activations(activations) if network.trains_whole else activations).float()
 
 

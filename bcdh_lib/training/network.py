@@ -74,9 +74,13 @@ class HashNetwork(nn.Module):
         pooled = self.late(activations).clamp(min=1e-6).pow(power).mean((2, 3)).pow(1 / power)
         return F.normalize(pooled, dim=1)
 
+    def whiten(self, pooled: Tensor) -> Tensor:
+        """Unit vectors [n, d] that the hash layer takes, of vectors that `pool` gave."""
+        return pooled if self.whitening is None else F.normalize(self.whitening(pooled), dim=1)
+
     def finish(self, pooled: Tensor) -> Tensor:
         """Outputs [n, L] of vectors that `pool` gave, or [n, d] of the float baseline."""
-        vectors = pooled if self.whitening is None else F.normalize(self.whitening(pooled), dim=1)
+        vectors = self.whiten(pooled)
         return vectors if self.hash_layer is None else self.hash_layer(vectors)
 
     def forward(self, views: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from bcdh_lib.study import Study, computes
 from bcdh_lib.training.checkpoint import save_checkpoint
 from bcdh_lib.training.device import device, prepare
 from bcdh_lib.training.distributed import process_rank, wait_for_all
+from bcdh_lib.training.end_to_end import train_end_to_end
 from bcdh_lib.training.float_baseline import train_float_baseline
 from bcdh_lib.training.hash_layer import History, assemble, train_hash_layer
 from bcdh_lib.training.losses import check_losses
@@ -64,8 +65,11 @@ def _train_hash_layers(study: Study, training_set: TrainingSet, baseline: HashNe
     for run in params.training.runs:
         if run.bits is not None:
             layer, history = train_hash_layer(vectors, params, run.method, run.bits, params.run.seed)
+            network = assemble(baseline, layer)
+            if params.training.end_to_end.rounds:
+                network, history = train_end_to_end(network, training_set, params, run.method, params.run.seed, history)
             described = facts | {"method": run.method, "validation_map": _best(history)}
-            save_checkpoint(study.checkpoint(run.name), assemble(baseline, layer), described)
+            save_checkpoint(study.checkpoint(run.name), network, described)
             histories.append(pd.DataFrame(history).assign(run=run.name))
     table = pd.concat(histories, ignore_index=True)
     write_table(study.checkpoints, "history", table)

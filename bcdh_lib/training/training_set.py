@@ -22,9 +22,27 @@ from bcdh_lib.training.views import Views
 from bcdh_lib.training.whitening import learn_whitening
 
 
+class Labelled:
+    """What a training set knows about its photos by row: group [n], train [n]; similar pairs as rows [p, 2]."""
+
+    group: np.ndarray
+    train: np.ndarray
+    pairs: np.ndarray
+
+    @property
+    def view_count(self) -> int:
+        """How many views of each photo there are; view 0 is plain."""
+        raise NotImplementedError
+
+    @property
+    def train_pairs(self) -> np.ndarray:
+        """The similar pairs whose photos are for training, [p, 2]."""
+        return self.pairs[self.train[self.pairs[:, 0]]]
+
+
 @dataclass(frozen=True, eq=False)
-class TrainingSet:
-    """Photos by row: activations [n, 1 + views, ...] (view 0 is plain), group [n], train [n]; similar pairs as rows [p, 2]."""
+class TrainingSet(Labelled):
+    """Photos as activations [n, 1 + augmented, ...] of the frozen blocks."""
 
     activations: Tensor
     group: np.ndarray
@@ -33,14 +51,13 @@ class TrainingSet:
     fingerprint: str = ""  # sha256 of the table of pairs
 
     @property
-    def train_pairs(self) -> np.ndarray:
-        """The similar pairs whose photos are for training, [p, 2]."""
-        return self.pairs[self.train[self.pairs[:, 0]]]
+    def view_count(self) -> int:
+        return self.activations.shape[1]
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingVectors:
-    """Photos by row as the float baseline's unit vectors of their views, float32 [n, 1 + augmented, d], with groups and pairs."""
+class TrainingVectors(Labelled):
+    """Photos as the float baseline's unit vectors of their views, float32 [n, 1 + augmented, d]."""
 
     views: np.ndarray
     group: np.ndarray
@@ -48,14 +65,13 @@ class TrainingVectors:
     pairs: np.ndarray
 
     @property
+    def view_count(self) -> int:
+        return self.views.shape[1]
+
+    @property
     def vectors(self) -> np.ndarray:
         """Those of the plain views, [n, d]."""
         return self.views[:, 0]
-
-    @property
-    def train_pairs(self) -> np.ndarray:
-        """The similar pairs whose photos are for training, [p, 2]."""
-        return self.pairs[self.train[self.pairs[:, 0]]]
 
 
 def load_training_set(study: Study, workers: int | None = None) -> TrainingSet:

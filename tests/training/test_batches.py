@@ -46,7 +46,7 @@ def check_labels(batch, training_set):
 
 def test_a_pair_of_one_group_that_is_not_known_to_be_similar_is_neither(training_set):
     few = TrainingSet(training_set.activations, training_set.group, training_set.train, np.array([[0, 1], [5, 4]]))
-    batch = Labels(few).batch(np.array([0, 1, 2, 4, 5, 0]))
+    batch = Labels(few.group, few.pairs).batch(np.array([0, 1, 2, 4, 5, 0]))
     check_labels(batch, few)
     assert not batch.similar[0, 2]
     assert not batch.dissimilar[0, 2]

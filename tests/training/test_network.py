@@ -40,6 +40,22 @@ def test_the_pretrained_weights_are_there_and_freezing_does_not_change_what_is_c
         assert not torch.allclose(untrained(some_views()), whole(some_views()), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))]
+)
+def test_bfloat16_gives_the_vectors_and_gradients_of_float32(params, device):
+    """As a GPU computes them, every block training; the vectors of ten photos point where they did."""
+    found = []
+    for precise in (True, False):
+        network = HashNetwork(settings_with(params, frozen_blocks=0), None).train().to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=not precise):
+            vectors = network.pool(network.activations(some_views(10))).float()
+        (vectors[:5] * vectors[5:]).sum().backward()
+        found.append((vectors.detach().cpu(), network.late[17][0].weight.grad.flatten().cpu()))
+    for exact, rounded in zip(*found, strict=True):
+        assert F.cosine_similarity(exact, rounded, dim=-1).min() > 0.99
+
+
 def test_pooling_by_hand(params):
     """GeM with power 3 over maps of 1 and 2: the cube root of 4.5; one map per channel, then the unit vector."""
     network = HashNetwork(settings_with(params, frozen_blocks=0), None, pretrained=False)

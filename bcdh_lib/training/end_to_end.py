@@ -1,0 +1,62 @@
+"""End to end, pixels to bits: blocks and hash layer of a hash network learn on together, at a low rate.
+
+The float baseline and the hash layer were trained one after the other; here the loss on codes reaches the blocks too. Vectors
+move with every step, so each batch goes through the blocks that train, and the layer's normalisation is set anew every round.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+
+from bcdh_lib.params import Params
+from bcdh_lib.training.batches import draw_places
+from bcdh_lib.training.device import device
+from bcdh_lib.training.encoding import pool, pool_all
+from bcdh_lib.training.hash_layer import History, recompute_normalisation
+from bcdh_lib.training.losses import make_loss
+from bcdh_lib.training.losses.pairwise import descend
+from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.training_set import TrainingSet
+from bcdh_lib.training.validation import validation_map
+
+
+def train_end_to_end(
+    start: HashNetwork, training_set: TrainingSet, params: Params, method: str, seed: int, history: History
+) -> tuple[HashNetwork, History]:
+    """A method's hash network with its blocks trained by the same loss, and its history with the rounds of this phase.
+
+    history: that of the hash layer. The network of the round with the best validation mAP is returned, `start` if no round is
+    better than the layer's best. Raises StudyError if the loss is not finite.
+    """
+    settings, history = params.training.end_to_end, list(history)
+    best, network = start, copy.deepcopy(start).to(device())
+    layer, bits = network.hash_layer, network.bits
+    if layer is None or bits is None:
+        raise ValueError("the float baseline has no codes to train end to end")
+    loss = make_loss(method, bits, params.losses[method]).to(device())
+    loss.advance(1.0)
+    rate = settings.layer_share * loss.settings.learning_rate * layer.linear.weight.std().item()
+    blocks = {"params": list(network.late.parameters()), "lr": settings.learning_rate}
+    optimiser = torch.optim.AdamW([blocks, {"params": list(layer.linear.parameters()), "lr": rate}], weight_decay=0.0)
+    batches = draw_places(training_set, settings.photos, settings.places, seed, params.training.hash_layer.similar)
+    train = torch.from_numpy(training_set.train)
+    for _ in range(settings.rounds):
+        losses, quantization = [], []
+        for _ in range(settings.steps_per_round):
+            batch = next(batches)
+            outputs = network.train().finish(pool(network, training_set.activations[batch.rows, batch.views]))
+            value = loss.of_batch(outputs, batch.similar.to(outputs.device), batch.dissimilar.to(outputs.device))
+            losses.append(descend(value, optimiser, "training.end_to_end.learning_rate"))
+            quantization.append((outputs.detach().abs() - 1).square().mean().item())
+        with torch.no_grad():
+            vectors = network.eval().whiten(pool_all(network, training_set.activations))
+            recompute_normalisation(layer, vectors[train])
+            validated = validation_map(training_set.group, training_set.train, layer(vectors).cpu(), bits)
+        if validated > max(row["validation_map"] for row in history):
+            best = copy.deepcopy(network).cpu()
+        row = {"round": len(history), "loss": float(np.mean(losses)), "quantization": float(np.mean(quantization))}
+        history.append(row | {"validation_map": validated})
+    return best, history

@@ -1,0 +1,59 @@
+"""End to end: blocks and layer move by the loss on codes; the start stays unless a round is better."""
+
+import pytest
+import torch
+
+from bcdh_lib.training.encoding import encode
+from bcdh_lib.training.end_to_end import train_end_to_end
+from bcdh_lib.training.hash_layer import assemble, train_hash_layer
+from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.training_set import encode_training_set, set_whitening
+from bcdh_lib.training.validation import validation_map
+
+
+@pytest.fixture
+def start(training_set, params):
+    """A hash network of 16 bits after its layer's training, and its history."""
+    baseline = HashNetwork(params.network, None)
+    set_whitening(baseline, training_set)
+    vectors = encode_training_set(baseline, training_set)
+    layer, history = train_hash_layer(vectors, params, "binary_constrained", 16, 3)
+    return assemble(baseline, layer), history
+
+
+def settings(params, **changes):
+    changed = params.training.end_to_end.model_copy(update={"rounds": 3, "steps_per_round": 4, "photos": 16} | changes)
+    return params.model_copy(update={"training": params.training.model_copy(update={"end_to_end": changed})})
+
+
+def map_of(network, training_set):
+    return validation_map(training_set.group, training_set.train, encode(network, training_set.activations), 16)
+
+
+@pytest.mark.parametrize("method", ["binary_constrained", "hashnet"])
+def test_the_best_round_is_kept_and_repeats(training_set, params, start, method):
+    network, before = start
+    params = settings(params, learning_rate=1e-3)
+    trained, history = train_end_to_end(network, training_set, params, method, 3, before)
+    assert history[: len(before)] == before
+    assert len(history) == len(before) + 3
+    best = max(row["validation_map"] for row in history)
+    assert map_of(trained, training_set) == pytest.approx(best)
+    again, repeated = train_end_to_end(network, training_set, params, method, 3, before)
+    assert repeated == history
+    assert all(torch.equal(a, b) for a, b in zip(trained.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_blocks_and_layer_move_and_the_frozen_ones_stay(training_set, params, start):
+    network, before = start
+    worst = [before[0] | {"validation_map": -1.0}]  # any round is better
+    trained, _ = train_end_to_end(network, training_set, settings(params, rounds=1), "binary_constrained", 3, worst)
+    for name in ("late", "hash_layer", "whitening", "early"):
+        pairs = zip(getattr(trained, name).parameters(), getattr(network, name).parameters(), strict=True)
+        assert any(not torch.equal(a, b) for a, b in pairs) == (name in ("late", "hash_layer"))
+
+
+def test_if_no_round_is_better_the_start_is_kept(training_set, params, start):
+    network, before = start
+    best = [before[0] | {"validation_map": 2.0}]
+    assert train_end_to_end(network, training_set, settings(params), "dsh", 3, best)[0] is network
