@@ -126,7 +126,7 @@ class EndToEndTraining(Section):
     photos: Annotated[int, Field(ge=2)]
     places: Annotated[int, Field(ge=2)]
     learning_rate: Annotated[float, Field(gt=0)]
-    layer_share: NotNegativeReal
+    layer_share: Annotated[float, Field(ge=0)]
 
 
 class Training(Section):
