@@ -26,6 +26,7 @@ class Step:
     settings: tuple[str, ...]  # sections or dotted keys of params.yaml
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    reports: tuple[str, ...] = ()  # small texts in reports/, which git keeps
 
 
 STEPS = {
@@ -36,20 +37,36 @@ STEPS = {
     ),
     "reconstruction": Step(settings=("run", "reconstruction"), reads=("photos",), writes=("data/reconstruction",)),
     "pairs": Step(
-        settings=("run", "pairs"), reads=("photos", "reconstruction"), writes=("data/pairs", "reports/diagnostics.json")
+        settings=("run", "pairs"),
+        reads=("photos", "reconstruction"),
+        writes=("data/pairs",),
+        reports=("diagnostics.json",),
     ),
     "training": Step(
         settings=("run", "network", "training", "losses"),
         reads=("photos", "pairs"),
-        writes=("data/checkpoints", "reports/history.csv"),
+        writes=("data/checkpoints",),
+        reports=("history.csv",),
     ),
     "retrieval": Step(
         settings=("run", "network", "training.runs", "retrieval"),
         reads=("photos", "pairs", "training"),
-        writes=("data/codes", "reports/queries.parquet", "reports/curves.csv", "reports/map.csv", "reports/scores.json"),
+        writes=("data/codes", "reports/queries.parquet"),
+        reports=("curves.csv", "map.csv", "scores.json"),
     ),
 }
 """The steps in their order. A new file that a step writes is added here, and then to its stage in dvc.yaml."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """An attribute of a study: the path of something that a step writes."""
+
+    step: str
+    path: str
+
+    def __get__(self, study: Study, kind: type | None = None) -> Path:
+        return study.base(self.step) / self.path
 
 
 @dataclass(frozen=True)
@@ -65,50 +82,27 @@ class Study:
     sandbox: Path | None = None
     touched: frozenset[str] = frozenset()
 
+    photos = Place("photos", "data/photos")  # photos.parquet, left_out.parquet and images/, decoded once
+    rendered_pool = Place("photos", "data/pool")  # the collection that the study renders for itself, under opaque names
+    rendered_benchmarks = Place("photos", "data/benchmarks")  # the rendered_* in it
+    truth = Place("photos", "data/truth/landmarks.parquet")  # of rendered photos; only pairs/diagnostics.py may read it
+    reconstruction = Place("reconstruction", "data/reconstruction")  # models/N/ in COLMAP's own format, and their tables
+    pairs = Place("pairs", "data/pairs")
+    checkpoints = Place("training", "data/checkpoints")
+    codes = Place("retrieval", "data/codes")
+
     def base(self, step: str) -> Path:
         """The folder whose data/ and reports/ hold the results of a step."""
         return self.sandbox if self.sandbox and step in self.touched else self.root
 
     @property
-    def photos(self) -> Path:
-        """photos.parquet, left_out.parquet and images/, decoded once."""
-        return self.base("photos") / "data/photos"
-
-    @property
-    def rendered_pool(self) -> Path:
-        """The collection that the study renders for itself, under opaque names (photos.source: rendered)."""
-        return self.base("photos") / "data/pool"
-
-    @property
     def benchmarks(self) -> Path:
-        """A folder a benchmark, each in its published on-disk form."""
-        return self.base("photos") / "data/benchmarks"
-
-    @property
-    def truth(self) -> Path:
-        """True landmark of each rendered photo. Only pairs/diagnostics.py may read it."""
-        return self.base("photos") / "data/truth/landmarks.parquet"
-
-    @property
-    def reconstruction(self) -> Path:
-        """models/N/ in COLMAP's own format, and the tables of what they hold."""
-        return self.base("reconstruction") / "data/reconstruction"
-
-    @property
-    def pairs(self) -> Path:
-        return self.base("pairs") / "data/pairs"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.base("training") / "data/checkpoints"
+        """Published benchmarks and the user's own, a folder each; a sandbox uses the study's."""
+        return self.root / "data/benchmarks"
 
     def checkpoint(self, run: str) -> Path:
         """The best network of a training run; its facts lie next to it as .json."""
         return self.checkpoints / f"{run}.safetensors"
-
-    @property
-    def codes(self) -> Path:
-        return self.base("retrieval") / "data/codes"
 
     @property
     def reports(self) -> Path:
@@ -128,16 +122,14 @@ class Study:
         """The decoded, upright copy of a photo."""
         return self.photos / "images" / f"{photo_id:07d}.jpg"
 
-    def unfinished(self, step: str, settings: Any, inputs: Iterable[Path], code: str | None = None) -> Path:
+    def unfinished(self, step: str, settings: Any, inputs: Iterable[Path], module: str) -> Path:
         """The folder of a step's unfinished work, so that a killed run goes on from where it stopped.
 
-        It belongs to these settings, the contents of these files, and the code of the module `code`: if any differs, the
-        unfinished work of an earlier run is deleted. `forget` ends it.
+        It belongs to these settings, the contents of these files, and the code of the module: if any differs, the unfinished
+        work of an earlier run is deleted. `forget` ends it.
         """
-        digest = hashlib.sha256(repr((step, settings, self.params.run, code and code_digest(code))).encode())
-        for path in inputs:
-            digest.update(hashlib.sha256(path.read_bytes()).digest())
-        folder = self.work / step / digest.hexdigest()[:16]
+        origin = repr((step, self.params.run, self.origin(settings, inputs, module)))
+        folder = self.work / step / hashlib.sha256(origin.encode()).hexdigest()[:16]
         for stale in folder.parent.glob("*"):
             if stale != folder:
                 shutil.rmtree(stale)
@@ -147,6 +139,11 @@ class Study:
     def forget(self, step: str) -> None:
         """Delete a step's unfinished work, once all its results are written."""
         shutil.rmtree(self.work / step, ignore_errors=True)
+
+    def origin(self, settings: Any, inputs: Iterable[Path], module: str) -> dict[str, Any]:
+        """What a result is made with: settings, digest of the module's code, digests of the inputs by name."""
+        digests = {_name(path, self.root): _digest(path) for path in inputs}
+        return {"settings": settings, "code": code_digest(module), "inputs": digests}
 
     def stamp(self, step: str) -> Path:
         """The file that says what a step's results on disk were made with."""
@@ -160,29 +157,34 @@ def computes(step: str, inputs: Callable[[Study], Iterable[Path]]) -> Callable[[
     """Decorator of a step's function: it returns at once if the results on disk belong to its settings, inputs and code.
 
     inputs: the files (or folders) that the step reads. `python -m bcdh_lib.STEP` and the step's notebook call the same function;
-    whichever comes first computes. A sandbox computes into its own folder.
+    whichever comes first computes. A sandbox computes into its own folder. The stamp holds the step's reports too: one that is
+    missing or of another commit is written again.
     """
 
     def decorate(work: Compute) -> Compute:
         @functools.wraps(work)
         def compute(study: Study) -> None:
             base, stamp = study.base(step), study.stamp(step)
+            found = _read(stamp)
             if study.sandbox and step not in study.touched:
-                if _read(stamp) is None:
+                if not found:
                     raise StudyError(f"{stamp.parent}: the study has no results of {step} yet; make them with: dvc repro {step}")
                 return
-            made_with = {
-                "settings": _settings_of(study.params, step),
-                "code": code_digest(work.__module__),
-                "inputs": {_name(path, study.root): _digest_of_input(path) for path in inputs(study)},
-            }
-            found = _read(stamp)
-            if found == made_with | {"outs": _outs(base, step)}:
+            origin = study.origin(_settings_of(study.params, step), inputs(study), work.__module__)
+            reports = found.pop("reports", None)
+            if isinstance(reports, dict) and found == origin | {"outs": _outs(base, step)}:
+                for name, text in reports.items():
+                    if _text(base / "reports" / name) != text:
+                        _write(base / "reports" / name, text)
                 return
             stamp.unlink(missing_ok=True)
             work(study)
-            stamp.parent.mkdir(parents=True, exist_ok=True)
-            stamp.write_text(json.dumps(made_with | {"outs": _outs(base, step)}, indent=1, sort_keys=True) + "\n")
+            texts = {name: _text(base / "reports" / name) for name in STEPS[step].reports}
+            made = origin | {
+                "outs": _outs(base, step),
+                "reports": {name: text for name, text in texts.items() if text is not None},
+            }
+            _write(stamp, json.dumps(made, indent=1, sort_keys=True) + "\n")
             study.forget(step)
 
         return compute
@@ -190,12 +192,26 @@ def computes(step: str, inputs: Callable[[Study], Iterable[Path]]) -> Callable[[
     return decorate
 
 
-def _read(stamp: Path) -> Any:
-    """What a stamp says; None if there is none or it is damaged."""
+def _read(stamp: Path) -> dict[str, Any]:
+    """What a stamp says; nothing if there is none or it is damaged."""
     try:
-        return json.loads(stamp.read_text(encoding="utf-8"))
+        content = json.loads(stamp.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _text(path: Path) -> str | None:
+    """The text of a file; None if there is none or it is no text."""
+    try:
+        return path.read_bytes().decode()
     except (OSError, ValueError):
         return None
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
 
 
 def _settings_of(params: Params, step: str) -> dict[str, Any]:
@@ -204,7 +220,7 @@ def _settings_of(params: Params, step: str) -> dict[str, Any]:
     return {key: functools.reduce(lambda value, part: value[part], key.split("."), values) for key in STEPS[step].settings}
 
 
-def _digest_of_input(path: Path) -> str:
+def _digest(path: Path) -> str:
     """SHA-256 of a file; of a folder, the digest of its files: photos by name and size, everything else by content."""
     digest = hashlib.sha256()
     for file in [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()):
@@ -257,7 +273,7 @@ def open_study(changes: Mapping[str, Any] | None = None, root: Path | None = Non
 
 def fix_threads(threads: int) -> None:
     """Fix the number of threads of the numerical libraries that are not loaded yet."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)))
 
 
 def touched_steps(params: Params, changed: Params) -> frozenset[str]:

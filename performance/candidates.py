@@ -31,8 +31,7 @@ from bcdh_lib.study import Study, find_root, open_study
 def compare(study: Study) -> dict[str, Any]:
     """Pairs tried, photos registered and models, by the study's candidates and by all pairs."""
     settings = (study.params.photos, study.params.reconstruction)
-    code = "bcdh_lib.reconstruction.reconstruct"
-    work = study.unfinished("candidates", settings, [study.photos / "photos.parquet"], code)
+    work = study.unfinished("candidates", settings, [study.photos / "photos.parquet"], "bcdh_lib.reconstruction.reconstruct")
     database = work / "database.db"
     features = extract_features(study, database, read_table(study.photos, "photos").photo_id.tolist())
     photo_ids = features.index[features > 0].tolist()

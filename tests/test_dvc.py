@@ -56,9 +56,10 @@ def test_a_compute_stage_has_the_settings_and_files_of_its_step(step: str) -> No
     assert STAGES[step]["params"] == list(STEPS[step].settings)
     outs = outs_of(step)
     assert f"data/stamps/{step}.json" in outs
-    for pattern in STEPS[step].writes:
+    patterns = [*STEPS[step].writes, *(f"reports/{name}" for name in STEPS[step].reports)]
+    for pattern in patterns:
         assert any(Path(out).match(pattern) for out in outs), pattern
-    assert all(any(Path(out).match(pattern) for pattern in (*STEPS[step].writes, "data/stamps/*")) for out in outs)
+    assert all(any(Path(out).match(pattern) for pattern in (*patterns, "data/stamps/*")) for out in outs)
 
 
 def test_every_notebook_has_a_stage_that_depends_on_its_stripped_copy() -> None:

@@ -17,13 +17,23 @@ def root(tmp_path):
     return tmp_path
 
 
-def counted_step(done):
-    """A stand-in for the pairs step, which notes where it worked."""
+@pytest.fixture
+def done():
+    """The folders in which the stand-in for the pairs step worked."""
+    return []
+
+
+@pytest.fixture
+def make(done):
+    """A stand-in for the pairs step, which notes where it worked; KeyboardInterrupt if its input says so."""
 
     @computes("pairs", lambda study: [study.root / "tables"])
     def make(study):
-        study.pairs.mkdir(parents=True, exist_ok=True)
-        (study.pairs / "pairs.txt").write_text(str(study.params.pairs.min_shared))
+        if (study.root / "tables/input.txt").read_text() == "stop":
+            raise KeyboardInterrupt
+        for path in (study.pairs / "pairs.txt", study.reports_of("pairs") / "diagnostics.json"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(str(study.params.pairs.min_shared))
         done.append(study.pairs)
 
     return make
@@ -38,9 +48,7 @@ def test_the_root_is_found_from_any_folder_inside(tmp_path):
     assert find_root(tmp_path / "notebooks/deep") == tmp_path
 
 
-def test_a_step_computes_only_if_something_it_depends_on_changed(root):
-    done = []
-    make = counted_step(done)
+def test_a_step_computes_only_if_something_it_depends_on_changed(root, make, done):
     make(open_study(root=root))
     make(open_study(root=root))
     assert len(done) == 1
@@ -59,24 +67,35 @@ def test_a_step_computes_only_if_something_it_depends_on_changed(root):
     assert len(done) == 4
 
 
-def test_a_step_that_was_killed_computes_again(root):
-    @computes("pairs", lambda study: [])
-    def killed(study):
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("other", [None, "of another commit", "0.200000"])
+def test_reports_are_restored_without_computing(other, root, make, done):
+    make(open_study(root=root))
+    report = root / "reports/diagnostics.json"
+    report.unlink() if other is None else report.write_text(other)
+    make(open_study(root=root))
+    assert (len(done), report.read_text()) == (1, "0.2")
 
-    done = []
-    counted_step(done)(open_study(root=root))
-    (root / "tables/input.txt").write_text("other rows")
-    with pytest.raises(KeyboardInterrupt):
-        killed(open_study(root=root))
-    (root / "tables/input.txt").write_text("rows")
-    counted_step(done)(open_study(root=root))
+
+@pytest.mark.parametrize("stamp", ["", "{", "[]", "{}", '{"reports": {}}'])
+def test_a_damaged_stamp_counts_as_none(stamp, root, make, done):
+    study = open_study(root=root)
+    make(study)
+    study.stamp("pairs").write_text(stamp)
+    make(study)
     assert len(done) == 2
 
 
-def test_changes_are_tried_in_a_sandbox(root):
-    done = []
-    make = counted_step(done)
+def test_a_step_that_was_killed_computes_again(root, make, done):
+    make(open_study(root=root))
+    (root / "tables/input.txt").write_text("stop")
+    with pytest.raises(KeyboardInterrupt):
+        make(open_study(root=root))
+    (root / "tables/input.txt").write_text("rows")
+    make(open_study(root=root))
+    assert len(done) == 2
+
+
+def test_changes_are_tried_in_a_sandbox(root, make, done):
     make(open_study(root=root))
     tried = open_study({"pairs": {"min_shared": 0.5}}, root)
     make(tried)
@@ -88,9 +107,15 @@ def test_changes_are_tried_in_a_sandbox(root):
     assert len(done) == 2
 
 
-def test_a_sandbox_needs_the_results_it_builds_on(root):
+def test_a_sandbox_needs_the_results_it_builds_on(root, make):
     with pytest.raises(StudyError):
-        counted_step([])(open_study({"retrieval": {"radius": 5}}, root))
+        make(open_study({"retrieval": {"radius": 5}}, root))
+
+
+def test_other_photos_have_their_rendered_benchmarks_and_the_study_s_published_ones(root):
+    tried = open_study({"rendered": {"strays": 3}}, root)
+    assert tried.rendered_benchmarks.is_relative_to(root / "work/try")
+    assert tried.benchmarks == root / "data/benchmarks"
 
 
 def test_touched_steps_are_those_downstream(params):
@@ -101,15 +126,19 @@ def test_touched_steps_are_those_downstream(params):
 
 def test_unfinished_work_belongs_to_its_settings_and_inputs(params, tmp_path):
     study, table = Study(tmp_path, params), tmp_path / "table"
+
+    def unfinished(step="pairs"):
+        return study.unfinished(step, params.pairs, [table], "bcdh_lib.core.errors")
+
     table.write_text("rows")
-    first = study.unfinished("pairs", params.pairs, [table])
+    first = unfinished()
     (first / "half.done").touch()
-    assert study.unfinished("pairs", params.pairs, [table]) == first
+    assert unfinished() == first
     assert (first / "half.done").is_file()
-    study.unfinished("training", params.training, [table])
+    unfinished("training")
     assert first.is_dir()
     table.write_text("other rows")
-    assert study.unfinished("pairs", params.pairs, [table]) != first
+    assert unfinished() != first
     assert not first.exists()
     study.forget("pairs")
     study.forget("pairs")

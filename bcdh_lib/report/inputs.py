@@ -11,34 +11,28 @@ import sys
 
 import nbformat
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import exit_code
 from bcdh_lib.core.files import write_bytes
+from bcdh_lib.pairs.make import source_of
 from bcdh_lib.photos import listing
 from bcdh_lib.report.execute import read_notebook, stripped
-from bcdh_lib.retrieval.benchmarks import benchmark_names
+from bcdh_lib.retrieval.benchmarks import check_benchmarks
 from bcdh_lib.study import Study, open_study
+from bcdh_lib.training.backbones import check_backbone
 from bcdh_lib.training.losses import check_losses
 
 
 def write_inputs(study: Study) -> None:
-    """Check the settings, then write data/listing.txt, data/published.txt and work/stripped/NAME.ipynb. Raises StudyError."""
+    """Check what registries know of, then write data/{listing,published}.txt and work/stripped/NAME.ipynb. Raises StudyError."""
+    check_backbone(study.params.network.backbone)
     check_losses(study.params)
-    benchmark_names(study)
+    source_of(study)
+    check_benchmarks(study)
     listing.write_listing(study)
     write_bytes(study.root / "data/published.txt", listing.list_published(study))
     for path in sorted((study.root / "notebooks").glob("*.ipynb")):
         write_bytes(study.root / "work/stripped" / path.name, nbformat.writes(stripped(read_notebook(path))).encode())
 
 
-def main() -> int:
-    """The command line; returns the exit code."""
-    try:
-        write_inputs(open_study())
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(lambda: write_inputs(open_study()), "stopped"))

@@ -22,7 +22,7 @@ from bcdh_lib.core.files import write_bytes, write_json
 from bcdh_lib.core.metrics import Ties, average_precision, precision_at, precision_at_recall, recall_within, ties_of_distances
 from bcdh_lib.core.tables import read_table, write_table
 from bcdh_lib.params import run_name
-from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks
+from bcdh_lib.retrieval.benchmarks import Benchmark, benchmark_folder, read_benchmarks
 from bcdh_lib.retrieval.codes import BenchmarkCodes, read_codes, write_codes
 from bcdh_lib.retrieval.systems import System, systems
 from bcdh_lib.study import Study, computes
@@ -34,7 +34,7 @@ KEYS = ["benchmark", "method", "bits", "scoring"]
 
 def _inputs(study: Study) -> list[Path]:
     """The files that the retrieval step reads."""
-    folders = [study.benchmarks / name for name in study.params.retrieval.benchmarks]
+    folders = [benchmark_folder(study, name) for name in study.params.retrieval.benchmarks]
     return [study.photos / "photos.parquet", study.pairs / "members.parquet", study.checkpoints, *folders]
 
 

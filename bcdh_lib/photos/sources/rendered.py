@@ -24,8 +24,8 @@ def photos_of(study: Study) -> Path:
     params = study.params
     unfinished = study.unfinished("rendered", params.rendered, [], __name__)
     workshop = Study(unfinished, params)  # everything is rendered in there, and moved once it is complete
-    benchmarks = plan_benchmarks(params, workshop.benchmarks)
-    outputs = [workshop.rendered_pool, workshop.truth.parent, *(workshop.benchmarks / name for name in benchmarks)]
+    benchmarks = plan_benchmarks(params, workshop.rendered_benchmarks)
+    outputs = [workshop.rendered_pool, workshop.truth.parent, *(workshop.rendered_benchmarks / name for name in benchmarks)]
     finals = [study.base("photos") / output.relative_to(unfinished) for output in outputs]
     moved = unfinished / "moved"
     if moved.is_file() and all(final.is_dir() for final in finals):  # the run was killed after rendering
@@ -34,7 +34,7 @@ def photos_of(study: Study) -> Path:
     plans = [*collection, *(plan for plans in benchmarks.values() for plan in plans)]
     photos = render_places(plans, params, unfinished / "records")
     write_truth(workshop.truth, collection)
-    write_ground_truths(benchmarks, photos, params.rendered.queries_per_landmark, workshop.benchmarks)
+    write_ground_truths(benchmarks, photos, params.rendered.queries_per_landmark, workshop.rendered_benchmarks)
     for output, final in zip(outputs, finals, strict=True):
         shutil.rmtree(final, ignore_errors=True)
         final.parent.mkdir(parents=True, exist_ok=True)

@@ -60,10 +60,23 @@ def _place(study: Study, name: str) -> tuple[str, str]:
     return known[name]
 
 
+def check_benchmarks(study: Study) -> None:
+    """Raise StudyError if a benchmark of retrieval.benchmarks is unknown, or not there although others have to bring it."""
+    for name in benchmark_names(study):
+        folder, _ = _place(study, name)
+        if folder not in MADE_BY_STUDY:
+            require_folder(study.benchmarks / folder, forms_by_folder(study)[folder])
+
+
+def benchmark_folder(study: Study, name: str) -> Path:
+    """Where the benchmark of that folder name lies: one that the study makes, next to its photos."""
+    return (study.rendered_benchmarks if name in MADE_BY_STUDY else study.benchmarks) / name
+
+
 def read_benchmark(study: Study, name: str) -> Benchmark:
     """The benchmark of that name. Raises StudyError if it is unknown, not there, or not of its protocol's form."""
     folder_name, variant = _place(study, name)
-    form, folder = forms_by_folder(study)[folder_name], study.benchmarks / folder_name
+    form, folder = forms_by_folder(study)[folder_name], benchmark_folder(study, folder_name)
     require_folder(folder, form)
     benchmark = form.read(study, folder, variant)
     if folder_name in form.published:
@@ -81,7 +94,9 @@ __all__ = [
     "PUBLISHED",
     "Benchmark",
     "Query",
+    "benchmark_folder",
     "benchmark_names",
+    "check_benchmarks",
     "read_benchmark",
     "read_benchmarks",
     "require_photos",

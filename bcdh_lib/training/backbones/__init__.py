@@ -11,8 +11,13 @@ from bcdh_lib.training.backbones.backbone import Backbone
 BACKBONES: dict[str, Callable[[bool], Backbone]] = discover(__name__, "BACKBONE")
 
 
+def check_backbone(name: str) -> None:
+    """Raise StudyError if network.backbone names no backbone."""
+    if name not in BACKBONES:
+        raise StudyError(f"params.yaml: network.backbone: {one_line(name)} is unknown; known: {', '.join(BACKBONES)}")
+
+
 def make_backbone(name: str, pretrained: bool) -> Backbone:
     """The backbone of that name, with its ImageNet weights or random ones. Raises StudyError."""
-    if name not in BACKBONES:
-        raise StudyError(f"network.backbone: {one_line(name)} is unknown; known: {', '.join(BACKBONES)}")
+    check_backbone(name)
     return BACKBONES[name](pretrained)
