@@ -47,13 +47,13 @@ def _index(options: argparse.Namespace) -> int:
     from bcdh_lib.search.index_update import update_index
 
     folder = options.index or Path(f"{_name_of(options.photos)}.bcdh")
-    changes = {"exclude": options.exclude, "max_megapixels": options.max_megapixels}
+    limits = {"exclude": options.exclude, "max_megapixels": options.max_megapixels}
     done = update_index(
         folder,
         options.photos,
         options.model,
         recentre=options.recentre,
-        changes={key: value for key, value in changes.items() if value is not None},
+        changes={key: value for key, value in limits.items() if value is not None},
         moved=options.moved,
         forget_missing=options.forget_missing,
     )
@@ -68,36 +68,33 @@ def _name_of(photos: Path) -> str:
 
 
 def _summary(folder: Path, done: Update) -> str:
-    return (
-        f"{folder}: {done.photos:,} photos ({done.new:,} new, {done.changed:,} changed, {done.moved:,} moved or copied, "
-        f"{done.gone:,} gone)"
-    )
+    counts = f"{done.new:,} new, {done.changed:,} changed, {done.moved:,} moved or copied, {done.gone:,} gone"
+    return f"{folder}: {done.photos:,} photos ({counts})"
 
 
 def _print_remarks(folder: Path, done: Update) -> None:
     """What the user should know: rows kept without their photos, lost photos by name, other files as a count."""
-    remarks = []
     if done.unreadable:
-        remarks.append(f"{done.unreadable:,} photos cannot be read now (folder or disk); their codes are kept")
+        _tell(f"{done.unreadable:,} photos cannot be read now (folder or disk); their codes are kept")
     if done.missing:
-        remarks.append(
-            f"{done.missing:,} photos of the index are missing; their codes are kept this time. "
-            "If the photos are gone, run the same command again, or add --forget-missing"
-        )
+        _tell(f"{done.missing:,} photos of the index are missing; their codes are kept this time.", end=" ")
+        _tell("If the photos are gone, run the same command again, or add --forget-missing")
     if 0 < 2 * done.centred_on <= done.photos:
-        remarks.append(
-            f"the bits' thresholds are the mean over {done.centred_on:,} of now {done.photos:,} photos; "
-            "--recentre encodes all again about the mean of all"
-        )
-    lost = [one for one in done.left_out if one.reason not in FOREIGN]
-    for title, some in (("photos lost", lost), ("other files", [one for one in done.left_out if one.reason in FOREIGN])):
-        if some:
-            counts = Counter(one.reason for one in some).most_common()
-            remarks.append(f"{title}: " + ", ".join(f"{count:,} {reason}" for reason, count in counts))
-            remarks += [f"  {one.path}: {one.reason} ({one.detail})" for one in some[:LISTED] if some is lost]
+        _tell(f"the bits' thresholds are the mean over {done.centred_on:,} of now {done.photos:,} photos;", end=" ")
+        _tell("--recentre encodes all again about the mean of all")
+    for title, foreign in (("photos lost", False), ("other files", True)):
+        files = [one for one in done.left_out if (one.reason in FOREIGN) == foreign]
+        if files:
+            counts = Counter(one.reason for one in files).most_common()
+            _tell(f"{title}: " + ", ".join(f"{count:,} {reason}" for reason, count in counts))
+        for one in files[: 0 if foreign else LISTED]:
+            _tell(f"  {one.path}: {one.reason} ({one.detail})")
     if done.left_out:
-        remarks.append(f"all that was left out: {folder / 'left_out.csv'}")
-    print("\n".join(remarks), file=sys.stderr, end="\n" if remarks else "")
+        _tell(f"all that was left out: {folder / 'left_out.csv'}")
+
+
+def _tell(text: str, end: str = "\n") -> None:
+    print(text, end=end, file=sys.stderr)
 
 
 def _search(options: argparse.Namespace) -> int:
@@ -123,9 +120,10 @@ def _search(options: argparse.Namespace) -> int:
         except OSError as error:
             raise StudyError(f"{options.html}: cannot be written ({error.strerror}); name another file with --html") from None
     print(_answers_as_json(answers) if options.json else _answers_as_text(answers))
-    faults = [f"{each.query}: {each.fault.reason} ({each.fault.detail}); name a photo" for each in answers if each.fault]
-    print("\n".join(faults), file=sys.stderr, end="\n" if faults else "")
-    return 1 if faults else 0
+    for each in answers:
+        if each.fault:
+            _tell(f"{each.query}: {each.fault.reason} ({each.fault.detail}); name a photo")
+    return int(any(each.fault for each in answers))
 
 
 def _answers_as_json(answers: list[Answer]) -> str:
@@ -190,26 +188,19 @@ def _index_distractors(distractors: Path, model: Path) -> Path:
         return distractors
     folder = Path(f"{_name_of(distractors)}-{checked_digest(model)[:12]}.bcdh")
     done = update_index(folder, distractors, model, recentre=False)
-    print(_summary(folder, done), file=sys.stderr)
+    _tell(_summary(folder, done))
     _print_remarks(folder, done)
     return folder
 
 
 def _scores_as_text(table: pd.DataFrame) -> str:
     """A line a row: mAP with its bounds over the orders of equal distances, by both rules of average precision."""
-    import pandas as pd
-
-    first = table.iloc[0]
-    bits = "real vectors" if pd.isna(first["bits"]) else f"{first['bits']} bits"
-    lines = [
-        f"{first['benchmark']}: {first['method']}, {bits}; {first['queries']} queries, {first['empty']} without positives",
-        f"{'':30}{'mAP trapezoid':>15}{'worst to best':>17}{'mAP rectangle':>15}",
-    ]
-    for row in table.to_dict("records"):
-        name = f"with {row['distractors']:,} distractors" if row["distractors"] else row["scoring"]
-        bounds = f"{row['map_worst']:.3f} to {row['map_best']:.3f}"
-        lines.append(f"{name:30}{row['map']:15.3f}{bounds:>17}{row['map_rectangle']:15.3f}")
-    return "\n".join(lines)
+    first, rows = table.iloc[0], table[["map", "map_worst", "map_best", "map_rectangle"]]
+    bits = f"{first['bits']} bits" if table["bits"].notna().all() else "real vectors"
+    with_others = [f"with {count:,} distractors" if count else "" for count in table["distractors"]]
+    rows.index = [others or scoring for others, scoring in zip(with_others, table["scoring"], strict=True)]
+    head = f"{first['benchmark']}: {first['method']}, {bits}; {first['queries']} queries, {first['empty']} without positives"
+    return f"{head}\n{rows.to_string(float_format='{:.3f}'.format)}"
 
 
 def study_of(model: Path) -> Study:
@@ -240,13 +231,8 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("photos", type=Path, metavar="PHOTOS", help="folder, or list of paths (.txt); photos are only read")
     index.add_argument("--model", type=Path, metavar="FILE", help="checkpoint of a new index (default: the default network)")
     index.add_argument("--index", type=Path, metavar="FOLDER", help="the index (default: NAME.bcdh here)")
-    index.add_argument(
-        "--recentre",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="encode all photos again, with the bits' thresholds at the mean over them. A new index has them there, unless "
-        "--no-recentre; later updates keep its thresholds",
-    )
+    recentre = "encode all photos again, with the bits' thresholds at the mean over them; a new index has them there anyway"
+    index.add_argument("--recentre", action=argparse.BooleanOptionalAction, help=recentre)
     index.add_argument("--exclude", action="append", metavar="PATTERN", help=exclude)
     index.add_argument("--max-megapixels", type=float, metavar="N", help="leave larger photos out")
     index.add_argument("--moved", action="store_true", help="the index is of these photos, which were in another place before")
@@ -259,14 +245,8 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("-k", type=_count, default=10, metavar="N", help="how many photos (default 10)")
     search.add_argument("--hamming", action="store_true", help="plain Hamming distance, without the query's real outputs")
     search.add_argument("--within", type=float, metavar="BITS", help="of these N, only those at this distance at most")
-    search.add_argument(
-        "--distinct",
-        type=float,
-        nargs="?",
-        const=-1.0,
-        metavar="BITS",
-        help="show equal files once; with BITS also photos whose codes differ in at most so many bits",
-    )
+    distinct = "show equal files once; with BITS also photos whose codes differ in at most so many bits"
+    search.add_argument("--distinct", type=float, nargs="?", const=-1.0, metavar="BITS", help=distinct)
     search.add_argument("--method", choices=("flat", "ivf"), default="flat", help="ivf finds most, sooner: for many millions")
     search.add_argument("--nprobe", type=_count, metavar="N", help="lists that ivf reads (default 128)")
     search.add_argument("--json", action="store_true", help="print JSON")
@@ -276,9 +256,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("benchmark", metavar="BENCHMARK", help="name, as in retrieval.benchmarks of params.yaml")
     evaluate.add_argument("--model", type=Path, required=True, metavar="FILE", help="checkpoint (.safetensors)")
-    evaluate.add_argument(
-        "--distractors", type=Path, metavar="PHOTOS", help="also with these photos (or an index) in the database"
-    )
+    others = "also with these photos (or an index) in the database"
+    evaluate.add_argument("--distractors", type=Path, metavar="PHOTOS", help=others)
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     return parser
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -175,22 +175,23 @@ def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
 
 
 def _fault(path: Path, fault: Any) -> str:
-    key = dotted(fault["loc"]) or "(the whole file)"
-    if fault["type"] == "extra_forbidden":
-        section = _section(fault["loc"][:-1])
-        known = f"; known here: {', '.join(section.model_fields)}" if section else ""
-        return f"{path}: {key}: unknown key{known}"
-    if fault["type"] == "missing":
-        return f"{path}: {key}: is missing"
+    """One line: the file, the dotted key, what is wrong, and what is known there or was found."""
+    place, found = fault["loc"], f", got {_brief.repr(fault['input'])}"
     said = one_line(fault["msg"].removeprefix("Value error, "), 500)
-    return f"{path}: {said}" if fault["type"] == "value_error" else f"{path}: {key}: {said}, got {_brief.repr(fault['input'])}"
+    if fault["type"] == "extra_forbidden":
+        said, found = "unknown key", f"; known here: {', '.join(_section(place[:-1]).model_fields)}"
+    elif fault["type"] == "missing":
+        said, found = "is missing", "; to see what was there: git diff params.yaml"
+    return f"{path}: {dotted(place) or '(the whole file)'}: {said}{found}"
 
 
-def _section(place: tuple[int | str, ...]) -> type[Section] | None:
-    section: Any = Params
-    for part in place:
-        section = TrainingRun if isinstance(part, int) else section.model_fields[part].annotation
-    return section if isinstance(section, type) and issubclass(section, Section) else None
+def _section(place: tuple[int | str, ...]) -> type[Section]:
+    """The settings at a place of the file."""
+    section: type[Section] = Params
+    for part in (each for each in place if isinstance(each, str)):
+        kind = section.model_fields[part].annotation
+        section = next(each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, Section))
+    return section
 
 
 def _laid_over(settings: Any, changes: Any) -> Any:

@@ -37,10 +37,7 @@ STEPS = {
     ),
     "reconstruction": Step(settings=("run", "reconstruction"), reads=("photos",), writes=("data/reconstruction",)),
     "pairs": Step(
-        settings=("run", "pairs"),
-        reads=("photos", "reconstruction"),
-        writes=("data/pairs",),
-        reports=("diagnostics.json",),
+        settings=("run", "pairs"), reads=("photos", "reconstruction"), writes=("data/pairs",), reports=("diagnostics.json",)
     ),
     "training": Step(
         settings=("run", "network", "training", "losses"),
@@ -171,19 +168,16 @@ def computes(step: str, inputs: Callable[[Study], Iterable[Path]]) -> Callable[[
                     raise StudyError(f"{stamp.parent}: the study has no results of {step} yet; make them with: dvc repro {step}")
                 return
             origin = study.origin(_settings_of(study.params, step), inputs(study), work.__module__)
-            reports = found.pop("reports", None)
-            if isinstance(reports, dict) and found == origin | {"outs": _outs(base, step)}:
-                for name, text in reports.items():
-                    if _text(base / "reports" / name) != text:
-                        _write(base / "reports" / name, text)
+            reports = [base / "reports" / name for name in STEPS[step].reports]
+            texts = found.pop("reports", [])
+            if found == origin | {"outs": _outs(base, step)} and len(texts) == len(reports):
+                for path, text in zip(reports, texts, strict=True):
+                    if not path.is_file() or path.read_bytes() != text.encode():
+                        _write(path, text)
                 return
             stamp.unlink(missing_ok=True)
             work(study)
-            texts = {name: _text(base / "reports" / name) for name in STEPS[step].reports}
-            made = origin | {
-                "outs": _outs(base, step),
-                "reports": {name: text for name, text in texts.items() if text is not None},
-            }
+            made = origin | {"outs": _outs(base, step), "reports": [path.read_bytes().decode() for path in reports]}
             _write(stamp, json.dumps(made, indent=1, sort_keys=True) + "\n")
             study.forget(step)
 
@@ -199,14 +193,6 @@ def _read(stamp: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _text(path: Path) -> str | None:
-    """The text of a file; None if there is none or it is no text."""
-    try:
-        return path.read_bytes().decode()
-    except (OSError, ValueError):
-        return None
 
 
 def _write(path: Path, text: str) -> None:
@@ -272,8 +258,9 @@ def open_study(changes: Mapping[str, Any] | None = None, root: Path | None = Non
 
 
 def fix_threads(threads: int) -> None:
-    """Fix the number of threads of the numerical libraries that are not loaded yet."""
+    """Fix the number of threads of the numerical libraries that are not loaded yet; idle ones leave the processor to others."""
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def touched_steps(params: Params, changed: Params) -> frozenset[str]:

@@ -34,8 +34,8 @@ from search import peak_mb
 
 from bcdh_lib.core.codes import Codes, hamming, pack, unpack
 from bcdh_lib.core.files import write_json
+from bcdh_lib.core.imports import import_torchvision
 from bcdh_lib.core.metrics import Order, average_precision, ties_of_distances
-from bcdh_lib.core.torchvision_import import import_torchvision
 from bcdh_lib.study import find_root, fix_threads
 
 QUERIES, CODES, BITS, CLASSES, FLIPPED = 10_000, 50_000, 64, 100, 0.3

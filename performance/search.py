@@ -26,7 +26,7 @@ import torch
 from medians import medians
 from numpy.typing import NDArray
 
-from bcdh_lib.core.codes import Codes, make_index, pack, unpack
+from bcdh_lib.core.codes import Codes, pack, unpack
 from bcdh_lib.core.files import write_json
 from bcdh_lib.search.nearest import (
     Found,
@@ -90,7 +90,8 @@ def measure(n: int, folder: Path) -> dict[str, Any]:
     queries, flat = pack(outputs), partial(search_flat, codes)
     exact = flat(queries, K)
     found = search_asymmetric(codes, outputs, K, flat)
-    memory, plain = peak_mb(), make_index(codes)
+    memory, plain = peak_mb(), faiss.IndexBinaryFlat(BITS)
+    plain.add(np.ascontiguousarray(codes))
     contestants = {
         "hamming": partial(flat, queries, K),
         "asymmetric": partial(search_asymmetric, codes, outputs, K, flat),

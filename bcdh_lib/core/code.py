@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 LIBRARY = Path(__file__).parent.parent
@@ -25,7 +25,7 @@ def code_digest(*modules: str, without: Collection[str] = ()) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(modules_of(*modules, without=without)):
-        digest.update(f"{name}\n{_tree(_file_of(name))}\n".encode())
+        digest.update(f"{name}\n{_tree(name)}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -35,34 +35,24 @@ def modules_of(*modules: str, without: Collection[str] = ()) -> set[str]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found or name in without or name in SETTINGS or _file_of(name) is None:
-            continue
-        found.add(name)
-        waiting += imports_of(name)
+        if name not in found and name not in without and name not in SETTINGS and _file_of(name):
+            found.add(name)
+            waiting += imports_of(name)
     return found
 
 
 @functools.cache
 def imports_of(module: str) -> frozenset[str]:
     """What a module imports from bcdh_lib by itself, and the packages that importing it runs first."""
-    file = _file_of(module)
-    tree = ast.parse(file.read_text(encoding="utf-8")) if file else ast.Module(body=[], type_ignores=[])
     found = {".".join(module.split(".")[:end]) for end in range(1, module.count(".") + 1)}
-    for node in ast.walk(tree):
+    for node in ast.walk(_parse(module)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             found |= {str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "discover" and file:
-            found |= set(_neighbours(module, file))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "discover":
+            found |= {f"{module}.{path.stem}" for path in (LIBRARY.parent / module.replace(".", "/")).glob("[!_]*.py")}
     return frozenset(name for name in found if name.split(".")[0] == "bcdh_lib" and _file_of(name))
-
-
-def _neighbours(package: str, file: Path) -> Iterator[str]:
-    """Every module of a registry's folder."""
-    for path in sorted(file.parent.glob("*.py")):
-        if path.stem != "__init__":
-            yield f"{package}.{path.stem}"
 
 
 def _file_of(module: str) -> Path | None:
@@ -70,15 +60,17 @@ def _file_of(module: str) -> Path | None:
     return next((path for path in (place.with_suffix(".py"), place / "__init__.py") if path.is_file()), None)
 
 
-def _tree(file: Path | None) -> str:
+def _parse(module: str) -> ast.Module:
+    file = _file_of(module)
+    return ast.parse(file.read_text(encoding="utf-8") if file else "")
+
+
+def _tree(module: str) -> str:
     """A module's syntax tree as text, without docstrings; comments are in no tree."""
-    tree = ast.parse(file.read_text(encoding="utf-8")) if file else ast.Module(body=[], type_ignores=[])
+    tree = _parse(module)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):  # a string by itself is a docstring, or describes the line above it
-            node.body = [each for each in body if not _is_text(each)] or [ast.Pass()]  # type: ignore[attr-defined]
+            texts = [each for each in body if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)]
+            node.body = [each for each in body if each not in texts] or [ast.Pass()]  # type: ignore[attr-defined]
     return ast.dump(tree)
-
-
-def _is_text(node: ast.AST) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -1,4 +1,4 @@
-"""Outputs -> packed codes -> distances and search.
+"""Outputs -> packed codes -> distances.
 
 A code is uint8 [L/8]: bit k, counted from the lowest bit of the first byte, is 1 if output k is >= 0 (sgn(0) is +1).
 
@@ -10,9 +10,7 @@ value on nearly all of them and separates nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,27 +86,7 @@ def centre_of(blocks: Iterable[NDArray[np.float32]]) -> Centre:
     return (total / count).astype(np.float32)
 
 
-def pack_around(outputs: NDArray[np.float32], centre: Centre) -> Codes:
-    """Codes uint8 [n, L/8] of outputs [n, L]: bit k is 1 if output k is at least the centre's. Raises StudyError."""
-    return pack(outputs - centre)
-
-
 def _words(codes: Codes) -> NDArray:
     """The same bits in the widest words that divide the code, for fewer XORs."""
     kind = next(kind for kind in (np.uint64, np.uint32, np.uint16, np.uint8) if codes.shape[1] % np.dtype(kind).itemsize == 0)
     return np.ascontiguousarray(codes).view(kind)
-
-
-def make_index(database: Codes) -> Any:
-    """An exact Hamming index (faiss.IndexBinaryFlat) over the database."""
-    index = faiss.IndexBinaryFlat(8 * database.shape[1])
-    index.add(np.ascontiguousarray(database))
-    return index
-
-
-def search(index: Any, queries: Codes, k: int) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Distances [q, k] and database rows [q, k] of the k nearest codes; equal distances are ordered by row."""
-    k = min(k, index.ntotal)
-    distances, rows = index.search(np.ascontiguousarray(queries), k)
-    order = np.lexsort((rows, distances))
-    return np.take_along_axis(distances, order, 1), np.take_along_axis(rows, order, 1)

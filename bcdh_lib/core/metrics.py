@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -49,7 +50,9 @@ def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDA
     if distances.ndim != 2 or len(set(shapes)) > 1:
         raise ValueError(f"distances, positive and junk must have one shape [q, n], and have {shapes}")
     if not np.issubdtype(distances.dtype, np.integer):
-        distances = _dense_ranks(distances)
+        if np.isnan(distances).any():
+            raise ValueError("a distance is NaN: the network's outputs are not finite")
+        distances = rankdata(distances, "dense", axis=1).astype(np.int64) - 1
     width = int(distances.max(initial=0)) + 1
 
     def count(chosen: NDArray[np.bool_]) -> Counts:
@@ -71,18 +74,6 @@ def tally(distances: NDArray, width: int) -> Counts:
     for count, row in zip(counts, distances, strict=True):
         count[:] = torch.bincount(torch.from_numpy(row.astype(narrow)), minlength=width)
     return counts
-
-
-def _dense_ranks(distances: NDArray) -> Counts:
-    """Ranks within each row: 0 for the smallest value, 1 for the next greater one, ...; equal values share a rank."""
-    if np.isnan(distances).any():
-        raise ValueError("a distance is NaN: the network's outputs are not finite")
-    order = np.argsort(distances, axis=1, kind="stable")
-    ordered = np.take_along_axis(distances, order, axis=1)
-    steps = np.pad(np.diff(ordered, axis=1) > 0, ((0, 0), (1, 0))) if distances.shape[1] else ordered.astype(bool)
-    ranks = np.empty(distances.shape, dtype=np.int64)
-    np.put_along_axis(ranks, order, np.cumsum(steps, axis=1), axis=1)
-    return ranks
 
 
 def average_precision(ties: Ties, rule: Rule, order: Order = "expected") -> Floats:

@@ -74,37 +74,28 @@ def _on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: s
     """`side_by_side` on a Dask cluster. If a worker dies, another repeats its job, up to Dask's allowed-failures.
 
     This uses Dask's own futures. joblib's Dask backend scatters large arguments to one worker, and the job fails if that
-    worker dies (seen with joblib 1.6).
-
-    Raises StudyError if no scheduler or worker answers, the scheduler is lost, a job kills every worker it is given to, or a
-    worker may use several threads. Running jobs are not cancelled.
+    worker dies (seen with joblib 1.6). Running jobs are not cancelled by an error.
     """
     try:
         from distributed import Client, KilledWorker, as_completed
     except ImportError:
-        raise StudyError(
-            "cluster.scheduler is set and Dask is not installed: pip install -c constraints.txt -e .[cluster]"
-        ) from None
+        raise StudyError("cluster.scheduler: Dask is not installed: pip install -c constraints.txt -e .[cluster]") from None
     try:
         client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
     except (OSError, ValueError):
-        raise StudyError(
-            f"no Dask scheduler answers at {scheduler}: start it (dask scheduler), or correct cluster.scheduler"
-        ) from None
+        raise StudyError(f"cluster.scheduler: nothing answers at {scheduler}; start it: dask scheduler") from None
     with client:
         try:
             client.wait_for_workers(1, timeout=PATIENCE)
-        except TimeoutError:
-            raise StudyError(f"the Dask scheduler at {scheduler} has no worker: dask worker {scheduler} --nthreads 1") from None
-        try:
             for done in as_completed(client.map(partial(_on_one_thread, work), jobs, pure=False), loop=client.loop):
                 yield done.result()
         except KilledWorker as error:
-            raise StudyError(
-                f"a job killed {error.allowed_failures + 1} Dask workers, probably because memory ran out; give each worker more"
-            ) from None
+            killed = error.allowed_failures + 1
+            raise StudyError(f"a job killed {killed} Dask workers, probably because memory ran out; give each more") from None
         except CancelledError:
-            raise StudyError(f"the Dask scheduler at {scheduler} was lost; restart it, then run the study again") from None
+            raise StudyError(f"cluster.scheduler: {scheduler} was lost; restart it, then run the study again") from None
+        except TimeoutError:
+            raise StudyError(f"cluster.scheduler: {scheduler} has no worker: dask worker {scheduler} --nthreads 1") from None
 
 
 def _on_one_thread(work: Callable[[Job], Result], job: Job) -> Result:

@@ -11,30 +11,23 @@ from typing import Any
 from bcdh_lib.core.errors import StudyError, one_line
 
 
-class PickleError(StudyError):
-    """A pickle that is damaged or holds more than plain data."""
-
-
 class _PlainUnpickler(pickle.Unpickler):
     """Accepts only what the pickle format itself encodes: containers, numbers, strings, bytes, None and booleans."""
 
     def find_class(self, module: str, name: str) -> Any:
         raise pickle.UnpicklingError(f"it asks for {module}.{name}; only plain containers, numbers and strings are read")
 
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it refers to objects outside itself")
-
 
 def read_plain_pickle(path: Path) -> Any:
-    """The content of a pickle of plain containers, numbers and strings. Raises PickleError on anything else."""
+    """The content of a pickle of plain containers, numbers and strings. Raises StudyError on anything else."""
     try:
         content = path.read_bytes()
         _check_lengths(content)
         return _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()
     except OSError as error:
-        raise PickleError(f"{path}: cannot be read ({error.strerror})") from None
+        raise StudyError(f"{path}: cannot be read ({error.strerror})") from None
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise PickleError(f"{path}: is not a pickle of plain data ({one_line(error)})") from None
+        raise StudyError(f"{path}: is not a pickle of plain data ({one_line(error)})") from None
 
 
 def _check_lengths(content: bytes) -> None:
@@ -43,7 +36,8 @@ def _check_lengths(content: bytes) -> None:
     pickletools builds nothing and compares each length with the bytes that follow. Memo indexes need their own check: the
     unpickler allocates every place up to the largest index.
     """
-    puts = ("PUT", "BINPUT", "LONG_BINPUT")
-    last = max((int(argument or 0) for code, argument, _ in pickletools.genops(content) if code.name in puts), default=0)
-    if last > len(content):
-        raise ValueError(f"it remembers an object as its {last:,}th")
+    puts = [
+        int(argument or 0) for code, argument, _ in pickletools.genops(content) if code.name in ("PUT", "BINPUT", "LONG_BINPUT")
+    ]
+    if max(puts, default=0) > len(content):
+        raise ValueError("it remembers more objects than it has bytes")

@@ -19,9 +19,9 @@ BRACKETS = 2000
 
 
 class Section(BaseModel):
-    """A group of settings: unknown keys fail, types are not converted, values are frozen."""
+    """A group of settings: unknown keys fail, types are not converted, numbers are finite, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def read_yaml(path: Path) -> Any:

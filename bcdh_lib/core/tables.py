@@ -24,109 +24,62 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
-        return pa.schema([pa.field(name, kind) for name, kind in self.columns.items()])
+        return pa.schema(self.columns)
 
+
+INT, LONG, REAL, TEXT = pa.int32(), pa.int64(), pa.float64(), pa.string()
 
 # photo_id is the row number of photos.parquet; no step invents a second numbering.
 TABLES = {
+    # path: relative to the source's folder, with forward slashes; width, height: px, upright, as taken; sha256: of the file
     "photos": Table(
-        {
-            "photo_id": pa.int32(),
-            "path": pa.string(),  # relative to the source's folder, with forward slashes
-            "width": pa.int32(),  # px, upright, as taken
-            "height": pa.int32(),  # px, upright, as taken
-            "sha256": pa.string(),  # of the file
-            "source": pa.string(),
-        },
-        key=("photo_id",),
-        stage="photos",
+        {"photo_id": INT, "path": TEXT, "width": INT, "height": INT, "sha256": TEXT, "source": TEXT}, ("photo_id",), "photos"
     ),
-    "left_out": Table({"path": pa.string(), "reason": pa.string(), "detail": pa.string()}, key=("path",), stage="photos"),
-    "landmarks": Table(
-        {"path": pa.string(), "landmark": pa.string()},  # path as in photos; null if the photo shows no landmark
-        key=("path",),
-        stage="photos",
-    ),
-    "candidates": Table(
-        {"photo_id": pa.int32(), "other_id": pa.int32(), "inliers": pa.int32()},  # photo_id < other_id
-        key=("photo_id", "other_id"),
-        stage="reconstruction",
-    ),
+    "left_out": Table({"path": TEXT, "reason": TEXT, "detail": TEXT}, ("path",), "photos"),
+    # landmark: null if the photo shows none
+    "landmarks": Table({"path": TEXT, "landmark": TEXT}, ("path",), "photos"),
+    # photo_id < other_id
+    "candidates": Table({"photo_id": INT, "other_id": INT, "inliers": INT}, ("photo_id", "other_id"), "reconstruction"),
+    # group_id: models that verified matches connect share a group; n_points: 3D points the photo sees; scale: px per unit of
+    # length of the model, at its median point
     "registrations": Table(
-        {
-            "photo_id": pa.int32(),
-            "model_id": pa.int32(),
-            "group_id": pa.int32(),  # models that verified matches connect share a group
-            "n_points": pa.int32(),  # 3D points the photo sees
-            "scale": pa.float64(),  # px per unit of length of the model, at its median point
-        },
-        key=("photo_id",),
-        stage="reconstruction",
+        {"photo_id": INT, "model_id": INT, "group_id": INT, "n_points": INT, "scale": REAL}, ("photo_id",), "reconstruction"
     ),
-    "unregistered": Table(
-        {"photo_id": pa.int32(), "reason": pa.string(), "linked": pa.bool_()},  # linked: verified matches join it with a group
-        key=("photo_id",),
-        stage="reconstruction",
-    ),
-    "tracks": Table(
-        {"photo_id": pa.int32(), "point_id": pa.int64()},  # photo sees 3D point; point ids are unique over all models
-        key=("photo_id", "point_id"),
-        stage="reconstruction",
-    ),
+    # linked: verified matches join the photo with a group
+    "unregistered": Table({"photo_id": INT, "reason": TEXT, "linked": pa.bool_()}, ("photo_id",), "reconstruction"),
+    # a photo sees a 3D point; point ids are unique over all models
+    "tracks": Table({"photo_id": INT, "point_id": LONG}, ("photo_id", "point_id"), "reconstruction"),
+    # shared_share: of the query's points; scale_change: >= 1; the last three are null if a published database does not say
     "pairs": Table(
-        {
-            "query_id": pa.int32(),
-            "positive_id": pa.int32(),
-            "model_id": pa.int32(),
-            "shared_points": pa.int32(),  # null if a published database does not say
-            "shared_share": pa.float64(),  # of the query's points; null likewise
-            "scale_change": pa.float64(),  # >= 1; null likewise
-        },
-        key=("query_id", "positive_id"),
-        stage="pairs",
+        {"query_id": INT, "positive_id": INT, "model_id": INT, "shared_points": INT, "shared_share": REAL, "scale_change": REAL},
+        ("query_id", "positive_id"),
+        "pairs",
     ),
-    "members": Table(  # every photo that pairs are drawn from: photos of different groups are dissimilar
-        {
-            "photo_id": pa.int32(),
-            "model_id": pa.int32(),
-            "group_id": pa.int32(),
-            "split": pa.string(),  # train | validation | test; a whole group has one
-        },
-        key=("photo_id",),
-        stage="pairs",
-    ),
+    # every photo that pairs are drawn from: photos of different groups are dissimilar; split: train | validation | test, the same
+    # for a whole group
+    "members": Table({"photo_id": INT, "model_id": INT, "group_id": INT, "split": TEXT}, ("photo_id",), "pairs"),
     "queries": Table(
         {
-            "benchmark": pa.string(),
-            "method": pa.string(),
-            "bits": pa.int32(),  # null for real vectors
-            "seed": pa.int32(),
-            "scoring": pa.string(),  # hamming | cosine | recentred | asymmetric: how queries and database are compared
-            "query": pa.string(),
-            "group": pa.string(),  # what the query shows (landmark, Holidays group, group of models): the unit of statistics
-            "positives": pa.int32(),
-            "ap": pa.float64(),  # trapezoid, expected over ties; NaN without positives, as all that follow
-            "ap_best": pa.float64(),  # trapezoid, best order of ties
-            "ap_worst": pa.float64(),  # trapezoid, worst order of ties
-            "ap_rectangle": pa.float64(),  # rectangle, expected over ties
-            "p_at_1": pa.float64(),
-            "p_at_5": pa.float64(),
-            "p_at_10": pa.float64(),
-            "recall_in_radius": pa.float64(),  # inside retrieval.radius bits; NaN for real vectors
+            "benchmark": TEXT,
+            "method": TEXT,
+            "bits": INT,  # null for real vectors
+            "seed": INT,
+            "scoring": TEXT,  # hamming | cosine | recentred | asymmetric: how queries and database are compared
+            "query": TEXT,
+            "group": TEXT,  # what the query shows (landmark, Holidays group, group of models): the unit of statistics
+            "positives": INT,
+            # trapezoid: expected over ties, in their best and in their worst order; NaN without positives, as all that follow
+            **{"ap": REAL, "ap_best": REAL, "ap_worst": REAL},
+            "ap_rectangle": REAL,  # expected over ties
+            **{"p_at_1": REAL, "p_at_5": REAL, "p_at_10": REAL},
+            "recall_in_radius": REAL,  # inside retrieval.radius bits; NaN for real vectors
         },
-        key=("benchmark", "method", "bits", "seed", "scoring", "query"),
-        stage="retrieval",
+        ("benchmark", "method", "bits", "seed", "scoring", "query"),
+        "retrieval",
     ),
+    # round: 0 is untrained; loss, and quantization (mean of ||u - sgn u||^2 / L), are means over the round, NaN in round 0
     "history": Table(
-        {
-            "run": pa.string(),
-            "round": pa.int32(),  # 0: untrained
-            "loss": pa.float64(),  # mean over the round; NaN in round 0
-            "quantization": pa.float64(),  # mean of ||u - sgn u||^2 / L over the round; NaN in round 0
-            "validation_map": pa.float64(),
-        },
-        key=("run", "round"),
-        stage="training",
+        {"run": TEXT, "round": INT, "loss": REAL, "quantization": REAL, "validation_map": REAL}, ("run", "round"), "training"
     ),
 }
 

@@ -18,7 +18,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from bcdh_lib.core.files import write_json
-from bcdh_lib.core.open3d_import import import_open3d
+from bcdh_lib.core.imports import import_open3d
 from bcdh_lib.core.parallel import side_by_side
 from bcdh_lib.params import Params
 from bcdh_lib.photos.scene.camera import photograph
@@ -69,7 +69,7 @@ def random_numbers(seed: int, series: Series, number: int, photo: int) -> Rng:
 def render_places(plans: Sequence[PlacePlan], params: Params, records: Path) -> dict[Path, RenderedPhoto]:
     """Render all photos that are not finished, in run.threads processes; `records` notes what each finished photo shows.
 
-    Raises Open3dError if the ray caster's system libraries are missing.
+    Raises StudyError if the ray caster's system libraries are missing.
     """
     import_open3d()  # fails here, with one message, instead of in every worker
     for folder in {path.parent for plan in plans for path in plan.files}:

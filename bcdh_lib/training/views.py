@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.torchvision_import import import_torchvision
+from bcdh_lib.core.imports import import_torchvision
 
 import_torchvision()
 from torchvision.transforms import v2 as transforms  # noqa: E402 - only after the import above

@@ -2,10 +2,8 @@
 
 import io
 import os
-import signal
 import subprocess
 import sys
-import zipfile
 
 import numpy as np
 import pytest
@@ -25,14 +23,12 @@ with locked(Path(sys.argv[1])):
 
 def test_held_once_and_free_again(tmp_path):
     path = tmp_path / "lock"
+    with pytest.raises(LockError, match=rf"lock: held by process {os.getpid()} on "), locked(path), locked(path):
+        pass
     with locked(path):
-        assert f"process {os.getpid()} on " in path.read_text()
-        with pytest.raises(LockError, match=rf"lock: held by process {os.getpid()} on "), locked(path):
-            pass
+        pass
     assert path.read_text() == ""
-    with pytest.raises(KeyError), locked(path):
-        raise KeyError
-    with locked(path):
+    with pytest.raises(FileNotFoundError), locked(tmp_path / "nowhere/lock"):
         pass
 
 
@@ -40,19 +36,12 @@ def test_another_process_holds_it_until_it_is_killed(tmp_path):
     path = tmp_path / "lock"
     with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(LockError, match=f"held by process {holder.pid} on ") as caught, locked(path):
+        with pytest.raises(LockError, match=rf"^[^\n]*held by process {holder.pid} on [^\n]*$"), locked(path):
             pass
-        assert len(str(caught.value).splitlines()) == 1
-        holder.send_signal(signal.SIGKILL)
+        holder.kill()
         holder.wait()
-        assert path.read_text() != ""  # as the killed process left it
         with locked(path):
             assert f"process {os.getpid()} " in path.read_text()
-
-
-def test_a_lock_in_a_missing_folder_fails(tmp_path):
-    with pytest.raises(FileNotFoundError), locked(tmp_path / "nowhere/lock"):
-        pass
 
 
 def test_a_file_is_the_old_one_or_the_new_one(tmp_path, monkeypatch):
@@ -76,22 +65,12 @@ def test_an_array_comes_back(shape, mapped, tmp_path):
 
 def test_a_damaged_array_is_a_value_error(tmp_path):
     """numpy.load would allocate the announced memory first, and accept a .zip."""
-    header = io.BytesIO()
+    header, zipped, whole = io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (2**50, 2)})
-    zipped = io.BytesIO()
-    with zipfile.ZipFile(zipped, "w") as archive:
-        archive.writestr("a.npy", b"")
-    whole = io.BytesIO()
+    np.savez(zipped, a=np.zeros(1))
     np.save(whole, np.zeros(9))
-    contents = (
-        header.getvalue(),
-        zipped.getvalue(),
-        b"",
-        whole.getvalue()[:-1],
-        whole.getvalue() + b"0",
-        b"\x93NUMPY\1\0\xff\xff(((",
-    )
-    for content in contents:
+    cut, longer = whole.getvalue()[:-1], whole.getvalue() + b"0"
+    for content in (header.getvalue(), zipped.getvalue(), b"", cut, longer, b"\x93NUMPY\1\0\xff\xff((("):
         (tmp_path / "a.npy").write_bytes(content)
         with pytest.raises(ValueError, match=r"^[^\n]+$"):
             read_array(tmp_path / "a.npy")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.plain_pickle import PickleError, read_plain_pickle
+from bcdh_lib.core.plain_pickle import read_plain_pickle
 from bcdh_lib.core.tables import read_table, write_table
 from bcdh_lib.pairs.sources.retrieval_sfm import photo_path, read_published_pairs
 
@@ -71,7 +71,7 @@ class Malicious:
 def test_a_malicious_pickle_raises_and_runs_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bad.pkl").write_bytes(pickle.dumps({"train": Malicious(), "val": {}}))
-    with pytest.raises(PickleError, match="only plain containers"):
+    with pytest.raises(StudyError, match="only plain containers"):
         read_plain_pickle(tmp_path / "bad.pkl")
     assert not (tmp_path / "ran").exists()
 
@@ -79,7 +79,7 @@ def test_a_malicious_pickle_raises_and_runs_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2])[:-2], b"]r\xff\xff\xff\x7f.", b"]p4000000000\n."])
 def test_a_broken_pickle_is_named(tmp_path, content):
     (tmp_path / "bad.pkl").write_bytes(content)
-    with pytest.raises(PickleError, match=r"bad\.pkl: is not a pickle"):
+    with pytest.raises(StudyError, match=r"bad\.pkl: is not a pickle"):
         read_plain_pickle(tmp_path / "bad.pkl")
-    with pytest.raises(PickleError, match="cannot be read"):
+    with pytest.raises(StudyError, match="cannot be read"):
         read_plain_pickle(tmp_path / "none.pkl")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from bcdh_lib.core.open3d_import import import_open3d
+from bcdh_lib.core.imports import import_open3d
 from bcdh_lib.photos.scene.facades import Rng
 from bcdh_lib.photos.scene.light import Light, bumped, draw_light, seen_surface, shine, sky
 from bcdh_lib.photos.scene.mesh import Array, Part, Solid, solidify, unit

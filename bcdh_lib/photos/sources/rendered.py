@@ -19,7 +19,7 @@ from bcdh_lib.study import Study
 def photos_of(study: Study) -> Path:
     """Render the collection with its truth, and the benchmarks; they replace those of an earlier run.
 
-    A killed run goes on from its finished places. Raises Open3dError if the ray caster's system libraries are missing.
+    A killed run goes on from its finished places. Raises StudyError if the ray caster's system libraries are missing.
     """
     params = study.params
     unfinished = study.unfinished("rendered", params.rendered, [], __name__)

@@ -14,7 +14,7 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.plain_pickle import PickleError, read_plain_pickle
+from bcdh_lib.core.plain_pickle import read_plain_pickle
 from bcdh_lib.core.settings import first_fault
 from bcdh_lib.retrieval.benchmarks.benchmark import Box
 
@@ -80,7 +80,7 @@ def read_gnd(file: Path, form: type[Form]) -> GroundTruth[Form]:
     """The ground truth of a file in that form. Raises StudyError if it is absent, in another form or contains code."""
     try:
         return GroundTruth[form].model_validate(read_plain_pickle(file))  # type: ignore[valid-type]
-    except PickleError as error:
+    except StudyError as error:
         raise StudyError(f"{error}; put the published {file.name} there") from None
     except ValidationError as error:
         raise StudyError(f"{file}: {first_fault(error)}; put the published {file.name} there") from None

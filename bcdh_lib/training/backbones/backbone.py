@@ -29,7 +29,7 @@ class Backbone:
 
 def torchvision_model(name: str, pretrained: bool) -> Any:
     """A model of torchvision. Raises StudyError if its weights cannot be downloaded."""
-    from bcdh_lib.core.torchvision_import import import_torchvision
+    from bcdh_lib.core.imports import import_torchvision
 
     try:
         return import_torchvision().models.get_model(name, weights="IMAGENET1K_V1" if pretrained else None)
