@@ -31,7 +31,7 @@ from bcdh_lib.photos.decoding import FORMATS, prepare_process
 from bcdh_lib.photos.photo_file import LeftOut, decode_file
 from bcdh_lib.reconstruction.models import open_model, write_model
 from bcdh_lib.retrieval.benchmarks.oxford_paris import read_oxford_paris
-from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
+from bcdh_lib.retrieval.benchmarks.revisited import read_revisited
 from bcdh_lib.search.photo_index import Facts, open_index, publish
 from bcdh_lib.study import find_root
 from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
@@ -41,6 +41,8 @@ PARAMS = load_params(find_root() / "params.yaml", {"network": {"frozen_blocks": 
 MEMORY = 1 << 31  # bytes that a reader may take; the samples need a thousandth
 PHOTOS = [f"hall_{number:06}" for number in range(6)]
 CIDS = [f"{number:032x}" for number in range(8)]
+CHECKPOINT = ("json", "safetensors")
+INDEX_FILES = ("index.json", "*/photos.parquet", "*/codes.npy", "*/centre.npy")
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,14 @@ class Sample:
     examples: int = 30
 
 
-def picture() -> Image.Image:
-    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
-    return coarse.resize((96, 72), Image.Resampling.BICUBIC)
-
-
 def write_photo(form: str, folder: Path) -> None:
     prepare_process()
     exif = Image.Exif()
     exif.update({271: "Maker", 274: 6})
     exif.get_ifd(0x8769).update({37386: 35.0})
     options = {"exif": exif} if form in ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF") else {}
-    picture().save(folder / "photo", form, **options)
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8))
+    coarse.resize((96, 72), Image.Resampling.BICUBIC).save(folder / "photo", form, **options)
 
 
 def read_photo(folder: Path) -> None:
@@ -74,6 +72,7 @@ def read_photo(folder: Path) -> None:
 
 
 def write_truth(folder: Path) -> None:
+    """Oxford's text files, and one ground truth file in each of the two published forms."""
     (folder / "jpg").mkdir()
     (folder / "groundtruth").mkdir()
     for name in PHOTOS:
@@ -96,12 +95,8 @@ def read_marks(read: Callable[[Path], Any], folder: Path) -> None:
     assert not (benchmark.positive() & benchmark.junk()).any()
 
 
-write_original = partial(write_gnd, {"ok": [0, 1], "junk": [2]}, PHOTOS[:2])
-write_revisited = partial(write_gnd, {"easy": [0], "hard": [1], "junk": [2]}, PHOTOS[4:])
-
-
-def read_hard(protocol: str, folder: Path) -> None:
-    read_marks(partial(read_revisited, protocol=protocol), folder)
+read_oxford = partial(read_marks, read_oxford_paris)
+read_hard = partial(read_marks, partial(read_revisited, protocol="hard"))
 
 
 def write_sfm(folder: Path) -> None:
@@ -115,17 +110,9 @@ def read_sfm(folder: Path) -> None:
     read_published_pairs(folder / "database.pkl", photos.assign(photo_id=photos.index))
 
 
-def write_params(folder: Path) -> None:
-    (folder / "params.yaml").write_bytes((find_root() / "params.yaml").read_bytes())
-
-
 def write_checkpoint(folder: Path) -> None:
     torch.manual_seed(0)
     save_checkpoint(folder / "dsh-16.safetensors", HashNetwork(PARAMS.network, 16, pretrained=False), {"method": "dsh"})
-
-
-def read_checkpoint(folder: Path) -> None:
-    load_checkpoint(folder / "dsh-16.safetensors")
 
 
 def write_index(folder: Path) -> None:
@@ -145,16 +132,18 @@ def write_colmap(folder: Path) -> None:
     write_model(pycolmap.synthesize_dataset(options), folder)
 
 
-TEXT_PARTS = ("query", "good", "ok", "junk")
-INDEX_FILES = ("index.json", "*/photos.parquet", "*/codes.npy", "*/centre.npy")
+SETTINGS = (find_root() / "params.yaml").read_bytes()
+REVISITED = {"easy": [0], "hard": [1], "junk": [2]}
 SAMPLES = [
     *(Sample(f"photo {form}", partial(write_photo, form), read_photo, "photo") for form in FORMATS if form != "PSD"),
-    *(Sample(part, write_truth, partial(read_marks, read_oxford_paris), f"groundtruth/*_{part}.txt") for part in TEXT_PARTS),
-    Sample("gnd", write_original, partial(read_marks, read_oxford_paris), "gnd_*.pkl", 100),
-    *(Sample(f"gnd {protocol}", write_revisited, partial(read_hard, protocol), "gnd_*.pkl", 50) for protocol in PROTOCOLS),
+    *(Sample(f"text {part}", write_truth, read_oxford, f"groundtruth/*_{part}.txt") for part in ("query", "good", "ok", "junk")),
+    Sample("gnd", partial(write_gnd, {"ok": [0, 1], "junk": [2]}, PHOTOS[:2]), read_oxford, "gnd_*.pkl", 100),
+    Sample("gnd revisited", partial(write_gnd, REVISITED, PHOTOS[4:]), read_hard, "gnd_*.pkl", 100),
     Sample("retrieval-SfM database", write_sfm, read_sfm, "database.pkl", 100),
-    Sample("params.yaml", write_params, lambda folder: load_params(folder / "params.yaml"), "params.yaml", 60),
-    *(Sample(f"checkpoint {kind}", write_checkpoint, read_checkpoint, f"*.{kind}", 12) for kind in ("json", "safetensors")),
+    Sample(
+        "settings", lambda at: (at / "params.yaml").write_bytes(SETTINGS), lambda at: load_params(at / "params.yaml"), "*", 60
+    ),
+    *(Sample(end, write_checkpoint, lambda at: load_checkpoint(at / "dsh-16.safetensors"), f"*.{end}", 12) for end in CHECKPOINT),
     *(Sample(f"index {file}", write_index, read_index, file) for file in INDEX_FILES),
     *(Sample(f"COLMAP {name}", write_colmap, open_model, name) for name in ("images.bin", "points3D.bin", "SHA256SUMS")),
 ]
