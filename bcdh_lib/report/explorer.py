@@ -36,8 +36,10 @@ def explorer_files(study: Study) -> dict[str, bytes]:
         return {}
     benchmarks = read_benchmarks(study)
     collections = one_per_photo_set(benchmarks)
-    photos = {name: _photos(benchmark) for name, benchmark in collections.items()}
-    side = _side(sum(map(len, photos.values())))
+    photos = {  # the database in its order, then photos of queries outside of it
+        name: each.photos | {query.photo: each.photo_of(query) for query in each.queries} for name, each in collections.items()
+    }
+    side = max(SMALLEST, min(SIDE, int(SIDE * math.sqrt(AS_MANY / sum(map(len, photos.values()))))))
     files, sizes = {}, {}
     for name, paths in photos.items():
         for number, (photo, path) in enumerate(paths.items()):
@@ -52,16 +54,6 @@ def explorer_files(study: Study) -> dict[str, bytes]:
     }
     data = f"const explored = {json.dumps(explored, separators=(',', ':'))};\n"
     return {"explorer-data.js": data.encode(), **files}
-
-
-def _photos(benchmark: Benchmark) -> dict[str, Path]:
-    """The photos of a collection: the database in its order, then those of queries outside of it."""
-    return benchmark.photos | {query.photo: benchmark.photo_of(query) for query in benchmark.queries}
-
-
-def _side(photos: int) -> int:
-    """The longest side of each thumbnail (px), given the number of photos."""
-    return max(SMALLEST, min(SIDE, int(SIDE * math.sqrt(AS_MANY / photos))))
 
 
 def _picture(path: Path, side: int) -> tuple[bytes, tuple[int, int]]:

@@ -31,11 +31,11 @@ COUNTS = {
 ROLES = {"bcdh": "BCDH", "best_other_loss": "Best other loss", "itq": "ITQ", "float_baseline": "Float baseline"}
 SCORINGS = {
     "hamming": "Hamming distance",
-    "recentred": "Hamming distance, bits about the mean of the searched photos",
+    "recentred": "Hamming distance, recentred",
     "asymmetric": "Asymmetric distance",
     "cosine": "Real vectors",
 }
-REAL = {"holidays300": "Holidays (300 of 500 queries)", "paris321": "Paris6k (321 of 6,392 photos)"}
+REAL = {"holidays300": "Holidays, 300 of 500 queries", "paris321": "Paris6k, 321 of 6,392 photos"}
 """Parts of published benchmarks, by the name of their folder."""
 MEASURED = ("minutes", "set_up_minutes", "memory_gb", "disk_gb")
 """Figures of reports/repro.json, by performance/repro.py."""
@@ -144,7 +144,7 @@ def facts(root: Path) -> dict[str, str]:
     shipped = root / "reports/default_network.csv"
     if shipped.is_file():
         rows = pd.read_csv(shipped)
-        figures = [f"{row.map:.3f} on {REAL.get(row.benchmark, row.benchmark)}" for row in rows.itertuples()]
+        figures = [f"{row.map:.3f} ({REAL.get(row.benchmark, row.benchmark)})" for row in rows.itertuples()]
         found["default_network"] = f"On real photos its codes have a mAP of {' and '.join(figures)}."
     return found
 

@@ -83,7 +83,7 @@ def test_results_on_real_photos_have_a_page(root: Path) -> None:
     write_tables(root, {"real_benchmarks.csv": BENCHMARKS})
     site = build_site(root)
     page = (site / "real.html").read_text()
-    assert "Holidays (300 of 500 queries)" in page
+    assert "Holidays, 300 of 500 queries" in page
     assert "<b>0.610</b>" in page
     assert (site / "assets/real-holidays300-both.png").is_file()
     assert 'href="real.html"' in (site / "index.html").read_text()
