@@ -33,6 +33,7 @@ from bcdh_lib.report.figures.display import PhotoPicture, Picture, jpeg, png
 from bcdh_lib.report.figures.labels import benchmark_label
 from bcdh_lib.report.figures.overview import pipeline
 from bcdh_lib.report.headline import REAL, read_counts, small_table, verdicts, with_roles
+from bcdh_lib.retrieval.systems import BCDH, systems
 from bcdh_lib.study import find_root, open_study
 
 TITLE = "Binary codes without labels"
@@ -65,11 +66,12 @@ def build_site(root: Path) -> Path:
     pages: dict[str, tuple[str, dict[str, Any]]] = {
         each.name: ("page", {"article": each, "previous": before, "next": after}) for each, before, after in around
     }
-    whole = study.codes.is_dir() and (study.reconstruction / "registrations.parquet").is_file()
+    whole = explored and (study.reconstruction / "registrations.parquet").is_file()
+    lengths = [system.bits for system in systems(study) if system.method == BCDH and system.bits] if whole else []
     pages["index"] = (
         "index",
         {
-            "pipeline": drawn("pipeline", pipeline(study)) if whole else None,
+            "pipeline": drawn("pipeline", pipeline(study, min(lengths, key=lambda bits: abs(bits - 64)))) if lengths else None,
             "curves": [drawn(name, picture) for name, picture in _headline_curves(compared).items()],
             "headline": small_table(compared["headline"]) if "headline" in compared else None,
             "verdicts": verdicts(compared.get("differences")),
