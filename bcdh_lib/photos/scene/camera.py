@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from bcdh_lib.core.imports import import_open3d
 from bcdh_lib.photos.scene.facades import Rng
-from bcdh_lib.photos.scene.light import Light, bumped, draw_light, seen_surface, shine, sky
+from bcdh_lib.photos.scene.light import Light, bumped, seen_surface, shine, sky
 from bcdh_lib.photos.scene.mesh import Array, Part, Solid, solidify, unit
 from bcdh_lib.photos.scene.places import Place, passers_by
 
@@ -23,8 +22,7 @@ COARSE = 8  # pixels between the rays of that view
 FAR = 1500.0  # m; haze does not increase beyond
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """Position and direction of the camera."""
 
     eye: Array  # [3]
@@ -36,9 +34,15 @@ class View:
         """Direction in the ground plane, in radians from +x."""
         return float(np.arctan2(self.turn[2, 1], self.turn[2, 0]))
 
+    def rays(self, columns: int, rows: int, frames: float = 1.0) -> Array:
+        """Unit vectors [rows, columns, 3] through a view that is `frames` times as wide as the picture."""
+        x = ((np.arange(columns) + 0.5) / columns - 0.5) * frames / self.focal
+        y = ((np.arange(rows) + 0.5) / rows - 0.5) * frames / self.focal * (rows / columns)
+        rays = np.stack([*np.meshgrid(x, y), np.ones((rows, columns))], axis=-1).astype(np.float32)
+        return unit(rays @ self.turn)
 
-@dataclass(frozen=True)
-class Photo:
+
+class Photo(NamedTuple):
     """A finished photo, and how much of the landmark it shows."""
 
     pixels: NDArray[np.uint8]  # [height, width, 3]
@@ -47,14 +51,13 @@ class Photo:
     box: tuple[float, float, float, float] | None  # x1, y1, x2, y2 in px around the visible part of the landmark
 
 
-@dataclass(frozen=True)
-class Shot:
+class Shot(NamedTuple):
     """Rays and what they hit, [rows, columns, ...]."""
 
     view: View
     rays: Array  # [rows, columns, 3], unit
     distance: Array  # inf for the sky
-    solids: tuple[Solid, ...]
+    solids: list[Solid]
     solid: NDArray[np.int64]  # number of the solid; undefined for the sky
     triangle: NDArray[np.int64]
     uv: Array  # [rows, columns, 2], weights of the triangle's second and third corner
@@ -72,7 +75,7 @@ def photograph(rng: Rng, place: Place, width: int, height: int, whole: float = 0
     for _ in range(TAKES if place.landmark else 1):
         view = draw_view(rng, place, height / width, plain=whole > 0) if place.landmark else draw_glance(rng, place)
         crowd = passers_by(rng, view.eye, view.heading, max(float(np.hypot(*view.eye[:2])) - 0.4 * place.size, 15.0))
-        shot = cast(view, [place.solid, *([solidify([crowd])] if crowd.corners else [])], width, height)
+        shot = cast(view, [place.solid, *([solidify([crowd])] if crowd.faces else [])], width, height)
         filled = float((shot.part == Part.LANDMARK).mean())
         shots.append((_share(place, view, filled, width, height), len(shots), shot))
         if filled >= LEAST and shots[-1][0] >= whole:
@@ -80,7 +83,7 @@ def photograph(rng: Rng, place: Place, width: int, height: int, whole: float = 0
     else:
         shots.sort()
     share, _, shot = shots[-1]
-    picture = develop(rng, _light_of(rng, shot, draw_light(rng, shot.view.heading)), width, height)
+    picture = develop(rng, _light_of(rng, shot, Light(rng, shot.view.heading)), width, height)
     return Photo(picture, int(rng.integers(62, 96)), share, _box(shot.part == Part.LANDMARK, width, height))
 
 
@@ -120,36 +123,27 @@ def _turn(ahead: NDArray[np.float64], roll: float) -> Array:
 def cast(view: View, solids: list[Solid], width: int, height: int) -> Shot:
     """All rays of one picture, SUPERSAMPLING per pixel along each side."""
     scene = _scene([solid.corners for solid in solids])
-    rays = _rays(view, round(width * SUPERSAMPLING), round(height * SUPERSAMPLING), 1.0)
-    hits = _hits(scene, view.eye, rays)
+    rays = view.rays(round(width * SUPERSAMPLING), round(height * SUPERSAMPLING))
+    hits = {name: values.numpy() for name, values in scene.cast_rays(_tensor(view.eye, rays), nthreads=1).items()}
     solid, triangle = hits["geometry_ids"].astype(np.int64), hits["primitive_ids"].astype(np.int64)
     part = np.full(solid.shape, -1, np.int32)
     for k, each in enumerate(solids):
         part[solid == k] = each.part[triangle[solid == k]]
-    return Shot(view, rays, hits["t_hit"], tuple(solids), solid, triangle, hits["primitive_uvs"], part, scene)
+    return Shot(view, rays, hits["t_hit"], solids, solid, triangle, hits["primitive_uvs"], part, scene)
 
 
 def _scene(meshes: list[Array]) -> Any:
     open3d = import_open3d()
     scene = open3d.t.geometry.RaycastingScene(nthreads=1)  # the pool of processes already uses all processors
     for corners in meshes:
-        points = np.ascontiguousarray(corners.reshape(-1, 3), np.float32)
-        order = np.arange(len(points), dtype=np.uint32).reshape(-1, 3)
+        points, order = corners.reshape(-1, 3), np.arange(3 * len(corners), dtype=np.uint32).reshape(-1, 3)
         scene.add_triangles(open3d.core.Tensor(points), open3d.core.Tensor(order))
     return scene
 
 
-def _rays(view: View, columns: int, rows: int, frames: float) -> Array:
-    x = ((np.arange(columns) + 0.5) / columns - 0.5) * frames / view.focal
-    y = ((np.arange(rows) + 0.5) / rows - 0.5) * frames / view.focal * (rows / columns)
-    rays = np.stack([*np.meshgrid(x, y), np.ones((rows, columns))], axis=-1).astype(np.float32)
-    return unit(rays @ view.turn)
-
-
-def _hits(scene: Any, eye: Array, rays: Array) -> dict[str, NDArray[Any]]:
-    both = np.concatenate([np.broadcast_to(eye, rays.shape), rays], axis=-1)
-    hits = scene.cast_rays(import_open3d().core.Tensor(both), nthreads=1)
-    return {name: values.numpy() for name, values in hits.items()}
+def _tensor(starts: Array, rays: Array) -> Any:
+    both = np.concatenate([np.broadcast_to(starts, rays.shape), rays], axis=-1)
+    return import_open3d().core.Tensor(both.astype(np.float32))
 
 
 def _share(place: Place, view: View, filled: float, width: int, height: int) -> float:
@@ -157,8 +151,9 @@ def _share(place: Place, view: View, filled: float, width: int, height: int) -> 
     if not place.landmark:
         return 0.0
     scene = _scene([place.solid.corners[place.solid.part == Part.LANDMARK]])
-    rays = _rays(view, width * UNBOUNDED // COARSE, height * UNBOUNDED // COARSE, UNBOUNDED)
-    whole = np.isfinite(_hits(scene, view.eye, rays)["t_hit"]).sum() * COARSE**2
+    rays = view.rays(width * UNBOUNDED // COARSE, height * UNBOUNDED // COARSE, UNBOUNDED)
+    distance = scene.cast_rays(_tensor(view.eye, rays), nthreads=1)["t_hit"].numpy()
+    whole = np.isfinite(distance).sum() * COARSE**2
     return float(min(filled * width * height / max(whole, 1), 1.0))
 
 
@@ -187,18 +182,14 @@ def _light_of(rng: Rng, shot: Shot, light: Light) -> Array:
     rough = bumped(normal, texels[:, 3:5])
     sunlit = np.maximum(rough @ light.sun, 0)
     lit = (sunlit > 0) & (normal @ light.sun > 0)
-    lit[lit] = ~_shadowed(shot.scene, points[lit] + np.float32(0.03) * normal[lit], light.sun)
+    above, towards = points[lit] + np.float32(0.03) * normal[lit], np.broadcast_to(light.sun, (int(lit.sum()), 3))
+    lit[lit] = ~shot.scene.test_occlusions(_tensor(above, towards), nthreads=1).numpy()
     back = shine(texels, rough, sunlit * lit, light, points[:, 2], shot.part[hit] == Part.FOLIAGE)
     veil = np.exp(np.float32(-light.haze) * np.minimum(distance, FAR))[:, None]
     picture = np.empty((*hit.shape, 3), np.float32)
     picture[hit] = back * veil + light.horizon * (1 - veil)
     picture[~hit] = sky(rng, shot.rays[~hit], light)
     return picture
-
-
-def _shadowed(scene: Any, points: Array, sun: Array) -> NDArray[np.bool_]:
-    rays = np.concatenate([points, np.broadcast_to(sun, points.shape)], axis=1).astype(np.float32)
-    return scene.test_occlusions(import_open3d().core.Tensor(rays), nthreads=1).numpy()
 
 
 def develop(rng: Rng, picture: Array, width: int, height: int) -> NDArray[np.uint8]:

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from bcdh_lib.photos.scene.mesh import CHANNELS, Ink, Surface
+from bcdh_lib.photos.scene.mesh import CHANNELS, Ink, Span, Surface, ring
 
 Rng = np.random.Generator
-Colour = tuple[int, int, int]
+Colour = NDArray[np.int64]  # red, green, blue
 Floats = NDArray[np.float32]
 
 
-def _palette(colours: str) -> tuple[Colour, ...]:
-    """Colours written as hexadecimal rrggbb."""
-    return tuple((each[0], each[1], each[2]) for each in map(bytes.fromhex, colours.split()))
+def _palette(colours: str) -> Colour:
+    """Colours [n, 3], written as hexadecimal rrggbb."""
+    return np.array([list(bytes.fromhex(colour)) for colour in colours.split()])
 
 
 # Every landmark draws from these, so that a colour alone identifies none of them.
@@ -28,6 +27,7 @@ TRIMS = _palette("e8e2d4 d0c4ac 928a7e 784e3e 5a5856")
 ROOFS = _palette("964e38 5c5e66 7a604e 688c7a 484a50")
 WOODS = _palette("523a2a 344c42 782c28 3c4660 c4beb2")
 SIGNS = _palette("ba2c28 225496 ecc43c 28784c ecece8 282628 ce6e28")
+PAVINGS = _palette("969086 787674 b2a084 8c7060")
 PATTERNS = ("brick", "ashlar", "rubble", "plaster", "banded")
 OPENINGS = ("flat", "round", "pointed", "segment")
 TEXTURE_SIDE = 640  # texels of a surface's longer side at most
@@ -39,60 +39,30 @@ SLOPE = 50.0  # steps of a texel, from 128, that encode a slope of 1
 RELIEF = 0.6  # metres that a height of 127 encodes
 
 
-@dataclass(frozen=True)
 class Style:
-    """The style of one building: what its walls, windows and roofs have in common."""
+    """The style of one building, drawn at random: what its walls, windows and roofs have in common."""
 
-    wall: Colour
-    trim: Colour
-    roof: Colour
-    wood: Colour
-    pattern: str
-    opening: str
-    storey: float  # m
-    bay: float  # m between window axes
-    window: tuple[float, float]  # share of bay and of storey
-    panes: tuple[int, int]
-    surround: float  # m, width of the window's frame of stone
-    shutters: bool
-    gables: bool  # small pediments over the windows
-    pilasters: bool
-    course: float  # m, height of a course of stones
-    wear: float  # 0 new .. 1
-    sharpness: float  # of its painted surfaces; 1 suits photos of 320 px
+    def __init__(self, rng: Rng, sharpness: float = 1.0) -> None:
+        self.wall, self.trim, self.roof, self.wood = (_near(rng, palette) for palette in (WALLS, TRIMS, ROOFS, WOODS))
+        self.pattern, self.opening = str(rng.choice(PATTERNS)), str(rng.choice(OPENINGS))
+        self.storey, self.bay = rng.uniform(3.2, 5.6), rng.uniform(2.2, 5.0)  # m; a bay is what lies between window axes
+        self.window = rng.uniform(0.3, 0.58), rng.uniform(0.42, 0.72)  # share of bay and of storey
+        self.panes = int(rng.integers(1, 4)), int(rng.integers(1, 5))
+        self.surround = float(rng.choice([0, 0.12, 0.22, 0.32]))  # m, width of the window's frame of stone
+        self.shutters, self.gables, self.pilasters = (rng.random() < share for share in (0.25, 0.25, 0.3))  # gables: of windows
+        self.course = rng.uniform(0.25, 0.7)  # m, height of a course of stones
+        self.wear = rng.uniform(0.25, 1.0)  # 0 new .. 1
+        self.sharpness = sharpness  # of its painted surfaces; 1 suits photos of 320 px
 
 
-def draw_style(rng: Rng, sharpness: float = 1.0) -> Style:
-    """The style of a building, drawn at random."""
-    return Style(
-        wall=_near(rng, WALLS),
-        trim=_near(rng, TRIMS),
-        roof=_near(rng, ROOFS),
-        wood=_near(rng, WOODS),
-        pattern=str(rng.choice(PATTERNS)),
-        opening=str(rng.choice(OPENINGS)),
-        storey=rng.uniform(3.2, 5.6),
-        bay=rng.uniform(2.2, 5.0),
-        window=(rng.uniform(0.3, 0.58), rng.uniform(0.42, 0.72)),
-        panes=(int(rng.integers(1, 4)), int(rng.integers(1, 5))),
-        surround=float(rng.choice([0, 0.12, 0.22, 0.32])),
-        shutters=bool(rng.random() < 0.25),
-        gables=bool(rng.random() < 0.25),
-        pilasters=bool(rng.random() < 0.3),
-        course=rng.uniform(0.25, 0.7),
-        wear=rng.uniform(0.25, 1.0),
-        sharpness=sharpness,
-    )
-
-
-def pick(rng: Rng, palette: Sequence[Colour]) -> Colour:
+def pick(rng: Rng, palette: Colour) -> Colour:
     """One colour of a palette."""
-    return palette[int(rng.integers(len(palette)))]
+    return palette[rng.integers(len(palette))]
 
 
-def _near(rng: Rng, palette: Sequence[Colour], spread: float = 10.0) -> Colour:
-    colour = np.array(pick(rng, palette)) + rng.normal(0, spread, 3) * 0.5 + rng.normal(0, spread)
-    return tuple(int(c) for c in np.clip(colour, 12, 245))  # type: ignore[return-value]
+def _near(rng: Rng, palette: Colour, spread: float = 10.0) -> Colour:
+    colour = pick(rng, palette) + rng.normal(0, spread, 3) * 0.5 + rng.normal(0, spread)
+    return np.clip(colour, 12, 245).astype(np.int64)
 
 
 @lru_cache(maxsize=16)
@@ -135,7 +105,7 @@ class Canvas:
         self.pens = ImageDraw.Draw(self.colour), ImageDraw.Draw(self.relief)
         self.coarse = density < COARSE
 
-    def polygon(self, points: Sequence[tuple[float, float]], colour: Ink, relief: int = 128, glass: int = 0) -> None:
+    def polygon(self, points: Sequence[Span], colour: Ink, relief: int = 128, glass: int = 0) -> None:
         """Fill a polygon; relief is its height over 128 in steps of RELIEF / 127 metres."""
         spots = [(x * self.density, (self.height - y) * self.density) for x, y in points]
         red, green, blue = colour
@@ -143,7 +113,10 @@ class Canvas:
         self.pens[1].polygon(spots, fill=relief)
 
     def rectangle(self, x: float, y: float, width: float, height: float, colour: Ink, relief: int = 128, glass: int = 0) -> None:
-        self.polygon([(x, y), (x + width, y), (x + width, y + height), (x, y + height)], colour, relief, glass)
+        self.polygon(ring((x, x + width), (y, y + height)), colour, relief, glass)
+
+    def disc(self, x: float, y: float, radius: float, colour: Ink, relief: int, glass: int = 0) -> None:
+        self.polygon(opening_outline("circle", x - radius, y - radius, 2 * radius, 2 * radius), colour, relief, glass)
 
     def finish(self, wear: float) -> Surface:
         """Dirt, streaks, hollows darkened, relief turned to slopes."""
@@ -158,19 +131,18 @@ class Canvas:
         texels, layers = np.empty((height, width, CHANNELS), np.uint8), np.asarray(self.colour)
         texels[..., :3] = np.minimum(layers[..., :3] * shade[..., None], 255)
         rise = relief * (RELIEF / 127 * self.density)
-        texels[..., 3] = np.clip(128 + SLOPE * np.gradient(rise, axis=1), 0, 255) if width > 1 else 128
-        texels[..., 4] = np.clip(128 - SLOPE * np.gradient(rise, axis=0), 0, 255) if height > 1 else 128
+        texels[..., 3] = np.clip(128 + SLOPE * np.gradient(rise, axis=1), 0, 255)
+        texels[..., 4] = np.clip(128 - SLOPE * np.gradient(rise, axis=0), 0, 255)
         texels[..., 5] = layers[..., 3]
         return Surface(texels, self.density)
 
 
 def bare_wall(rng: Rng, style: Style, width: float, height: float) -> Canvas:
     """A wall of the style's masonry, every stone of its own shade."""
-    density = style.sharpness * min(DENSITY, TEXTURE_SIDE / max(width, height))
-    shape = (max(int(height * density), 2), max(int(width * density), 2))
+    density, shape = _resolution(style.sharpness, DENSITY, TEXTURE_SIDE, width, height)
     y, x = (np.mgrid[: shape[0], : shape[1]] / density).astype(np.float32)
     tone, relief = np.zeros(shape, np.float32), np.full(shape, 128, np.float32)
-    if style.pattern in ("brick", "ashlar", "rubble", "banded"):
+    if style.pattern != "plaster":
         tone, joint = _stones(rng, style, x, y)
         relief -= 14 * joint
         tone -= 0.16 * joint
@@ -179,19 +151,24 @@ def bare_wall(rng: Rng, style: Style, width: float, height: float) -> Canvas:
         tone += 0.08 * np.tanh(4 * patches) + (0.10 * (np.floor(y / (3 * style.course)) % 2) if style.pattern == "banded" else 0)
         tone -= 0.35 * (noise(rng, shape, 2.5 * density) > 2.0)
     tint = rng.normal(0, 0.02, 3) * tone[..., None]
-    colour = np.array(style.wall, np.float32) * (1 + tone[..., None] + tint.astype(np.float32))
+    colour = style.wall.astype(np.float32) * (1 + tone[..., None] + tint.astype(np.float32))
     return Canvas(rng, width, height, colour, relief, density)
+
+
+def _resolution(sharpness: float, most: float, side: float, width: float, height: float) -> tuple[float, tuple[int, int]]:
+    """Texels a metre, at most `most`, and texels of height and width, about `side` at most."""
+    density = sharpness * min(most, side / max(width, height))
+    return density, (max(int(height * density), 2), max(int(width * density), 2))
 
 
 def _stones(rng: Rng, style: Style, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     """Shade of each stone, and 1 at the joints."""
     if style.pattern == "rubble":
-        x = x + 0.12 * noise(rng, x.shape, 14)
-        y = y + 0.12 * noise(rng, x.shape, 14)
+        x, y = (along + 0.12 * noise(rng, x.shape, 14) for along in (x, y))
     course = style.course * (0.6 if style.pattern == "brick" else 1)
     row = np.floor(y / course).astype(int)
-    rows = row.max() - row.min() + 1
     row -= row.min()
+    rows = row.max() + 1
     length = course * rng.uniform(1.6, 3.0, rows)[row]
     along = x / length + rng.random(rows)[row]
     column = np.floor(along).astype(int)
@@ -202,25 +179,23 @@ def _stones(rng: Rng, style: Style, x: Floats, y: Floats) -> tuple[Floats, Float
     return stone.astype(np.float32), joint.astype(np.float32)
 
 
-def opening_outline(kind: str, x: float, y: float, width: float, height: float) -> list[tuple[float, float]]:
+def opening_outline(kind: str, x: float, y: float, width: float, height: float) -> list[Span]:
     """Outline of a window or door; x, y is its lower left corner."""
     if kind == "circle":
         turn = np.linspace(0, 2 * np.pi, 20, endpoint=False)
         return [(x + width / 2 * (1 + np.cos(t)), y + height / 2 * (1 + np.sin(t))) for t in turn]
-    rise = {"flat": 0.0, "segment": 0.18 * width, "round": 0.5 * width, "pointed": 0.8 * width}[kind]
-    rise = min(rise, 0.7 * height)
-    spring = y + height - rise
-    arc = np.linspace(0, np.pi, 11)
-    top = [
-        (x + width / 2 * (1 + np.cos(t)), spring + rise * (np.sin(t) if kind != "pointed" else 1 - abs(np.cos(t)) ** 1.6))
-        for t in arc
-    ]
-    return [(x, y), (x + width, y), *(top if rise else [(x + width, y + height), (x, y + height)])]
+    rise = min({"flat": 0.0, "segment": 0.18, "round": 0.5, "pointed": 0.8}[kind] * width, 0.7 * height)
+    if not rise:
+        return ring((x, x + width), (y, y + height))
+    spring, arc = y + height - rise, np.linspace(0, np.pi, 11)
+    lift = [1 - abs(np.cos(t)) ** 1.6 if kind == "pointed" else np.sin(t) for t in arc]
+    top = [(x + width / 2 * (1 + np.cos(t)), spring + rise * up) for t, up in zip(arc, lift, strict=True)]
+    return [(x, y), (x + width, y), *top]
 
 
-def window(canvas: Canvas, style: Style, x: float, y: float, width: float, height: float, kind: str | None = None) -> None:
+def window(canvas: Canvas, style: Style, x: float, y: float, width: float, height: float, kind: str) -> None:
     """One window with its surround, panes, and a blind or curtains; x, y is its lower left corner."""
-    rng, kind, edge = canvas.rng, kind or style.opening, style.surround
+    rng, edge = canvas.rng, style.surround
     if edge:
         canvas.polygon(opening_outline(kind, x - edge, y - edge, width + 2 * edge, height + 2 * edge), style.trim, 146)
     if style.shutters and kind in ("flat", "segment"):
@@ -244,74 +219,66 @@ def window(canvas: Canvas, style: Style, x: float, y: float, width: float, heigh
         canvas.rectangle(x, y + k * height / style.panes[1] - bar / 2, width, bar, style.wood, 100)
     canvas.rectangle(x - 0.15, y - 0.2, width + 0.3, 0.2, style.trim, 160)
     if style.gables:
-        canvas.polygon(
-            [(x - 0.3, y + height + 0.2), (x + width + 0.3, y + height + 0.2), (x + width / 2, y + height + 0.75)],
-            style.trim,
-            160,
-        )
+        top = y + height
+        canvas.polygon([(x - 0.3, top + 0.2), (x + width + 0.3, top + 0.2), (x + width / 2, top + 0.75)], style.trim, 160)
     if rng.random() < 0.06:  # a flower box, a flag, an air conditioner
         canvas.rectangle(x, y - 0.15, width * rng.uniform(0.4, 1), rng.uniform(0.3, 0.8), pick(rng, SIGNS), 170)
 
 
-def door(canvas: Canvas, style: Style, x: float, width: float, height: float, kind: str | None = None) -> None:
+def door(canvas: Canvas, style: Style, x: float, width: float, height: float) -> None:
     """A portal at the foot of the wall, its jambs stepped inwards."""
-    kind = kind or style.opening
     for step in range(3):
-        edge = 0.3 * (3 - step)
-        shade = np.array(style.trim) * (1 - 0.16 * step)
-        canvas.polygon(opening_outline(kind, x - edge, 0, width + 2 * edge, height + edge), shade, 160 - 22 * step)
-    canvas.polygon(opening_outline(kind, x, 0, width, height), style.wood, 70)
+        edge, shade = 0.3 * (3 - step), style.trim * (1 - 0.16 * step)
+        canvas.polygon(opening_outline(style.opening, x - edge, 0, width + 2 * edge, height + edge), shade, 160 - 22 * step)
+    canvas.polygon(opening_outline(style.opening, x, 0, width, height), style.wood, 70)
     for k in range(1, 4):
-        canvas.rectangle(x + k * width / 4, 0, 0.08, height * 0.7, np.array(style.wood) * 0.6, 60)
+        canvas.rectangle(x + k * width / 4, 0, 0.08, height * 0.7, style.wood * 0.6, 60)
 
 
 def rose(canvas: Canvas, style: Style, x: float, y: float, radius: float) -> None:
     """A rose window around x, y."""
     petals = int(canvas.rng.integers(5, 13))
-    canvas.polygon(opening_outline("circle", x - radius * 1.2, y - radius * 1.2, 2.4 * radius, 2.4 * radius), style.trim, 156)
-    canvas.polygon(opening_outline("circle", x - radius, y - radius, 2 * radius, 2 * radius), np.array(style.trim) * 0.8, 120)
-    for ring, share in ((0.68, 0.24), (0.3, 0.14)):
+    canvas.disc(x, y, 1.2 * radius, style.trim, 156)
+    canvas.disc(x, y, radius, style.trim * 0.8, 120)
+    for at, share in ((0.68, 0.24), (0.3, 0.14)):
         for turn in np.arange(petals) * 2 * np.pi / petals:
-            size = share * radius
-            spot = (x + ring * radius * np.cos(turn) - size, y + ring * radius * np.sin(turn) - size)
-            canvas.polygon(opening_outline("circle", *spot, 2 * size, 2 * size), canvas.rng.uniform(20, 110, 3), 76, 200)
+            spot = x + at * radius * np.cos(turn), y + at * radius * np.sin(turn)
+            canvas.disc(*spot, share * radius, canvas.rng.uniform(20, 110, 3), 76, 200)
 
 
 def clock(canvas: Canvas, style: Style, x: float, y: float, radius: float) -> None:
     """A clock face around x, y, its hands at a random time."""
-    dial = SIGNS[int(canvas.rng.choice([4, 5, 1, 2]))]
-    ink = (30, 28, 30) if sum(dial) > 360 else (230, 220, 180)
-    canvas.polygon(opening_outline("circle", x - 1.15 * radius, y - 1.15 * radius, 2.3 * radius, 2.3 * radius), style.trim, 150)
-    canvas.polygon(opening_outline("circle", x - radius, y - radius, 2 * radius, 2 * radius), dial, 140)
-    for hour in range(12):
-        c, s = np.cos(hour * np.pi / 6), np.sin(hour * np.pi / 6)
-        canvas.rectangle(
-            x + 0.85 * radius * c - 0.06 * radius, y + 0.85 * radius * s - 0.06 * radius, 0.12 * radius, 0.12 * radius, ink
-        )
+    dial, half = SIGNS[canvas.rng.choice([4, 5, 1, 2])], 0.06 * radius
+    ink = (30, 28, 30) if dial.sum() > 360 else (230, 220, 180)
+    canvas.disc(x, y, 1.15 * radius, style.trim, 150)
+    canvas.disc(x, y, radius, dial, 140)
+    for turn in np.arange(12) * np.pi / 6:
+        spot = x + 0.85 * radius * np.cos(turn) - half, y + 0.85 * radius * np.sin(turn) - half
+        canvas.rectangle(*spot, 2 * half, 2 * half, ink)
     for length in (0.55, 0.8):
         turn = canvas.rng.uniform(0, 2 * np.pi)
-        c, s, half = np.cos(turn), np.sin(turn), 0.06 * radius
+        c, s = np.cos(turn), np.sin(turn)
         tip = (x + length * radius * c, y + length * radius * s)
         canvas.polygon([(x - half * s, y + half * c), (x + half * s, y - half * c), tip], ink)
 
 
 def relief_panel(canvas: Canvas, style: Style, x: float, y: float, width: float, height: float) -> None:
     """Sculpture: a framed field of random shapes."""
-    rng, trim = canvas.rng, np.array(style.trim)
-    canvas.rectangle(x, y, width, height, trim * 0.85, 118)
+    rng = canvas.rng
+    canvas.rectangle(x, y, width, height, style.trim * 0.85, 118)
     for _ in range(int(min(10 + 6 * width * height, 40))):
         size = rng.uniform(0.08, 0.35) * min(width, height)
         spot = x + rng.uniform(0.1, 0.9) * width, y + rng.uniform(0.1, 0.9) * height
         turn, n = rng.uniform(0, 6.3), int(rng.integers(3, 8))
         angle = turn + np.sort(rng.uniform(0, 2 * np.pi, n))
         points = [(spot[0] + size * np.cos(a), spot[1] + size * np.sin(a)) for a in angle]
-        canvas.polygon(points, trim * rng.uniform(0.55, 1.12), int(rng.integers(110, 175)))
+        canvas.polygon(points, style.trim * rng.uniform(0.55, 1.12), int(rng.integers(110, 175)))
 
 
 def sign(canvas: Canvas, x: float, y: float, width: float, height: float) -> None:
     """A board, banner or poster with marks of no alphabet."""
     rng = canvas.rng
-    ground, ink = (SIGNS[k] for k in rng.permutation(len(SIGNS))[:2])
+    ground, ink = SIGNS[rng.permutation(len(SIGNS))[:2]]
     canvas.rectangle(x, y, width, height, ground, 150)
     lines = int(np.clip(round(height / 0.6), 1, 5))
     for line in range(lines):
@@ -328,53 +295,38 @@ def sign(canvas: Canvas, x: float, y: float, width: float, height: float) -> Non
 def cornices(canvas: Canvas, style: Style, levels: Sequence[float], thickness: float = 0.4) -> None:
     """String courses along the wall at the given heights."""
     for level in levels:
-        canvas.rectangle(
-            0, level - thickness, canvas.width, thickness, np.array(style.trim) * canvas.rng.uniform(0.88, 1.05), 164
-        )
-        canvas.rectangle(0, level - 1.5 * thickness, canvas.width, 0.5 * thickness, np.array(style.trim) * 0.75, 142)
+        shade = style.trim * canvas.rng.uniform(0.88, 1.05)
+        canvas.rectangle(0, level - thickness, canvas.width, thickness, shade, 164)
+        canvas.rectangle(0, level - 1.5 * thickness, canvas.width, 0.5 * thickness, style.trim * 0.75, 142)
 
 
 def facade(
-    rng: Rng,
-    style: Style,
-    width: float,
-    height: float,
-    entrance: bool = False,
-    wheel: bool = False,
-    dial: bool = False,
-    shop: bool = False,
+    rng: Rng, style: Style, size: Span, entrance: bool = False, wheel: bool = False, dial: bool = False, shop: bool = False
 ) -> Surface:
-    """A whole front: storeys of windows, string courses, and in the middle what the flags ask for."""
+    """A whole front, width x height: storeys of windows, string courses, and in the middle what the flags ask for."""
+    width, height = size
     canvas = bare_wall(rng, style, width, height)
     storeys, bays = max(int(height / style.storey), 1), max(int(width / style.bay), 1)
     storey, bay = height / storeys, width / bays
-    size = style.window[0] * bay, style.window[1] * storey
-    canvas.rectangle(0, 0, width, rng.uniform(0.4, 1.2), np.array(style.wall) * 0.72, 140)
+    wide, high = style.window[0] * bay, style.window[1] * storey
+    canvas.rectangle(0, 0, width, rng.uniform(0.4, 1.2), style.wall * 0.72, 140)
     levels = [height - 0.05] + [k * storey for k in range(1, storeys) if rng.random() < 0.5]
     cornices(canvas, style, levels, rng.uniform(0.25, 0.55))
     if style.pilasters:
         for k in range(bays + 1):
-            canvas.rectangle(k * bay - 0.25, 0, 0.5, height, np.array(style.wall) * 1.08, 158)
-    middle = range((bays - 1) // 2, bays // 2 + 1)
+            canvas.rectangle(k * bay - 0.25, 0, 0.5, height, style.wall * 1.08, 158)
     for row in range(storeys):
         tall = rng.uniform(0.8, 1.15)
         kind = style.opening if rng.random() < 0.7 else str(rng.choice(OPENINGS))
+        taken = wheel or (entrance and row == 0) or (dial and row == storeys - 1)
         for column in range(bays):
-            central = column in middle
-            if (entrance and row == 0 and central) or (wheel and central) or (dial and row == storeys - 1 and central):
-                continue
-            if rng.random() < 0.07:
-                continue
-            window(canvas, style, (column + 0.5) * bay - size[0] / 2, (row + 0.22) * storey, size[0], size[1] * tall, kind)
+            central = (bays - 1) // 2 <= column <= bays // 2
+            if not (taken and central) and rng.random() >= 0.07:
+                window(canvas, style, (column + 0.5) * bay - wide / 2, (row + 0.22) * storey, wide, high * tall, kind)
     reach = min(width, 2 * bay)
     if entrance:
-        door(
-            canvas,
-            style,
-            width / 2 - 0.22 * reach,
-            0.44 * reach,
-            min(0.85 * storey, height * 0.6) if not wheel else 0.34 * height,
-        )
+        lintel = 0.34 * height if wheel else min(0.85 * storey, height * 0.6)
+        door(canvas, style, width / 2 - 0.22 * reach, 0.44 * reach, lintel)
     if wheel:
         rose(canvas, style, width / 2, 0.66 * height, min(0.17 * height, 0.3 * width))
     if dial:
@@ -383,44 +335,36 @@ def facade(
         for k in range(bays):
             if rng.random() < 0.6:
                 sign(canvas, k * bay + 0.2, 0.8 * storey, bay * rng.uniform(0.5, 0.9), rng.uniform(0.5, 0.9))
-    _ornament(canvas, style, storeys, storey)
+    if not canvas.coarse:
+        _ornament(canvas, style, storeys, storey)
     return canvas.finish(style.wear)
 
 
 def _ornament(canvas: Canvas, style: Style, storeys: int, storey: float) -> None:
     """What makes a wall unique: sculpture, plaques, repaired plaster, ivy, posters."""
-    rng, area = canvas.rng, canvas.width * canvas.height
-    if canvas.coarse:
-        return
+    rng, width, height, area = canvas.rng, canvas.width, canvas.height, canvas.width * canvas.height
     for _ in range(rng.poisson(min(area / 150, 3.0))):
-        spot = rng.uniform(0, max(canvas.width - 1.5, 0.1)), rng.integers(storeys) * storey + rng.uniform(0.02, 0.1) * storey
+        spot = rng.uniform(0, max(width - 1.5, 0.1)), rng.integers(storeys) * storey + rng.uniform(0.02, 0.1) * storey
         relief_panel(canvas, style, *spot, rng.uniform(0.8, 2.4), rng.uniform(0.6, 1.0) * 0.2 * storey + 0.5)
     for _ in range(rng.poisson(0.8)):
-        sign(
-            canvas,
-            rng.uniform(0, max(canvas.width - 2, 0.1)),
-            rng.uniform(0.1, 0.8) * canvas.height,
-            rng.uniform(0.6, 2),
-            rng.uniform(0.6, 2.5),
-        )
+        spot = rng.uniform(0, max(width - 2, 0.1)), rng.uniform(0.1, 0.8) * height
+        sign(canvas, *spot, rng.uniform(0.6, 2), rng.uniform(0.6, 2.5))
     for _ in range(int(min(area / 9, 90))):  # replaced stones, repaired plaster, soot
-        x, y, size = rng.uniform(0, canvas.width), rng.uniform(0, canvas.height), rng.uniform(0.15, 0.8)
+        x, y, size = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.15, 0.8)
         edge = zip(np.linspace(0, 2 * np.pi, 8), rng.uniform(0.6, 1.4, 8) * size, strict=True)
         outline = [(x + away * np.cos(turn), y + away * np.sin(turn)) for turn, away in edge]
-        canvas.polygon(outline, np.array(style.wall) * rng.choice([0.55, 0.75, 1.2, 1.35]), int(rng.integers(110, 150)))
+        canvas.polygon(outline, style.wall * rng.choice([0.55, 0.75, 1.2, 1.35]), int(rng.integers(110, 150)))
     if rng.random() < 0.2:
         for _ in range(120):
-            x, y = rng.normal(rng.choice([0.1, 0.9]), 0.08) * canvas.width, abs(rng.normal(0, 0.25)) * canvas.height
+            x, y = rng.normal(rng.choice([0.1, 0.9]), 0.08) * width, abs(rng.normal(0, 0.25)) * height
             leaf = rng.uniform(0.1, 0.5)
-            canvas.polygon(
-                [(x, y), (x + leaf, y + 0.1), (x + 0.4 * leaf, y + leaf)], np.array([58, 84, 40]) * rng.uniform(0.6, 1.3), 145
-            )
+            outline = [(x, y), (x + leaf, y + 0.1), (x + 0.4 * leaf, y + leaf)]
+            canvas.polygon(outline, np.array([58, 84, 40]) * rng.uniform(0.6, 1.3), 145)
 
 
 def roof(rng: Rng, style: Style, width: float, height: float) -> Surface:
     """Tiles or slates in rows, some newer than others, with moss."""
-    density = style.sharpness * min(ROOF_DENSITY, TEXTURE_SIDE / 2 / max(width, height))
-    shape = (max(int(height * density), 2), max(int(width * density), 2))
+    density, shape = _resolution(style.sharpness, ROOF_DENSITY, TEXTURE_SIDE / 2, width, height)
     y, x = np.mgrid[: shape[0], : shape[1]] / density
     pitch = max(0.35, 2.5 / density)
     row = np.floor(y / pitch).astype(int)
@@ -428,10 +372,9 @@ def roof(rng: Rng, style: Style, width: float, height: float) -> Surface:
     shades = rng.normal(0, 0.13, 4999)
     tone = shades[(row * 97 + column * 7) % 4999] - 0.15 * (y / pitch % 1 < 0.2)
     tone += 0.1 * np.tanh(3 * noise(rng, shape, 4 * density))
-    relief = 128 + 10 * (y / pitch % 1)
-    canvas = Canvas(rng, width, height, np.array(style.roof) * (1 + tone[..., None]), relief, density)
+    canvas = Canvas(rng, width, height, style.roof * (1 + tone[..., None]), 128 + 10 * (y / pitch % 1), density)
     for _ in range(rng.poisson(width * height / 120)):  # skylights and patches
-        colour = (60, 66, 76) if rng.random() < 0.5 else np.array(style.roof) * rng.uniform(0.6, 1.5)
+        colour = (60, 66, 76) if rng.random() < 0.5 else style.roof * rng.uniform(0.6, 1.5)
         canvas.rectangle(rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.5, 1.2), rng.uniform(0.6, 1.6), colour, 150)
     return canvas.finish(style.wear)
 
@@ -441,8 +384,7 @@ def ground(rng: Rng, side: float, sharpness: float) -> Surface:
     texels = min(round(GROUND_SIDE * sharpness), FIELD)
     shape, density = (texels, texels), texels / side
     y, x = (np.mgrid[:texels, :texels] / density).astype(np.float32)
-    paving = np.array([(150, 144, 134), (120, 118, 116), (178, 160, 132), (140, 112, 96)][rng.integers(4)]) + rng.normal(0, 8, 3)
-    lawn = np.array((82, 104, 52)) + rng.normal(0, 9, 3)
+    paving, lawn = pick(rng, PAVINGS) + rng.normal(0, 8, 3), np.array((82, 104, 52)) + rng.normal(0, 9, 3)
     green = noise(rng, shape, rng.uniform(20, 50) * density) > rng.choice([0.3, 1.0, 9.0])
     pitch = rng.uniform(0.6, 2.0)
     shades = rng.normal(0, 0.1, 7919).astype(np.float32)
@@ -453,10 +395,7 @@ def ground(rng: Rng, side: float, sharpness: float) -> Surface:
     for _ in range(int(rng.integers(2, 7))):  # paths, kerbs, lane markings
         a, turn, half = rng.uniform(0.2, 0.8, 2) * side, rng.uniform(0, np.pi), rng.uniform(0.15, 2.0)
         c, s = np.cos(turn), np.sin(turn)
-        ends = [
-            (a[0] + t * side * c - h * s, a[1] + t * side * s + h * c)
-            for t, h in ((-1, -half), (1, -half), (1, half), (-1, half))
-        ]
+        ends = [(a[0] + t * side * c - h * s, a[1] + t * side * s + h * c) for t, h in ring((-1, 1), (-half, half))]
         canvas.polygon(ends, paving * rng.uniform(0.7, 1.25))
     for _ in range(60):
         spot, size = rng.uniform(0.2, 0.8, 2) * side, rng.uniform(0.2, 1.2)

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from bcdh_lib.photos.scene import facades
 from bcdh_lib.photos.scene.facades import Rng, Style
-from bcdh_lib.photos.scene.mesh import Mesh, Part
-
-Span = tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Landmark:
-    """A landmark's mesh and its rough size."""
-
-    kind: str
-    mesh: Mesh
-    height: float  # m
-    width: float  # m
+from bcdh_lib.photos.scene.mesh import Mesh, Part, Span, ring
 
 
 class Mason:
@@ -32,8 +18,14 @@ class Mason:
     def __init__(self, rng: Rng, style: Style, part: Part = Part.LANDMARK) -> None:
         self.rng, self.style, self.mesh = rng, style, Mesh(part)
 
-    def facade(self, width: float, height: float, **features: Any) -> int:
-        return self.mesh.paint(facades.facade(self.rng, self.style, width, height, **features))
+    def chance(self, share: float) -> bool:
+        return bool(self.rng.random() < share)
+
+    def choose(self, *names: str) -> str:
+        return str(self.rng.choice(names))
+
+    def facade(self, width: float, height: float, **features: bool) -> int:
+        return self.mesh.paint(facades.facade(self.rng, self.style, (width, height), **features))
 
     def bare(self, width: float, height: float) -> int:
         canvas = facades.bare_wall(self.rng, self.style, width, height)
@@ -44,18 +36,16 @@ class Mason:
         return self.mesh.paint(facades.roof(self.rng, self.style, width, height))
 
     def trim(self) -> int:
-        return self.mesh.plain(np.array(self.style.trim) * self.rng.uniform(0.85, 1.05))
+        return self.mesh.plain(self.style.trim * self.rng.uniform(0.85, 1.05))
 
-    def block(self, x: Span, y: Span, z: Span, **front: Any) -> None:
+    def block(self, x: Span, y: Span, z: Span, **front: bool) -> None:
         """Four facades under a flat roof with a cornice; `front` are the features of the one at -y."""
-        ring = [(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])]
-        for k in range(4):
-            left, right = ring[k], ring[(k + 1) % 4]
+        for k, (left, right) in enumerate(pairwise([*ring(x, y), (x[0], y[0])])):
             width = abs(right[0] - left[0]) + abs(right[1] - left[1])
-            self.mesh.wall(left, right, *z, self.facade(width, z[1] - z[0], **(front if k == 0 else {})))
-        self.mesh.quad([(*corner, z[1]) for corner in ring], self.trim())
-        trim, out = self.trim(), 0.35
-        self.mesh.box((x[0] - out, x[1] + out), (y[0] - out, y[1] + out), (z[1] - 0.1, z[1] + 0.35), trim, trim)
+            self.mesh.wall(left, right, z, self.facade(width, z[1] - z[0], **({} if k else front)))
+        self.mesh.floor(x, y, z[1], self.trim())
+        trim = self.trim()
+        self.mesh.box(_wider(x, 0.35), _wider(y, 0.35), (z[1] - 0.1, z[1] + 0.35), trim, trim)
 
     def gable_roof(self, x: Span, y: Span, z: float, rise: float, along: str = "y") -> None:
         """A saddle roof whose ridge runs along x or y, gables of the wall's masonry."""
@@ -76,52 +66,42 @@ class Mason:
 
     def hip_roof(self, x: Span, y: Span, z: float, rise: float, inset: float) -> None:
         """Four slopes up to a flat (a ridge or a point if the inset reaches the middle)."""
-        out = 0.4
-        low = [(x[0] - out, y[0] - out), (x[1] + out, y[0] - out), (x[1] + out, y[1] + out), (x[0] - out, y[1] + out)]
-        dx, dy = min(inset, (x[1] - x[0]) / 2), min(inset, (y[1] - y[0]) / 2)
-        high = [(x[0] + dx, y[0] + dy), (x[1] - dx, y[0] + dy), (x[1] - dx, y[1] - dy), (x[0] + dx, y[1] - dy)]
-        for k in range(4):
-            n = (k + 1) % 4
-            width = np.hypot(low[k][0] - low[n][0], low[k][1] - low[n][1])
-            slope = self.roof(width, np.hypot(rise, inset))
+        top = _wider(x, -min(inset, (x[1] - x[0]) / 2)), _wider(y, -min(inset, (y[1] - y[0]) / 2))
+        low, high = ring(_wider(x, 0.4), _wider(y, 0.4)), ring(*top)
+        for k, n in ((0, 1), (1, 2), (2, 3), (3, 0)):
+            slope = self.roof(np.hypot(low[k][0] - low[n][0], low[k][1] - low[n][1]), np.hypot(rise, inset))
             self.mesh.quad([(*low[k], z), (*low[n], z), (*high[n], z + rise), (*high[k], z + rise)], slope)
-        self.mesh.quad([(*corner, z + rise) for corner in high], self.trim())
+        self.mesh.floor(*top, z + rise, self.trim())
 
-    def drum(self, at: Span, radius: float, z: Span, sides: int = 20, **features: Any) -> None:
+    def drum(self, at: Span, radius: float, z: Span, sides: int = 20, **features: bool) -> None:
         """A round (or many-sided) tower, windows all around."""
         surface = self.facade(2 * np.pi * radius, z[1] - z[0], **features)
         self.mesh.revolve(at, [(radius, z[0]), (radius, z[1])], sides, surface, smooth=sides > 10)
-        trim = self.trim()
-        self.mesh.revolve(
-            at, [(radius, z[1] - 0.5), (radius + 0.4, z[1] - 0.1), (radius + 0.4, z[1] + 0.3), (0, z[1] + 0.3)], sides, trim
-        )
+        out, top = radius + 0.4, z[1] + 0.3
+        self.mesh.revolve(at, [(radius, z[1] - 0.5), (out, z[1] - 0.1), (out, top), (0, top)], sides, self.trim())
 
-    def cap(self, at: Span, radius: float, z: float, sides: int, kind: str | None = None) -> float:
-        """The top of a tower; returns its height. `radius` is from the axis to a side's middle."""
+    def cap(self, at: Span, radius: float, z: float, sides: int, kind: str | None = None) -> None:
+        """The top of a tower; `radius` is from the axis to a side's middle."""
         rng = self.rng
-        kind = kind or str(rng.choice(["spire", "pyramid", "dome", "onion", "lantern", "crown"]))
+        kind = kind or self.choose("spire", "pyramid", "dome", "onion", "lantern", "crown")
         outer, turn = radius / np.cos(np.pi / sides), np.pi / sides
         rise = radius * {"spire": rng.uniform(3, 5.5), "pyramid": rng.uniform(1, 2), "dome": 1.0, "onion": 1.9}.get(kind, 1.2)
         surface = self.roof(2 * np.pi * radius, rise)
         if kind in ("spire", "pyramid"):
             self.mesh.revolve(at, [(outer + 0.3, z), (0.02, z + rise)], sides, surface, turn, smooth=False)
         elif kind == "dome":
-            turns = np.linspace(0, np.pi / 2, 9)
-            self.mesh.revolve(at, [(outer * np.cos(t) + 0.01, z + rise * np.sin(t)) for t in turns], 20, surface)
-            self.mesh.revolve(
-                at, [(0.12 * radius, z + 0.98 * rise), (0.12 * radius, z + 1.2 * rise), (0.01, z + 1.5 * rise)], 8, self.trim()
-            )
-            rise *= 1.5
+            shell = [(outer * np.cos(t) + 0.01, z + rise * np.sin(t)) for t in np.linspace(0, np.pi / 2, 9)]
+            self.mesh.revolve(at, shell, 20, surface)
+            top = [(0.12 * radius, z + 0.98 * rise), (0.12 * radius, z + 1.2 * rise), (0.01, z + 1.5 * rise)]
+            self.mesh.revolve(at, top, 8, self.trim())
         elif kind == "onion":
             shape = [(0.8, 0), (1.1, 0.2), (1.15, 0.35), (0.95, 0.55), (0.5, 0.72), (0.2, 0.85), (0.02, 1.1)]
             self.mesh.revolve(at, [(outer * r, z + rise * h) for r, h in shape], 16, surface)
         elif kind == "lantern":
             self.drum(at, 0.6 * radius, (z, z + rise), 8)
-            return self.cap(at, 0.6 * radius, z + rise, 8, str(rng.choice(["spire", "dome", "onion"])))
+            self.cap(at, 0.6 * radius, z + rise, 8, self.choose("spire", "dome", "onion"))
         else:
-            self.battlements((at[0] - radius, at[0] + radius), (at[1] - radius, at[1] + radius), z)
-            rise = 1.4
-        return z + rise
+            self.battlements(*(_wider((c, c), radius) for c in at), z)
 
     def battlements(self, x: Span, y: Span, z: float) -> None:
         """Merlons around a flat roof."""
@@ -132,15 +112,14 @@ class Mason:
             spots = [(run, fixed) for fixed in across for run in np.arange(along[0] + 0.6, along[1], 2.2)]
             self.mesh.repeat(merlon, [(fixed, run, z) if upright else (run, fixed, z) for run, fixed in spots])
 
-    def tower(self, at: Span, half: float, z: Span, cap: str | None = None, **front: Any) -> float:
-        """A square tower with its cap; returns its top."""
+    def tower(self, at: Span, half: float, z: Span, cap: str | None = None, **front: bool) -> None:
+        """A square tower with its cap."""
         stages = int(self.rng.integers(1, 4)) if z[1] - z[0] > 15 else 1
-        edges = np.linspace(*z, stages + 1)
-        for k in range(stages):
-            size = half * (1 - 0.08 * k)
-            x, y = ((c - size, c + size) for c in at)
-            self.block(x, y, (edges[k], edges[k + 1]), **(front if k == stages - 1 else {}))
-        return self.cap(at, half * (1 - 0.08 * (stages - 1)), z[1], 4 if self.rng.random() < 0.6 else 8, cap)
+        for k, edges in enumerate(pairwise(np.linspace(*z, stages + 1))):
+            half_here = half * (1 - 0.08 * k)
+            x, y = (_wider((c, c), half_here) for c in at)
+            self.block(x, y, edges, **(front if k == stages - 1 else {}))
+        self.cap(at, half_here, z[1], 4 if self.rng.random() < 0.6 else 8, cap)
 
     def column(self, at: Span, radius: float, z: Span) -> None:
         """A column with base and capital, its shaft slightly swelling."""
@@ -160,69 +139,60 @@ class Mason:
         self.gable_roof(x, y, z + 1.6, rise)
         canvas = facades.bare_wall(self.rng, self.style, x[1] - x[0], rise)
         facades.relief_panel(canvas, self.style, 0, 0, x[1] - x[0], rise)
-        middle = (x[0] + x[1]) / 2
-        points = [(x[0], y[0] - 0.06, z + 1.6), (x[1], y[0] - 0.06, z + 1.6), (middle, y[0] - 0.06, z + 1.6 + rise)]
+        face, low = y[0] - 0.06, z + 1.6
+        points = [(x[0], face, low), (x[1], face, low), ((x[0] + x[1]) / 2, face, low + rise)]
         self.mesh.triangle(points, self.mesh.paint(canvas.finish(0.5)))
 
     def arch(self, x: Span, y: Span, z: Span, opening: Span, spring: float) -> None:
         """A wall with an open round arch; `opening` is its span along x, `spring` its spring line."""
-        rng, style = self.rng, self.style
-        turn = np.linspace(np.pi, 0, 13)
         centre, radius = (opening[0] + opening[1]) / 2, (opening[1] - opening[0]) / 2
-        curve = [(centre + radius * np.cos(t), min(spring + radius * np.sin(t), z[1] - 0.3)) for t in turn]
+        curve = [(centre + radius * np.cos(t), min(spring + radius * np.sin(t), z[1] - 0.3)) for t in np.linspace(np.pi, 0, 13)]
         outline = [(opening[0], z[0]), *curve, (opening[1], z[0])]
-        width, height = x[1] - x[0], z[1] - z[0]
         for near in (True, False):
-            surface = self.mesh.paint(_arch_face(rng, style, width, height, [(px - x[0], pz - z[0]) for px, pz in outline]))
-            self._pierced(x, y[0] if near else y[1], z, outline, surface, near)
+            self._pierced(x, y[0] if near else y[1], z, outline, near)
         soffit = self.bare(y[1] - y[0], 2 * radius + 2 * spring)
         for (x0, z0), (x1, z1) in pairwise(outline):
             self.mesh.quad([(x0, y[0], z0), (x0, y[1], z0), (x1, y[1], z1), (x1, y[0], z1)], soffit)
-        side = self.bare(y[1] - y[0], height)
-        self.mesh.wall((x[1], y[0]), (x[1], y[1]), *z, side)
-        self.mesh.wall((x[0], y[1]), (x[0], y[0]), *z, side)
-        self.mesh.quad([(x[0], y[0], z[1]), (x[1], y[0], z[1]), (x[1], y[1], z[1]), (x[0], y[1], z[1])], self.trim())
+        side = self.bare(y[1] - y[0], z[1] - z[0])
+        self.mesh.wall((x[1], y[0]), (x[1], y[1]), z, side)
+        self.mesh.wall((x[0], y[1]), (x[0], y[0]), z, side)
+        self.mesh.floor(x, y, z[1], self.trim())
 
-    def _pierced(self, x: Span, y: float, z: Span, outline: list[Span], surface: int, near: bool) -> None:
-        def strip(left: Span, right: Span, top: float) -> None:  # between a piece of the outline and the top edge
-            (x0, z0), (x1, z1) = left, right
-            points = np.array([(x0, y, z0), (x1, y, z1), (x1, y, top), (x0, y, top)])
-            u = (points[:, 0] - x[0]) / (x[1] - x[0])
-            uv = np.stack([u if near else 1 - u, (points[:, 2] - z[0]) / (z[1] - z[0])], axis=1)
-            order = np.array([[0, 1, 2], [0, 2, 3]]) if near else np.array([[0, 2, 1], [0, 3, 2]])
+    def _pierced(self, x: Span, y: float, z: Span, outline: list[Span], near: bool) -> None:
+        """The front (near) or back of a wall around an outline."""
+        width, height = x[1] - x[0], z[1] - z[0]
+        surface = self.mesh.paint(_arch_face(self.rng, self.style, width, height, [(px - x[0], pz - z[0]) for px, pz in outline]))
+        order = np.array([[0, 1, 2], [0, 2, 3]] if near else [[0, 2, 1], [0, 3, 2]])
+        strips = [((x[0], z[0]), (outline[0][0], z[0])), ((outline[-1][0], z[0]), (x[1], z[0])), *pairwise(outline[1:-1])]
+        for (x0, z0), (x1, z1) in strips:  # between a piece of the outline and the top edge
+            points = np.array([(x0, y, z0), (x1, y, z1), (x1, y, z[1]), (x0, y, z[1])])
+            u = (points[:, 0] - x[0]) / width
+            uv = np.stack([u if near else 1 - u, (points[:, 2] - z[0]) / height], axis=1)
             self.mesh.add(points[order], uv[order], surface)
 
-        strip((x[0], z[0]), (outline[0][0], z[0]), z[1])
-        strip((outline[-1][0], z[0]), (x[1], z[0]), z[1])
-        for left, right in pairwise(outline[1:-1]):
-            strip(left, right, z[1])
-
-    def figure(self, at: Span, z: float, size: float) -> float:
-        """A statue: robe, shoulders, head, and an arm that points somewhere; returns its top."""
+    def figure(self, at: Span, z: float, size: float) -> None:
+        """A statue: robe, shoulders, head, and an arm that points somewhere."""
         rng = self.rng
-        bronze = self.mesh.plain(np.array((96, 110, 98) if rng.random() < 0.5 else self.style.trim) * rng.uniform(0.7, 1.0))
-        profile = [(0.26, 0), (0.2, 0.3), (0.16, 0.5), (0.22, 0.72), (0.2, 0.8), (0.07, 0.84)]
-        self.mesh.revolve(at, [(size * r, z + size * h) for r, h in profile], 10, bronze)
+        bronze = self.mesh.plain((np.array((96, 110, 98)) if self.chance(0.5) else self.style.trim) * rng.uniform(0.7, 1.0))
+        robe = [(0.26, 0), (0.2, 0.3), (0.16, 0.5), (0.22, 0.72), (0.2, 0.8), (0.07, 0.84)]
         head = [(0.02, 0.83), (0.08, 0.87), (0.09, 0.92), (0.05, 0.98), (0.01, 1.0)]
-        self.mesh.revolve(at, [(size * r, z + size * h) for r, h in head], 8, bronze)
+        for profile, sides in ((robe, 10), (head, 8)):
+            self.mesh.revolve(at, [(size * r, z + size * h) for r, h in profile], sides, bronze)
         reach, lift = rng.uniform(0.2, 0.5) * size * rng.choice([-1, 1]), rng.uniform(-0.1, 0.35) * size
-        low, high = z + 0.68 * size, z + 0.78 * size
-        for near in (-0.06 * size, 0.06 * size):
-            arm = [
-                (at[0], at[1] + near, low),
-                (at[0] + reach, at[1] + near, low + lift),
-                (at[0] + reach, at[1] + near, high + lift),
-                (at[0], at[1] + near, high),
-            ]
-            self.mesh.quad(arm, bronze)
-        return z + size
+        low, high, hand = z + 0.68 * size, z + 0.78 * size, at[0] + reach
+        for y in (at[1] - 0.06 * size, at[1] + 0.06 * size):
+            self.mesh.quad([(at[0], y, low), (hand, y, low + lift), (hand, y, high + lift), (at[0], y, high)], bronze)
+
+
+def _wider(span: Span, by: float) -> Span:
+    """The span, longer by so many metres at both ends."""
+    return span[0] - by, span[1] + by
 
 
 def _arch_face(rng: Rng, style: Style, width: float, height: float, outline: list[Span]) -> facades.Surface:
     canvas = facades.bare_wall(rng, style, width, height)
     centre = float(np.mean([p[0] for p in outline]))
-    wide = [((px - centre) * 1.18 + centre, pz * 1.06) for px, pz in outline]
-    canvas.polygon(wide, style.trim, 150)
+    canvas.polygon([((px - centre) * 1.18 + centre, pz * 1.06) for px, pz in outline], style.trim, 150)
     facades.cornices(canvas, style, [height, height * 0.86], 0.5)
     for _ in range(rng.poisson(5)):
         spot = rng.uniform(0, max(width - 2, 0.1)), rng.uniform(0.1, 0.9) * height
@@ -236,22 +206,21 @@ def church(mason: Mason) -> None:
     """Nave, west towers (none, one or two), a choir with an apse."""
     rng = mason.rng
     half, depth, wall = rng.uniform(5, 10), rng.uniform(18, 38), rng.uniform(9, 18)
-    nave = (-half, half), (0.0, depth), (0.0, wall)
-    mason.block(*nave, entrance=True, wheel=bool(rng.random() < 0.7))
-    mason.gable_roof(*nave[:2], wall, rng.uniform(0.8, 1.5) * half)
+    mason.block((-half, half), (0.0, depth), (0.0, wall), entrance=True, wheel=mason.chance(0.7))
+    mason.gable_roof((-half, half), (0.0, depth), wall, rng.uniform(0.8, 1.5) * half)
     aisle, low = rng.uniform(3, 5), wall * rng.uniform(0.45, 0.65)
     for x in ((-half - aisle, -half), (half, half + aisle)):
-        if rng.random() < 0.75:
+        if mason.chance(0.75):
             mason.block(x, (2.0, depth), (0.0, low))
     towers = int(rng.integers(0, 3))
     top, size = wall * rng.uniform(1.1, 1.9), rng.uniform(2.5, 4.2)
-    cap = str(rng.choice(["spire", "pyramid", "onion", "dome", "crown", "lantern"]))
-    for x in {0: [], 1: [rng.choice([-half, half, 0])], 2: [-half, half]}[towers]:
-        y = -size if x == 0 else size - 0.5
-        mason.tower((float(x), y), size, (0.0, top), cap, dial=bool(rng.random() < 0.6), entrance=bool(x == 0))
-    if towers == 0 or rng.random() < 0.4:
+    cap = mason.choose("spire", "pyramid", "onion", "dome", "crown", "lantern")
+    for at in {0: [], 1: [rng.choice([-half, half, 0])], 2: [-half, half]}[towers]:
+        y = -size if at == 0 else size - 0.5
+        mason.tower((float(at), y), size, (0.0, top), cap, dial=mason.chance(0.6), entrance=bool(at == 0))
+    if towers == 0 or mason.chance(0.4):
         mason.drum((0.0, depth * 0.65), half * 0.6, (wall * 0.9, wall * 1.5), 12)
-        mason.cap((0.0, depth * 0.65), half * 0.6, wall * 1.5, 12, str(rng.choice(["dome", "spire", "onion"])))
+        mason.cap((0.0, depth * 0.65), half * 0.6, wall * 1.5, 12, mason.choose("dome", "spire", "onion"))
     mason.drum((0.0, depth), half * 0.8, (0.0, wall * 0.8), 16)
     mason.cap((0.0, depth), half * 0.8, wall * 0.8, 16, "pyramid")
 
@@ -260,12 +229,12 @@ def hall(mason: Mason) -> None:
     """A town hall: a long front, a middle risalit, a clock tower somewhere."""
     rng = mason.rng
     half, depth, wall = rng.uniform(12, 24), rng.uniform(10, 18), rng.uniform(10, 20)
-    mason.block((-half, half), (0.0, depth), (0.0, wall), entrance=True, shop=bool(rng.random() < 0.4))
-    if rng.random() < 0.7:
+    mason.block((-half, half), (0.0, depth), (0.0, wall), entrance=True, shop=mason.chance(0.4))
+    if mason.chance(0.7):
         mason.hip_roof((-half, half), (0.0, depth), wall, rng.uniform(3, 7), depth * rng.uniform(0.3, 0.5))
     else:
         mason.battlements((-half, half), (0.0, depth), wall)
-    if rng.random() < 0.75:
+    if mason.chance(0.75):
         wide, high = half * rng.uniform(0.2, 0.4), wall * rng.uniform(1.0, 1.3)
         mason.block((-wide, wide), (-2.5, depth * 0.5), (0.0, high), entrance=True, dial=True)
         mason.gable_roof((-wide, wide), (-2.5, depth * 0.5), high, wide * rng.uniform(0.5, 1.2))
@@ -279,21 +248,20 @@ def palace(mason: Mason) -> None:
     rng = mason.rng
     half, wall = rng.uniform(7, 12), rng.uniform(10, 17)
     mason.block((-half, half), (0.0, 12.0), (0.0, wall), entrance=True)
-    front = rng.uniform(4, 6)
-    radius = rng.uniform(0.5, 0.9)
+    front, radius = rng.uniform(4, 6), rng.uniform(0.5, 0.9)
     mason.colonnade((-half * 0.8, half * 0.8), -front, (0.6, wall - 2), int(rng.choice([4, 6, 8])), radius)
     mason.pediment((-half * 0.85, half * 0.85), (-front - 1, 0.0), wall - 2, rng.uniform(2.5, 4.5))
     steps = mason.bare(2 * half, 0.6)
     mason.mesh.box((-half, half), (-front - 3, 0.0), (0.0, 0.6), steps, steps)
     for side in (-1, 1):
         length, high = rng.uniform(8, 20), wall * rng.uniform(0.55, 0.95)
-        x = sorted((side * half, side * (half + length)))
-        mason.block((x[0], x[1]), (1.5, 11.0), (0.0, high), shop=bool(rng.random() < 0.2))
-        if rng.random() < 0.5:
-            mason.hip_roof((x[0], x[1]), (1.5, 11.0), high, rng.uniform(2, 4), 4)
-        if rng.random() < 0.4:
+        x = _between(side * half, side * (half + length))
+        mason.block(x, (1.5, 11.0), (0.0, high), shop=mason.chance(0.2))
+        if mason.chance(0.5):
+            mason.hip_roof(x, (1.5, 11.0), high, rng.uniform(2, 4), 4)
+        if mason.chance(0.4):
             mason.tower((side * (half + length), 5.0), 3.2, (0.0, high * rng.uniform(1.2, 1.7)))
-    if rng.random() < 0.6:
+    if mason.chance(0.6):
         mason.drum((0.0, 6.0), half * 0.5, (wall, wall + 5), 18)
         mason.cap((0.0, 6.0), half * 0.5, wall + 5, 18, "dome")
 
@@ -304,11 +272,11 @@ def gate(mason: Mason) -> None:
     half, deep, high = rng.uniform(5, 10), rng.uniform(3, 6), rng.uniform(11, 18)
     span = half * rng.uniform(0.35, 0.55)
     mason.arch((-half, half), (0.0, deep), (0.0, high), (-span, span), high * rng.uniform(0.35, 0.5))
-    if rng.random() < 0.5:
+    if mason.chance(0.5):
         size, top = rng.uniform(2.5, 4), high * rng.uniform(0.9, 1.7)
-        cap = str(rng.choice(["crown", "pyramid", "spire", "dome"]))
+        cap = mason.choose("crown", "pyramid", "spire", "dome")
         for side in (-1, 1):
-            if rng.random() < 0.5:
+            if mason.chance(0.5):
                 mason.drum((side * (half + size * 0.6), deep / 2), size, (0.0, top))
                 mason.cap((side * (half + size * 0.6), deep / 2), size, top, 20, "pyramid" if cap == "crown" else cap)
             else:
@@ -319,7 +287,7 @@ def gate(mason: Mason) -> None:
         for spot in np.linspace(-half * 0.8, half * 0.8, int(rng.integers(1, 6))):
             mason.figure((float(spot), deep / 2), high + attic, rng.uniform(2.5, 4))
         mason.colonnade((-half, half), -0.9, (0.0, high * 0.9), 4, rng.uniform(0.4, 0.6))
-    if rng.random() < 0.5:
+    if mason.chance(0.5):
         mason.block((-half, half), (0.0, deep), (high, high + rng.uniform(4, 8)), dial=True)
 
 
@@ -328,8 +296,8 @@ def campanile(mason: Mason) -> None:
     rng = mason.rng
     half = rng.uniform(4, 7)
     high = half * rng.uniform(3.5, 6)
-    if rng.random() < 0.7:
-        mason.tower((0.0, 0.0), half, (0.0, high), dial=bool(rng.random() < 0.5), entrance=True)
+    if mason.chance(0.7):
+        mason.tower((0.0, 0.0), half, (0.0, high), dial=mason.chance(0.5), entrance=True)
     else:
         mason.block((-half, half), (-half, half), (0.0, high * 0.65), entrance=True, dial=True)
         mason.drum((0.0, 0.0), half * rng.uniform(0.7, 0.95), (high * 0.65, high), int(rng.choice([8, 16])))
@@ -337,16 +305,15 @@ def campanile(mason: Mason) -> None:
     base = half * rng.uniform(1.3, 2.2)
     mason.block((-base, base), (-base, base), (0.0, rng.uniform(4, 9)), entrance=True)
     for side in (-1, 1):
-        if rng.random() < 0.5:
-            x = sorted((side * base, side * (base + rng.uniform(6, 16))))
-            mason.block((x[0], x[1]), (-base * 0.7, base), (0.0, rng.uniform(5, 11)))
+        if mason.chance(0.5):
+            x = _between(side * base, side * (base + rng.uniform(6, 16)))
+            mason.block(x, (-base * 0.7, base), (0.0, rng.uniform(5, 11)))
 
 
 def castle(mason: Mason) -> None:
     """A keep, a curtain wall and round towers."""
     rng = mason.rng
-    half, wall = rng.uniform(12, 20), rng.uniform(6, 10)
-    span = rng.uniform(1.5, 2.5)
+    half, wall, span = rng.uniform(12, 20), rng.uniform(6, 10), rng.uniform(1.5, 2.5)
     mason.arch((-half, half), (0.0, 2.5), (0.0, wall), (-span, span), 2.5)
     mason.battlements((-half, half), (0.0, 2.5), wall)
     for spot in (-half, half, *rng.uniform(-half, half, rng.integers(0, 2))):
@@ -354,33 +321,30 @@ def castle(mason: Mason) -> None:
             spot = np.sign(spot) * (span + 4)
         radius, top = rng.uniform(2.5, 4), wall * rng.uniform(1.1, 1.8)
         mason.drum((float(spot), 1.2), radius, (0.0, top))
-        if rng.random() < 0.7:
-            mason.cap((float(spot), 1.2), radius, top, 20, "pyramid" if rng.random() < 0.5 else "spire")
+        if mason.chance(0.7):
+            mason.cap((float(spot), 1.2), radius, top, 20, "pyramid" if mason.chance(0.5) else "spire")
     x, size, top = rng.uniform(-0.5, 0.5) * half, rng.uniform(4, 8), wall * rng.uniform(1.8, 3.0)
-    mason.tower((x, 8 + size), size, (0.0, top), str(rng.choice(["crown", "pyramid"])))
+    mason.tower((x, 8 + size), size, (0.0, top), mason.choose("crown", "pyramid"))
     mason.block((-half * 0.8, half * 0.8), (9.0, 18.0), (0.0, wall * rng.uniform(1.1, 1.5)))
     mason.hip_roof((-half * 0.8, half * 0.8), (9.0, 18.0), wall * 1.4, 4, 4.5)
 
 
 def rotunda(mason: Mason) -> None:
     """A round temple or library: drum, ring of columns, dome."""
-    rng = mason.rng
-    radius, high = rng.uniform(6, 11), rng.uniform(7, 13)
-    sides = int(rng.choice([8, 12, 24]))
-    mason.drum((0.0, 0.0), radius, (0.0, high), sides, entrance=True)
-    if rng.random() < 0.6:
+    rng, middle = mason.rng, (0.0, 0.0)
+    radius, high, sides = rng.uniform(6, 11), rng.uniform(7, 13), int(rng.choice([8, 12, 24]))
+    mason.drum(middle, radius, (0.0, high), sides, entrance=True)
+    if mason.chance(0.6):
         for turn in np.arange(0, 2 * np.pi, 2 * np.pi / rng.integers(10, 20)):
-            spot = radius * 1.2 * np.cos(turn), radius * 1.2 * np.sin(turn)
-            mason.column((float(spot[0]), float(spot[1])), 0.5, (0.0, high * 0.95))
-        trim = mason.bare(2 * np.pi * radius, 1.5)
+            mason.column((float(radius * 1.2 * np.cos(turn)), float(radius * 1.2 * np.sin(turn))), 0.5, (0.0, high * 0.95))
         profile = [(radius, high - 0.6), (radius * 1.3, high - 0.6), (radius * 1.3, high + 0.8), (radius, high + 0.8)]
-        mason.mesh.revolve((0.0, 0.0), profile, 32, trim)
+        mason.mesh.revolve(middle, profile, 32, mason.bare(2 * np.pi * radius, 1.5))
     else:
         mason.block((-radius * 0.5, radius * 0.5), (-radius * 1.3, 0.0), (0.0, high * 0.8), entrance=True)
         mason.gable_roof((-radius * 0.5, radius * 0.5), (-radius * 1.3, 0.0), high * 0.8, radius * 0.3)
-    step = rng.uniform(2, 6)
-    mason.drum((0.0, 0.0), radius * 0.85, (high, high + step), sides)
-    mason.cap((0.0, 0.0), radius * 0.85, high + step, max(sides, 12), str(rng.choice(["dome", "dome", "pyramid", "onion"])))
+    top = high + rng.uniform(2, 6)
+    mason.drum(middle, radius * 0.85, (high, top), sides)
+    mason.cap(middle, radius * 0.85, top, max(sides, 12), mason.choose("dome", "dome", "pyramid", "onion"))
 
 
 def bridge(mason: Mason) -> None:
@@ -395,43 +359,40 @@ def bridge(mason: Mason) -> None:
     parapet = mason.bare(2 * half, 1.1)
     for y in ((-0.3, 0.1), (deep - 0.1, deep + 0.3)):
         mason.mesh.box((-half, half), y, (high, high + 1.1), parapet, parapet)
-    spots = rng.permutation(np.linspace(-half, half, count + 1))[: rng.integers(1, 3)]
-    for spot in spots:
+    for spot in rng.permutation(np.linspace(-half, half, count + 1))[: rng.integers(1, 3)]:
         size = rng.uniform(2.2, 3.4)
-        mason.tower((float(spot), deep / 2), size, (0.0, high + rng.uniform(8, 16)), dial=bool(rng.random() < 0.4))
+        mason.tower((float(spot), deep / 2), size, (0.0, high + rng.uniform(8, 16)), dial=mason.chance(0.4))
     for spot in np.linspace(-half * 0.9, half * 0.9, int(rng.integers(0, 6))):
         mason.figure((float(spot), 0.0), high + 1.1, 2.2)
 
 
 def monument(mason: Mason) -> None:
     """A column, obelisk or canopy with figures, on steps."""
-    rng = mason.rng
+    rng, middle = mason.rng, (0.0, 0.0)
     base, high = rng.uniform(2.5, 4), rng.uniform(3, 6)
     steps = mason.bare(4 * base, 0.5)
     for k in range(3):
         size = base * (2 - 0.3 * k)
         mason.mesh.box((-size, size), (-size, size), (0.45 * k, 0.45 * (k + 1)), steps, steps)
     mason.block((-base, base), (-base, base), (1.3, high))
-    kind = rng.choice(["column", "obelisk", "canopy"])
+    kind = mason.choose("column", "obelisk", "canopy")
     if kind == "column":
         top = high + rng.uniform(9, 18)
-        mason.column((0.0, 0.0), base * 0.42, (high, top))
-        mason.figure((0.0, 0.0), top, rng.uniform(3, 5))
+        mason.column(middle, base * 0.42, (high, top))
+        mason.figure(middle, top, rng.uniform(3, 5))
     elif kind == "obelisk":
         top = high + rng.uniform(10, 20)
-        surface = mason.facade(4 * base, top - high)
         profile = [(base * 0.8, high), (base * 0.5, top), (0.02, top + base)]
-        mason.mesh.revolve((0.0, 0.0), profile, 4, surface, np.pi / 4, smooth=False)
+        mason.mesh.revolve(middle, profile, 4, mason.facade(4 * base, top - high), np.pi / 4, smooth=False)
     else:
         top = high + rng.uniform(6, 10)
-        for x in (-0.8, 0.8):
-            for y in (-0.8, 0.8):
-                mason.column((x * base, y * base), 0.35, (high, top))
-        mason.figure((0.0, 0.0), high, (top - high) * 0.8)
+        for x, y in ((-0.8, -0.8), (-0.8, 0.8), (0.8, -0.8), (0.8, 0.8)):
+            mason.column((x * base, y * base), 0.35, (high, top))
+        mason.figure(middle, high, (top - high) * 0.8)
         mason.pediment((-base, base), (-base, base), top, base * 0.6)
-        mason.cap((0.0, 0.0), base * 0.5, top + 2, 8, str(rng.choice(["spire", "onion", "dome"])))
+        mason.cap(middle, base * 0.5, top + 2, 8, mason.choose("spire", "onion", "dome"))
     for turn in np.arange(4) * np.pi / 2 + np.pi / 4:
-        if rng.random() < 0.8:
+        if mason.chance(0.8):
             mason.figure((float(base * 1.7 * np.cos(turn)), float(base * 1.7 * np.sin(turn))), 0.9, rng.uniform(2, 3.4))
 
 
@@ -441,11 +402,15 @@ def modern(mason: Mason) -> None:
     half, depth, z = rng.uniform(8, 15), rng.uniform(8, 14), 0.0
     for k in range(int(rng.integers(2, 5))):
         high, shift = rng.uniform(5, 13), rng.uniform(-0.35, 0.35) * half
-        mason.style = facades.draw_style(rng, mason.style.sharpness)
+        mason.style = Style(rng, mason.style.sharpness)
         mason.block((shift - half, shift + half), (-rng.uniform(0, 2), depth), (z, z + high), entrance=k == 0, shop=k == 0)
         z, half, depth = z + high + 0.1, half * rng.uniform(0.55, 1.0), depth * rng.uniform(0.7, 1.0)
-    if rng.random() < 0.5:
+    if mason.chance(0.5):
         mason.drum((0.0, depth / 2), half * 0.5, (z, z + rng.uniform(3, 9)), 16)
+
+
+def _between(one: float, other: float) -> Span:
+    return min(one, other), max(one, other)
 
 
 KINDS: dict[str, Callable[[Mason], None]] = {
@@ -454,13 +419,12 @@ KINDS: dict[str, Callable[[Mason], None]] = {
 }  # fmt: skip
 
 
-def build_landmark(rng: Rng, sharpness: float = 1.0) -> Landmark:
-    """A landmark drawn at random; another state of `rng` gives another one."""
+def build_landmark(rng: Rng, sharpness: float = 1.0) -> tuple[Mesh, float, float]:
+    """The mesh, height and width (m) of a landmark drawn at random; another state of `rng` gives another one."""
     kind = str(rng.choice(list(KINDS)))
-    mason = Mason(rng, facades.draw_style(rng, sharpness))
+    mason, centred = Mason(rng, Style(rng, sharpness)), Mesh(Part.LANDMARK)
     KINDS[kind](mason)
-    corners = np.concatenate(mason.mesh.corners).reshape(-1, 3)
+    corners = np.concatenate([each for each, *_ in mason.mesh.faces]).reshape(-1, 3)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    mason_mesh = Mesh(Part.LANDMARK)
-    mason_mesh.extend(mason.mesh, at=(-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, 0.0))
-    return Landmark(kind, mason_mesh, float(high[2]), float(high[0] - low[0]))
+    centred.extend(mason.mesh, at=(-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, 0.0))
+    return centred, float(high[2]), float(high[0] - low[0])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bcdh_lib.photos.scene.facades import SLOPE, Rng, noise
-from bcdh_lib.photos.scene.mesh import LEVELS, Array, Solid, unit
+from bcdh_lib.photos.scene.mesh import LEVELS, Array, Solid, Span, unit
 
 LINEAR = (np.arange(256, dtype=np.float32) / 255) ** np.float32(2.2)  # of a painted colour
 CLOUDS = 1200  # texels of a side of the clouds
@@ -18,74 +19,54 @@ MIRROR = np.float32(0.42)  # share of the light that glass reflects or lets out
 SEASONS = ((1, 1, 1), (1.2, 1.25, 0.8), (2.0, 1.0, 0.5), (0.8, 0.75, 0.7), (1.6, 1.3, 0.6))  # tints of leaves
 
 
-@dataclass(frozen=True)
-class Light:
-    """The light of one photo."""
-
-    sun: Array  # [3], unit, towards the sun
-    beam: Array  # [3], colour of direct light
-    dome: Array  # [3], colour of light from the sky
-    zenith: Array  # [3], colour of the sky above
-    horizon: Array  # [3], colour of the sky at the horizon
-    cover: float  # of clouds, -2 clear .. 2 overcast
-    haze: float  # 1 / m
-    leaves: Array  # [3], tint of leaves by the season
-    soil: Array  # [3], tint of the ground by rain and drought
-    snow: float  # share of flat surfaces that it covers
-    lamps: float  # light behind the windows
-    glare: float  # how bright glass mirrors the sky
-
-
-@dataclass(frozen=True)
-class Weather:
+class Weather(NamedTuple):
     """A kind of weather; ranges are drawn from uniformly."""
 
     chance: float
-    rise: tuple[float, float]  # degrees of the sun over the horizon
-    strength: tuple[float, float]  # of direct light
-    beam: tuple[float, float, float]
-    dome: tuple[float, float, float]
-    zenith: tuple[float, float, float]
-    horizon: tuple[float, float, float]
-    cover: tuple[float, float]
-    lamps: tuple[float, float] = (0.0, 0.0)
+    rise: Span  # degrees of the sun over the horizon
+    strength: Span  # of direct light
+    beam: Sequence[float]  # colour of direct light
+    dome: Sequence[float]  # colour of light from the sky
+    zenith: Sequence[float]  # colour of the sky above
+    horizon: Sequence[float]  # colour of the sky at the horizon
+    cover: Span  # of clouds, -2 clear .. 2 overcast
+    lamps: float = 0.0  # light behind the windows, at most
 
 
-SUNNY = Weather(0.42, (22, 68), (2.0, 3.2), (1, 0.95, 0.85), (0.5, 0.6, 0.8), (0.16, 0.34, 0.75), (0.62, 0.74, 0.9), (-2, 0.6))
-OVERCAST = Weather(0.28, (50, 50), (0.15, 0.15), (1, 1, 1), (0.95, 0.97, 1.0), (0.62, 0.65, 0.7), (0.85, 0.87, 0.9), (0.5, 2))
-LOW_SUN = Weather(0.18, (6, 18), (1.6, 2.6), (1, 0.68, 0.4), (0.42, 0.44, 0.6), (0.25, 0.34, 0.6), (0.95, 0.7, 0.48), (-1.5, 0.8))
-DUSK = Weather(
-    0.12, (50, 50), (0.1, 0.1), (1, 0.6, 0.5), (0.5, 0.52, 0.75), (0.12, 0.16, 0.36), (0.7, 0.5, 0.5), (-1.5, 1.5), (0.0, 0.9)
+WEATHERS = (  # sunny, overcast, low sun, dusk
+    Weather(0.42, (22, 68), (2.0, 3.2), (1, 0.95, 0.85), (0.5, 0.6, 0.8), (0.16, 0.34, 0.75), (0.62, 0.74, 0.9), (-2, 0.6)),
+    Weather(0.28, (50, 50), (0.15, 0.15), (1, 1, 1), (0.95, 0.97, 1.0), (0.62, 0.65, 0.7), (0.85, 0.87, 0.9), (0.5, 2)),
+    Weather(0.18, (6, 18), (1.6, 2.6), (1, 0.68, 0.4), (0.42, 0.44, 0.6), (0.25, 0.34, 0.6), (0.95, 0.7, 0.48), (-1.5, 0.8)),
+    Weather(0.12, (50, 50), (0.1, 0.1), (1, 0.6, 0.5), (0.5, 0.52, 0.75), (0.12, 0.16, 0.36), (0.7, 0.5, 0.5), (-1.5, 1.5), 0.9),
 )
-WEATHERS = (SUNNY, OVERCAST, LOW_SUN, DUSK)
 
 
-def draw_light(rng: Rng, heading: float) -> Light:
-    """Time of day and weather; in most photos the sun is behind the camera.
+class Light:
+    """The light of one photo: a random time of day and weather; in most photos the sun is behind the camera.
 
     heading: direction of the camera, in radians from +x.
     """
-    weather = WEATHERS[rng.choice(len(WEATHERS), p=[each.chance for each in WEATHERS])]
-    rise = np.radians(rng.uniform(*weather.rise))
-    turn = heading + np.pi + (rng.normal(0, 0.9) if rng.random() < 0.75 else rng.uniform(-np.pi, np.pi))
-    fog = rng.uniform(0.002, 0.006) if rng.random() < 0.06 else 0.0
-    return Light(
-        sun=_colour((np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise))),
-        beam=_colour(weather.beam) * np.float32(rng.uniform(*weather.strength)),
-        dome=_colour(weather.dome),
-        zenith=_colour(weather.zenith),
-        horizon=_colour(weather.horizon),
-        cover=rng.uniform(*weather.cover),
-        haze=rng.exponential(0.0006) + fog,
-        leaves=_colour(SEASONS[rng.choice(len(SEASONS), p=[0.45, 0.2, 0.15, 0.1, 0.1])]) * np.float32(rng.uniform(0.7, 1.2)),
-        soil=np.exp(rng.normal(0, 0.25) + rng.normal(0, 0.1, 3)).astype(np.float32),
-        snow=rng.uniform(0.6, 1.0) if rng.random() < 0.12 else 0.0,
-        lamps=rng.uniform(*weather.lamps),
-        glare=rng.uniform(0.1, 0.45),
-    )
+
+    def __init__(self, rng: Rng, heading: float) -> None:
+        weather = WEATHERS[rng.choice(len(WEATHERS), p=[each.chance for each in WEATHERS])]
+        rise = np.radians(rng.uniform(*weather.rise))
+        turn = heading + np.pi + (rng.normal(0, 0.9) if rng.random() < 0.75 else rng.uniform(-np.pi, np.pi))
+        fog = rng.uniform(0.002, 0.006) if rng.random() < 0.06 else 0.0
+        self.sun = _colour((np.cos(turn) * np.cos(rise), np.sin(turn) * np.cos(rise), np.sin(rise)))  # unit, towards the sun
+        self.beam = _colour(weather.beam) * np.float32(rng.uniform(*weather.strength))
+        self.dome, self.zenith, self.horizon = _colour(weather.dome), _colour(weather.zenith), _colour(weather.horizon)
+        self.cover = rng.uniform(*weather.cover)
+        self.haze = rng.exponential(0.0006) + fog  # 1 / m
+        season = SEASONS[rng.choice(len(SEASONS), p=[0.45, 0.2, 0.15, 0.1, 0.1])]
+        self.leaves = _colour(season) * np.float32(rng.uniform(0.7, 1.2))
+        wet = rng.normal(0, 0.25) + rng.normal(0, 0.1, 3)
+        self.soil = np.exp(wet).astype(np.float32)  # tint of the ground
+        self.snow = rng.uniform(0.6, 1.0) if rng.random() < 0.12 else 0.0  # share of flat surfaces that it covers
+        self.lamps = rng.uniform(0, weather.lamps)
+        self.glare = rng.uniform(0.1, 0.45)  # how bright glass mirrors the sky
 
 
-def _colour(values: tuple[float, ...]) -> Array:
+def _colour(values: Sequence[float]) -> Array:
     return np.array(values, np.float32)
 
 

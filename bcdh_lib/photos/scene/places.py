@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from bcdh_lib.photos.scene import facades
 from bcdh_lib.photos.scene.facades import Rng
 from bcdh_lib.photos.scene.landmarks import Mason, build_landmark
-from bcdh_lib.photos.scene.mesh import Mesh, Part, Solid, solidify
+from bcdh_lib.photos.scene.mesh import Mesh, Part, Solid, Span, solidify
 
 HOUSES = 0.36  # sharpness of the houses around a landmark, relative to its own
 EDGE = 2.3  # radius of the square, in sizes of its landmark
+LEAVES, GREENS = 420, ((70, 98, 44), (92, 116, 52), (54, 80, 40), (110, 124, 60))  # of a tree
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A landmark (or none) and its permanent surroundings."""
 
     solid: Solid
@@ -28,20 +28,17 @@ class Place:
 
 def build_place(rng: Rng, landmark: bool, sharpness: float = 1.0) -> Place:
     """The square around a new landmark, or an ordinary square. Its surfaces suit photos of 320 px, times `sharpness`."""
-    built = build_landmark(rng, sharpness) if landmark else None
-    height, width = (built.height, built.width) if built else (rng.uniform(8, 20), rng.uniform(10, 20))
+    if landmark:
+        mesh, height, width = build_landmark(rng, sharpness)
+    else:
+        mesh, height, width = Mesh(Part.LANDMARK), rng.uniform(8, 20), rng.uniform(10, 20)
     size = max(height, width)
     radius = max(EDGE * size, 45.0)
-    floor, side, far = Mesh(Part.SURROUNDINGS), 1.3 * radius, 4000.0
-    _floor(floor, side, 0.0, floor.paint(facades.ground(rng, 2 * side, sharpness)))
-    _floor(floor, far, -0.5, floor.plain((118, 116, 104)))
-    _houses(rng, floor, radius, rng.choice([0.35, 0.7, 1.0]), HOUSES * sharpness)
-    solid = solidify([*([built.mesh] if built else []), floor, _trees(rng, size, radius)])
-    return Place(solid, landmark, height, size, radius)
-
-
-def _floor(mesh: Mesh, half: float, height: float, surface: int) -> None:
-    mesh.quad([(-half, -half, height), (half, -half, height), (half, half, height), (-half, half, height)], surface)
+    around, side, far = Mesh(Part.SURROUNDINGS), 1.3 * radius, 4000.0
+    around.floor((-side, side), (-side, side), 0.0, around.paint(facades.ground(rng, 2 * side, sharpness)))
+    around.floor((-far, far), (-far, far), -0.5, around.plain((118, 116, 104)))
+    _houses(rng, around, radius, rng.choice([0.35, 0.7, 1.0]), HOUSES * sharpness)
+    return Place(solidify([mesh, around, _trees(rng, size, radius)]), landmark, height, size, radius)
 
 
 def _houses(rng: Rng, mesh: Mesh, radius: float, built: float, sharpness: float) -> None:
@@ -51,7 +48,7 @@ def _houses(rng: Rng, mesh: Mesh, radius: float, built: float, sharpness: float)
         width, depth, wall = rng.uniform(14, 34), 11.0, rng.uniform(7, 20)
         step = width / radius
         if rng.random() < built:
-            mason = Mason(rng, facades.draw_style(rng, sharpness), Part.SURROUNDINGS)
+            mason = Mason(rng, facades.Style(rng, sharpness), Part.SURROUNDINGS)
             _house(mason, width, depth, wall)
             away = radius * rng.uniform(1.0, 1.08)
             middle = angle + step / 2
@@ -61,48 +58,38 @@ def _houses(rng: Rng, mesh: Mesh, radius: float, built: float, sharpness: float)
 
 def _house(mason: Mason, width: float, depth: float, wall: float) -> None:
     """An ordinary house; its sides are equal, and it has no back, which is never visible."""
-    front = mason.facade(width, wall, shop=bool(mason.rng.random() < 0.5))
-    side = mason.facade(depth, wall)
-    x, y = width / 2, depth
-    mason.mesh.wall((-x, 0.0), (x, 0.0), 0.0, wall, front)
-    mason.mesh.wall((x, 0.0), (x, y), 0.0, wall, side)
-    mason.mesh.wall((-x, y), (-x, 0.0), 0.0, wall, side)
-    if mason.rng.random() < 0.7:
-        mason.gable_roof((-x, x), (0.0, y), wall, mason.rng.uniform(3, 6), "x")
+    front = mason.facade(width, wall, shop=mason.chance(0.5))
+    side, x = mason.facade(depth, wall), width / 2
+    mason.mesh.wall((-x, 0.0), (x, 0.0), (0.0, wall), front)
+    mason.mesh.wall((x, 0.0), (x, depth), (0.0, wall), side)
+    mason.mesh.wall((-x, depth), (-x, 0.0), (0.0, wall), side)
+    if mason.chance(0.7):
+        mason.gable_roof((-x, x), (0.0, depth), wall, mason.rng.uniform(3, 6), "x")
     else:
-        mason.mesh.quad([(-x, 0, wall), (x, 0, wall), (x, y, wall), (-x, y, wall)], mason.trim())
+        mason.mesh.floor((-x, x), (0.0, depth), wall, mason.trim())
 
 
 def _trees(rng: Rng, size: float, radius: float) -> Mesh:
     """Trees at the edge of the square, a few near the landmark."""
     mesh = Mesh(Part.FOLIAGE)
-    greens = [
-        mesh.plain(np.array(rgb) * rng.uniform(0.8, 1.2)) for rgb in ((70, 98, 44), (92, 116, 52), (54, 80, 40), (110, 124, 60))
-    ]
+    greens = [mesh.plain(np.array(rgb) * rng.uniform(0.8, 1.2)) for rgb in GREENS]
     bark = mesh.plain((78, 64, 52))
     for _ in range(int(rng.integers(4, 16))):
-        near = rng.random() < 0.25
-        turn = rng.uniform(0, 2 * np.pi)
+        near, turn = rng.random() < 0.25, rng.uniform(0, 2 * np.pi)
         away = rng.uniform(0.6, 0.85) * size if near else rng.uniform(0.75, 0.97) * radius
-        tree(
-            rng, mesh, (away * np.cos(turn), away * np.sin(turn)), rng.uniform(3, 7) if near else rng.uniform(6, 14), greens, bark
-        )
+        height = rng.uniform(3, 7) if near else rng.uniform(6, 14)
+        tree(rng, mesh, (away * np.cos(turn), away * np.sin(turn)), height, greens, bark)
     return mesh
 
 
-def tree(rng: Rng, mesh: Mesh, at: tuple[float, float], height: float, greens: list[int], bark: int) -> None:
+def tree(rng: Rng, mesh: Mesh, at: Span, height: float, greens: list[int], bark: int) -> None:
     """A trunk and a crown of single leaves and twigs, `height` metres high."""
     mesh.revolve(at, [(0.035 * height, 0), (0.02 * height, 0.6 * height)], 6, bark)
-    count = 420
-    crown = rng.standard_normal((count, 3))
-    crown *= (rng.random((count, 1)) ** 0.4) / np.linalg.norm(crown, axis=1, keepdims=True)
+    crown = rng.standard_normal((LEAVES, 3))
+    crown *= (rng.random((LEAVES, 1)) ** 0.4) / np.linalg.norm(crown, axis=1, keepdims=True)
     centre = np.array([at[0], at[1], 0.65 * height]) + crown * np.array([0.3, 0.3, 0.36]) * height
-    _leaves(rng, mesh, centre, 0.055 * height, greens)
-
-
-def _leaves(rng: Rng, mesh: Mesh, centre: np.ndarray, size: float, greens: list[int]) -> None:
-    leaf = (centre[:, None] + rng.normal(0, size, (len(centre), 3, 3))).astype(np.float32)
-    kind = rng.integers(len(greens), size=len(centre))
+    leaf = (centre[:, None] + rng.normal(0, 0.055 * height, (LEAVES, 3, 3))).astype(np.float32)
+    kind = rng.integers(len(greens), size=LEAVES)
     for k, green in enumerate(greens):
         chosen = leaf[kind == k]
         mesh.add(chosen, np.full((len(chosen), 3, 2), 0.5), green)
@@ -116,13 +103,12 @@ def passers_by(rng: Rng, eye: np.ndarray, heading: float, clear: float) -> Mesh:
     mesh = Mesh(Part.PASSERBY)
     ahead, across = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
 
-    def spot(near: float, far: float, spread: float) -> tuple[float, float]:
+    def spot(near: float, far: float, spread: float) -> Span:
         distance = rng.uniform(near, far)
         place = eye[:2] + distance * ahead + rng.uniform(-spread, spread) * distance * across
         return float(place[0]), float(place[1])
 
-    crowd = rng.choice([0, 3, 10], p=[0.3, 0.45, 0.25])
-    for _ in range(rng.poisson(crowd)):
+    for _ in range(rng.poisson(rng.choice([0, 3, 10], p=[0.3, 0.45, 0.25]))):
         person(rng, mesh, spot(4, 0.8 * clear, 0.45))
     for _ in range(rng.poisson(0.7)):
         car(rng, mesh, spot(8, 0.8 * clear, 0.5), rng.uniform(0, 2 * np.pi))
@@ -135,23 +121,19 @@ def passers_by(rng: Rng, eye: np.ndarray, heading: float, clear: float) -> Mesh:
     return mesh
 
 
-def person(rng: Rng, mesh: Mesh, at: tuple[float, float]) -> None:
+BODY = ((0.2, 0.75), (0.19, 1.0), (0.25, 1.35), (0.2, 1.45), (0.06, 1.5))  # radius (m) and height (sizes)
+HEAD = ((0.05, 1.48), (0.1, 1.58), (0.11, 1.66), (0.07, 1.75), (0.01, 1.78))
+
+
+def person(rng: Rng, mesh: Mesh, at: Span) -> None:
     """Somebody standing or walking by."""
     size = rng.uniform(0.9, 1.08)
-    legs, coat, skin = (
-        _cloth(rng, mesh),
-        _cloth(rng, mesh),
-        mesh.plain(np.array((205, 160, 130)) * rng.uniform(0.45, 1.1)),
-    )
-    turn = rng.uniform(0, 0.15)
+    legs, coat = _cloth(rng, mesh), _cloth(rng, mesh)
+    skin, turn = mesh.plain(np.array((205, 160, 130)) * rng.uniform(0.45, 1.1)), rng.uniform(0, 0.15)
     for side in (-1, 1):
         mesh.revolve((at[0] + side * 0.1, at[1] + side * turn), [(0.08, 0), (0.11, 0.85 * size)], 6, legs)
-    mesh.revolve(
-        at, [(0.2, 0.75 * size), (0.19, 1.0 * size), (0.25, 1.35 * size), (0.2, 1.45 * size), (0.06, 1.5 * size)], 8, coat
-    )
-    mesh.revolve(
-        at, [(0.05, 1.48 * size), (0.1, 1.58 * size), (0.11, 1.66 * size), (0.07, 1.75 * size), (0.01, 1.78 * size)], 8, skin
-    )
+    for profile, surface in ((BODY, coat), (HEAD, skin)):
+        mesh.revolve(at, [(radius, height * size) for radius, height in profile], 8, surface)
 
 
 def _cloth(rng: Rng, mesh: Mesh) -> int:
@@ -159,10 +141,10 @@ def _cloth(rng: Rng, mesh: Mesh) -> int:
     return mesh.plain(np.clip(grey + rng.normal(0, 30, 3) * (rng.random() < 0.6), 10, 240))
 
 
-def car(rng: Rng, mesh: Mesh, at: tuple[float, float], turn: float) -> None:
+def car(rng: Rng, mesh: Mesh, at: Span, turn: float) -> None:
     """A parked car, sometimes a van or bus."""
     own = Mesh(Part.PASSERBY)
-    paint = own.plain(np.array(facades.pick(rng, facades.SIGNS)) * rng.uniform(0.6, 1.0))
+    paint = own.plain(facades.pick(rng, facades.SIGNS) * rng.uniform(0.6, 1.0))
     dark, tyre = own.plain((40, 46, 54)), own.plain((24, 24, 24))
     tall = rng.random() < 0.2
     length, height = (rng.uniform(5.5, 10), rng.uniform(2.3, 3.2)) if tall else (rng.uniform(3.8, 4.8), rng.uniform(1.4, 1.7))
@@ -176,7 +158,7 @@ def car(rng: Rng, mesh: Mesh, at: tuple[float, float], turn: float) -> None:
     mesh.extend(own, turn, (*at, 0.0))
 
 
-def pole(rng: Rng, mesh: Mesh, at: tuple[float, float]) -> None:
+def pole(rng: Rng, mesh: Mesh, at: Span) -> None:
     """A lamp post, flagpole or road sign."""
     iron = mesh.plain(np.array((70, 74, 76)) * rng.uniform(0.5, 1.6))
     height = rng.uniform(2.5, 7)
