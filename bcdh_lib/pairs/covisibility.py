@@ -13,6 +13,9 @@ from scipy import sparse
 
 from bcdh_lib.core.errors import StudyError
 
+PairTables = tuple[pd.DataFrame, pd.DataFrame, dict[str, int]]
+"""What a source of pairs gives: the tables `pairs` and `members`, and the number of pairs left out, by reason."""
+
 PHOTOS_AT_ONCE = 4096
 """Photos whose shared points are counted at once: bounds the memory of the sparse product."""
 
@@ -26,7 +29,13 @@ def similar_pairs(tracks: pd.DataFrame, registrations: pd.DataFrame, min_shared:
     """
     registrations = registrations.sort_values("photo_id")
     photos, model, scale = (registrations[name].to_numpy() for name in ("photo_id", "model_id", "scale"))
-    seen_by = _incidence(tracks, photos)
+    place = pd.Index(photos).get_indexer(tracks["photo_id"])
+    rows, points = pd.factorize(tracks["point_id"])
+    inside, shape = place >= 0, (len(points), len(photos))
+    narrow = sparse.get_index_dtype(maxval=max(shape))
+    entries = np.ones(inside.sum(), dtype=np.int32), (rows[inside].astype(narrow), place[inside].astype(narrow))
+    seen_by = sparse.csr_array(entries, shape=shape)
+    seen_by.data[:] = 1  # a photo may hold two observations of one point
     seen = seen_by.T.tocsr()
     n_points = np.diff(seen.indptr)
 
@@ -64,18 +73,6 @@ def _drop(matrix: sparse.csr_array, entries: np.ndarray) -> None:
     """Remove these stored entries, bool [nnz], from the matrix."""
     matrix.data[entries] = 0
     matrix.eliminate_zeros()
-
-
-def _incidence(tracks: pd.DataFrame, photos: np.ndarray) -> sparse.csr_array:
-    """Sparse 0/1 matrix [points, photos]: which 3D point is seen by which registered photo."""
-    place = pd.Index(photos).get_indexer(tracks["photo_id"])
-    rows, points = pd.factorize(tracks["point_id"])
-    inside, shape = place >= 0, (len(points), len(photos))
-    narrow = sparse.get_index_dtype(maxval=max(shape))
-    seen = rows[inside].astype(narrow), place[inside].astype(narrow)
-    matrix = sparse.csr_array((np.ones(len(seen[0]), dtype=np.int32), seen), shape=shape)
-    matrix.data[:] = 1  # a photo may hold two observations of one point
-    return matrix
 
 
 def split_members(registrations: pd.DataFrame, pairs: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.DataFrame:

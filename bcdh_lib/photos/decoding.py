@@ -18,7 +18,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pillow_heif
@@ -31,18 +31,11 @@ from bcdh_lib.core.errors import one_line
 # starts another program, and TGA accepts any file.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "HEIF", "AVIF", "JPEG2000", "PPM", "PSD", "PCX", "QOI", "SGI")
 
-# The transposition that undoes each EXIF orientation; the last four exchange width and height.
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
+# The transpositions that undo EXIF's orientations 2 to 8; the last four exchange width and height.
+UPRIGHT = [
+    *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM),
+    *(Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
+]
 RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb")  # Olympus, Panasonic, Fujifilm, Sigma
 RAW_PHOTOMETRIC = (32803, 34892)  # TIFF's photometric interpretation of sensor data: colour filter array, linear raw
 DNG_VERSION, NEW_SUBFILE_TYPE, PHOTOMETRIC, SUB_IFDS = 50706, 254, 262, 330  # TIFF tags
@@ -102,10 +95,11 @@ def read_header(content: BinaryIO, limits: params.Photos) -> Image.Image:
             raise Unfit("not decodable", f"{similar[0]} header that is cut, corrupt or of 0 pixels") from None
         raise Unfit("not an image", "no supported format begins like this") from None
     except Exception as error:  # Pillow's readers raise anything on a damaged file
-        raise Unfit("not decodable", _line(error)) from None
+        raise _not_decodable(error) from None
     width, height = image.size
     size = f"{width} x {height} px"
-    reduced = _is_baseline(image) and max(image.size) >= 2 * EIGHTH * limits.max_side
+    baseline = isinstance(image, JpegImagePlugin.JpegImageFile) and not image.info.get("progressive")  # a few rows in memory
+    reduced = baseline and max(image.size) >= 2 * EIGHTH * limits.max_side
     if width * height > limits.max_megapixels * 1e6 * (EIGHTH if reduced else 1):
         raise Unfit("too large", f"{size}; photos.max_megapixels is {limits.max_megapixels:g}")
     if min(width, height) < limits.min_side:
@@ -124,16 +118,16 @@ def decode(image: Image.Image, max_side: int) -> Picture:
         with contextlib.suppress(Exception):  # a broken EXIF block costs the rotation and the focal length, not the photo
             image.getexif()
         image, missing_rows = _load(image, reduced)
-        turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+        turn = dict(enumerate(UPRIGHT, start=2)).get(image.getexif().get(ExifTags.Base.Orientation, 1))
         plain = image.format == "JPEG" and image.mode == "RGB" and turn is None and "icc_profile" not in image.info
         small = _flat(image)
         small.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
         rgb = _rgb(small, image.info.get("icc_profile"))
     except Exception as error:  # as above
-        raise Unfit("not decodable", _line(error)) from None
+        raise _not_decodable(error) from None
     if turn is not None:
         rgb = rgb.transpose(turn)
-    if turn in list(UPRIGHT.values())[-4:]:
+    if turn in UPRIGHT[-4:]:
         width, height = height, width
     as_in_file = plain and not missing_rows and max(width, height) <= max_side
     return Picture(rgb, width, height, _focal_exif(image), as_in_file, missing_rows)
@@ -153,11 +147,6 @@ def _is_raw(content: BinaryIO) -> bool:
         thumbnail = bool(tags.get(NEW_SUBFILE_TYPE, 0) & 1) and SUB_IFDS in tags
         return DNG_VERSION in tags or thumbnail or tags.get(PHOTOMETRIC) in RAW_PHOTOMETRIC
     return False
-
-
-def _is_baseline(image: Image.Image) -> bool:
-    """Whether this is a JPEG whose decoder holds a few rows at a time."""
-    return isinstance(image, JpegImagePlugin.JpegImageFile) and not image.info.get("progressive")
 
 
 def _load(image: Image.Image, reduced: tuple[int, int]) -> tuple[Image.Image, int]:
@@ -220,17 +209,16 @@ def _rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 def _focal_exif(image: Image.Image) -> bytes:
     """The EXIF fields from which COLMAP guesses the focal length, if they are present and plausible."""
     kept = Image.Exif()
-    fields: dict[int, Any] = {}
     with contextlib.suppress(Exception):  # a broken EXIF block
         camera = image.getexif()
         kept.update({tag: camera[tag] for tag in (ExifTags.Base.Make, ExifTags.Base.Model) if isinstance(camera.get(tag), str)})
         fields = camera.get_ifd(ExifTags.IFD.Exif)
-    for tag in (ExifTags.Base.FocalLength, ExifTags.Base.FocalLengthIn35mmFilm):
-        with contextlib.suppress(TypeError, ValueError, ZeroDivisionError):
-            if 0 < float(fields.get(tag, 0)) < 1e4:
-                kept.get_ifd(ExifTags.IFD.Exif)[tag] = fields[tag]
+        for tag in (ExifTags.Base.FocalLength, ExifTags.Base.FocalLengthIn35mmFilm):
+            with contextlib.suppress(TypeError, ValueError, ZeroDivisionError):
+                if 0 < float(fields.get(tag, 0)) < 1e4:
+                    kept.get_ifd(ExifTags.IFD.Exif)[tag] = fields[tag]
     return kept.tobytes() if kept or kept.get_ifd(ExifTags.IFD.Exif) else b""
 
 
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {one_line(error)}"[:200]
+def _not_decodable(error: Exception) -> Unfit:
+    return Unfit("not decodable", f"{type(error).__name__}: {one_line(error)}"[:200])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bcdh_lib.params import Params
 from bcdh_lib.photos.rendering import PlacePlan, RenderedPhoto, Series, random_numbers
@@ -14,8 +14,7 @@ PHOTOS_PER_DISTRACTOR = 5  # photos of a place among the distractors
 FIRST_GROUP = 1000  # of rendered_holidays, whose photos are named group * 100 + number in the group
 
 
-@dataclass(frozen=True)
-class OxfordForm:
+class OxfordForm(NamedTuple):
     """What differs between the two benchmarks of Oxford's form."""
 
     landmarks: Series
@@ -38,17 +37,17 @@ def plan_benchmarks(params: Params, folder: Path) -> dict[str, list[PlacePlan]]:
 
 def plan_oxford(form: OxfordForm, params: Params, folder: Path) -> list[PlacePlan]:
     """Landmarks whose photos are named after them, then distractors: half of them a few to a place, half without a landmark."""
-    settings = params.rendered
+    settings, images = params.rendered, folder / "images"
     plans = []
     for number in range(settings.benchmark_landmarks):
         names = (f"{form.city}_landmark_{number:02d}_{k:06d}.jpg" for k in range(settings.photos_per_benchmark_landmark))
-        files = tuple(folder / "images" / name for name in names)
+        files = tuple(images / name for name in names)
         plans.append(PlacePlan(form.landmarks, number, files, queries=settings.queries_per_landmark))
-    files = tuple(folder / f"images/{form.city}_{k:06d}.jpg" for k in range(settings.distractors))
+    files = tuple(images / f"{form.city}_{k:06d}.jpg" for k in range(settings.distractors))
     starts = range(0, len(files) // 2, PHOTOS_PER_DISTRACTOR)
     plans += [PlacePlan(form.distractors, k, files[i : i + PHOTOS_PER_DISTRACTOR]) for k, i in enumerate(starts)]
-    strays = files[len(starts) * PHOTOS_PER_DISTRACTOR :]
-    return plans + [PlacePlan(form.distractors, len(starts) + k, (file,), landmark=False) for k, file in enumerate(strays)]
+    strays = enumerate(files[len(starts) * PHOTOS_PER_DISTRACTOR :], start=len(starts))
+    return plans + [PlacePlan(form.distractors, k, (file,), landmark=False) for k, file in strays]
 
 
 def plan_holidays(params: Params, folder: Path) -> list[PlacePlan]:
@@ -66,29 +65,27 @@ def write_ground_truths(
 ) -> None:
     """groundtruth/ of the benchmarks of Oxford's form in `to`, with up to `most` queries a landmark."""
     for name, form in OXFORD_FORMS.items():
-        landmarks = [[photos[path] for path in plan.files] for plan in plans[name] if plan.series == form.landmarks]
-        write_ground_truth(to / name / "groundtruth", landmarks, form.prefix, most)
+        folder = to / name / "groundtruth"
+        folder.mkdir(exist_ok=True)
+        for plan in plans[name]:
+            if plan.series == form.landmarks:
+                write_ground_truth(folder, [photos[path] for path in plan.files], form.prefix, most)
 
 
-def write_ground_truth(folder: Path, landmarks: Sequence[Sequence[RenderedPhoto]], prefix: str, most: int) -> None:
-    """Four files a query, in the form of the Oxford buildings benchmark (Philbin et al., CVPR 2007).
+def write_ground_truth(folder: Path, photos: Sequence[RenderedPhoto], prefix: str, most: int) -> None:
+    """Four files a query of one landmark, in the form of the Oxford buildings benchmark (Philbin et al., CVPR 2007).
 
     good: the photo shows GOOD of the landmark or more; ok: more than OK; junk: less; photos that show nothing of it are in no
     file. Queries are the first `most` good or ok photos of a landmark, each with the box around what is seen of it. A landmark
     with one such photo has no query, which would have no positive but itself.
     """
-    folder.mkdir(exist_ok=True)
-    for photos in landmarks:
-        lists = {
-            "good": [photo for photo in photos if photo.share >= GOOD],
-            "ok": [photo for photo in photos if OK < photo.share < GOOD],
-            "junk": [photo for photo in photos if 0 < photo.share <= OK],
-        }
-        shown = [photo for photo in photos if photo.share > OK]
-        landmark = photos[0].path.stem.rpartition("_")[0]
-        for k, query in enumerate(shown[:most] if len(shown) > 1 else [], start=1):
-            assert query.box is not None
-            box = " ".join(f"{side:.1f}" for side in query.box)
-            (folder / f"{landmark}_{k}_query.txt").write_text(f"{prefix}{query.path.stem} {box}\n")
-            for name, members in lists.items():
-                (folder / f"{landmark}_{k}_{name}.txt").write_text("".join(f"{photo.path.stem}\n" for photo in members))
+    lists: dict[str, list[str]] = {"good": [], "ok": [], "junk": []}
+    for photo in photos:
+        if photo.share:
+            lists["good" if photo.share >= GOOD else "ok" if photo.share > OK else "junk"].append(photo.path.stem)
+    shown = [(photo.path.stem, photo.box) for photo in photos if photo.share > OK and photo.box]
+    landmark = photos[0].path.stem.rpartition("_")[0]
+    for k, (query, box) in enumerate(shown[:most] if len(shown) > 1 else [], start=1):
+        lines = {"query": [f"{prefix}{query} {' '.join(f'{side:.1f}' for side in box)}"], **lists}
+        for name, listed in lines.items():
+            (folder / f"{landmark}_{k}_{name}.txt").write_text("".join(f"{line}\n" for line in listed))

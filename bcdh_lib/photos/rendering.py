@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -29,20 +29,11 @@ QUERY = 0.35  # share of the landmark that a photo meant as a query shows at lea
 SHARP = 320  # px of width that surfaces of sharpness 1 are painted for
 
 
-class Series(IntEnum):
-    """What a place is for. Each series has its own random numbers, so no two share a place."""
-
-    COLLECTION = 0
-    STRAYS = 1
-    OXFORD = 2
-    OXFORD_DISTRACTORS = 3
-    PARIS = 4
-    PARIS_DISTRACTORS = 5
-    HOLIDAYS = 6
+Series = IntEnum("Series", "COLLECTION STRAYS OXFORD OXFORD_DISTRACTORS PARIS PARIS_DISTRACTORS HOLIDAYS", start=0)
+"""What a place is for. Each series has its own random numbers, so no two share a place."""
 
 
-@dataclass(frozen=True)
-class PlacePlan:
+class PlacePlan(NamedTuple):
     """A place, and the photos to render there."""
 
     series: Series
@@ -52,8 +43,7 @@ class PlacePlan:
     queries: int = 0  # the first photos, which show enough of the landmark for a query
 
 
-@dataclass(frozen=True)
-class RenderedPhoto:
+class RenderedPhoto(NamedTuple):
     """A written photo, and how much of the place's landmark it shows."""
 
     path: Path
@@ -74,21 +64,20 @@ def render_places(plans: Sequence[PlacePlan], params: Params, records: Path) -> 
     import_open3d()  # fails here, with one message, instead of in every worker
     for folder in {path.parent for plan in plans for path in plan.files}:
         folder.mkdir(parents=True, exist_ok=True)
-    photos = {photo.path: photo for plan in plans for photo in _read_record(plan, records)}
-    missing = [plan for plan in plans if not photos.keys() >= set(plan.files)]
-    longest_first = sorted(missing, key=lambda plan: -len(plan.files))
-    settings = params.rendered
-    work = partial(render_place, seed=params.run.seed, width=settings.width, height=settings.height, records=records)
-    count = sum(len(plan.files) for plan in plans)
-    with tqdm(total=count, initial=len(photos), desc="rendering", unit="photo") as bar:
-        for finished in side_by_side(work, longest_first, params.run.threads):
-            photos |= {photo.path: photo for photo in finished}
-            bar.update(len(finished))
+    finished = [_read_record(plan, records) for plan in plans]
+    photos = {photo.path: photo for shown in finished for photo in shown}
+    missing = [plan for plan, shown in zip(plans, finished, strict=True) if not shown]
+    work = partial(render_place, params=params, records=records)
+    with tqdm(total=sum(len(plan.files) for plan in plans), initial=len(photos), desc="rendering", unit="photo") as bar:
+        for shown in side_by_side(work, sorted(missing, key=lambda plan: -len(plan.files)), params.run.threads):
+            photos |= {photo.path: photo for photo in shown}
+            bar.update(len(shown))
     return photos
 
 
-def render_place(plan: PlacePlan, seed: int, width: int, height: int, records: Path) -> list[RenderedPhoto]:
+def render_place(plan: PlacePlan, params: Params, records: Path) -> list[RenderedPhoto]:
     """Build one place and render its photos; the record is written last."""
+    seed, width, height = params.run.seed, params.rendered.width, params.rendered.height
     place = build_place(random_numbers(seed, plan.series, plan.number, 0), plan.landmark, min(width / SHARP, 2.0))
     photos = []
     for k, path in enumerate(plan.files):

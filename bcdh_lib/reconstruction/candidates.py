@@ -14,17 +14,12 @@ from tqdm import tqdm
 
 from bcdh_lib.params import Reconstruction
 from bcdh_lib.reconstruction.features import count_features, read_descriptors
-from bcdh_lib.reconstruction.graph import components, graph_of
+from bcdh_lib.reconstruction.graph import components, graph_of, verified_pairs
 from bcdh_lib.study import Study
 
-WORDS_A_CELL = 32
-"""Words, at least, in a cell of the vocabulary. A search opens a few cells and skips the others."""
-
-PHOTOS_AT_ONCE = 64
-"""Photos whose descriptors, or similarities to all others, are in memory at once."""
-
-WORTHWHILE = 0.01
-"""Share of a round's new pairs that must be verified for the search to go on to photos further away."""
+WORDS_A_CELL = 32  # at least, in the vocabulary. A search opens a few cells and skips the others
+PHOTOS_AT_ONCE = 64  # whose descriptors, or similarities to all others, are in memory
+WORTHWHILE = 0.01  # share of a round's new pairs that must be verified for the search to go on to photos further away
 
 
 def propose_candidates(study: Study, database: Path, photo_ids: Sequence[int]) -> np.ndarray:
@@ -37,8 +32,7 @@ def propose_candidates(study: Study, database: Path, photo_ids: Sequence[int]) -
     if settings.candidates == "exhaustive":
         pairs = all_pairs(photo_ids)
         return np.column_stack([pairs, np.zeros(len(pairs), np.int64)])
-    vocabulary = draw_vocabulary(database, photo_ids, settings.words, study.params.run.seed)
-    bags = bags_of_words(database, photo_ids, vocabulary)
+    bags = bags_of_words(database, photo_ids, draw_vocabulary(database, photo_ids, settings.words, study.params.run.seed))
     photo, other, rank = nearest(bags, max(settings.neighbours, settings.far_neighbours)).T
     numbers = np.asarray(photo_ids, dtype=np.int64)
     return np.column_stack([numbers[photo], numbers[other], rank])
@@ -56,29 +50,19 @@ def search_matches(proposals: np.ndarray, settings: Reconstruction, verify: Call
     `candidates` of them. Returns that table for all pairs tried.
     """
     photo, _, rank = proposals.T
-    wanted = rank < settings.neighbours
-    matches = verify(_pairs_of(proposals[wanted]))
+    pairs, wanted = np.sort(proposals[:, :2], axis=1), rank < settings.neighbours
+    matches = verify(np.unique(pairs[wanted], axis=0))
     for reach in range(2 * settings.neighbours, settings.far_neighbours + settings.neighbours, settings.neighbours):
-        edges = _edges_of(matches, settings.min_inliers)
+        edges = verified_pairs(matches, settings.min_inliers)
         joined = [photos for photos in components(edges) if len(photos) >= settings.min_model_size]
         alone = ~np.isin(photo, np.concatenate([np.zeros(0, np.int64), *joined]))
         wanted |= alone & (rank < min(reach, settings.far_neighbours))
-        further = verify(_pairs_of(proposals[wanted]))
-        tried, verified = len(further) - len(matches), len(_edges_of(further, settings.min_inliers)) - len(edges)
+        further = verify(np.unique(pairs[wanted], axis=0))
+        tried, verified = len(further) - len(matches), len(verified_pairs(further, settings.min_inliers)) - len(edges)
         matches = further
         if verified < WORTHWHILE * tried or not tried:
             break
     return verify(complete(matches, settings.min_inliers))
-
-
-def _edges_of(matches: pd.DataFrame, min_inliers: int) -> np.ndarray:
-    """The verified pairs, photo ids, int64 [n, 2]."""
-    return matches.loc[matches.inliers >= min_inliers, ["photo_id", "other_id"]].to_numpy(dtype=np.int64)
-
-
-def _pairs_of(proposals: np.ndarray) -> np.ndarray:
-    """The distinct pairs of the proposals, int64 [pairs, 2], the smaller photo_id first, sorted."""
-    return np.unique(np.sort(proposals[:, :2], axis=1), axis=0)
 
 
 def all_pairs(photo_ids: Sequence[int]) -> np.ndarray:
@@ -91,11 +75,11 @@ def complete(matches: pd.DataFrame, min_inliers: int) -> np.ndarray:
 
     matches: photo_id, other_id, inliers. Returns photo ids, int64 [pairs, 2], the smaller first, sorted, without duplicates.
     """
-    tried = matches[["photo_id", "other_id"]].to_numpy(dtype=np.int64)
-    photos, graph = graph_of(_edges_of(matches, min_inliers))
+    photos, graph = graph_of(verified_pairs(matches, min_inliers))
     graph = graph.tocsr() + graph.T
     through = sparse.triu(graph @ graph, k=1)
-    return np.unique(np.concatenate([tried, photos[np.stack([through.row, through.col], axis=1)]]), axis=0)
+    ends = photos[np.stack([through.row, through.col], axis=1)]
+    return np.unique(np.concatenate([verified_pairs(matches, 0), ends]), axis=0)
 
 
 def draw_vocabulary(database: Path, photo_ids: Sequence[int], words: int, seed: int) -> faiss.IndexIVFFlat:
@@ -107,10 +91,9 @@ def draw_vocabulary(database: Path, photo_ids: Sequence[int], words: int, seed: 
     """
     random = np.random.default_rng(seed)
     total = int(count_features(database).reindex(photo_ids, fill_value=0).sum())
-    words = min(words, total // 4)
-    share = words / max(total, 1)
+    share = min(words, total // 4) / max(total, 1)
     drawn = [np.zeros((0, 128), np.uint8)]
-    for _, descriptors in _read_in_blocks(database, photo_ids):
+    for descriptors in _read_in_blocks(database, photo_ids):
         drawn += [random.permutation(each)[: round(share * len(each))] for each in descriptors]
     vocabulary = np.concatenate(drawn).astype(np.float32)
     cells = max(1, min(len(vocabulary) // WORDS_A_CELL, int(4 * len(vocabulary) ** 0.5)))
@@ -124,10 +107,10 @@ def draw_vocabulary(database: Path, photo_ids: Sequence[int], words: int, seed: 
     return index
 
 
-def _read_in_blocks(database: Path, photo_ids: Sequence[int]) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """The place of a block's first photo, and the descriptors of its photos, uint8 [features, 128] each."""
+def _read_in_blocks(database: Path, photo_ids: Sequence[int]) -> Iterator[list[np.ndarray]]:
+    """The descriptors of some photos at a time, uint8 [features, 128] each."""
     for start in range(0, len(photo_ids), PHOTOS_AT_ONCE):
-        yield start, read_descriptors(database, photo_ids[start : start + PHOTOS_AT_ONCE])
+        yield read_descriptors(database, photo_ids[start : start + PHOTOS_AT_ONCE])
 
 
 def bags_of_words(database: Path, photo_ids: Sequence[int], vocabulary: faiss.IndexIVFFlat) -> sparse.csr_array:
@@ -139,12 +122,11 @@ def bags_of_words(database: Path, photo_ids: Sequence[int], vocabulary: faiss.In
     """
     bags = [sparse.csr_array((0, vocabulary.ntotal), dtype=np.float32)]
     with tqdm(total=len(photo_ids), desc="visual words", unit="photo") as progress:
-        for _, descriptors in _read_in_blocks(database, photo_ids if vocabulary.ntotal else []):
+        for descriptors in _read_in_blocks(database, photo_ids if vocabulary.ntotal else []):
             row = np.repeat(np.arange(len(descriptors), dtype=np.int32), [3 * len(each) for each in descriptors])
             words = vocabulary.search(np.concatenate(descriptors).astype(np.float32), 3)[1].ravel().astype(np.int32)
-            found = words >= 0
-            place, shape = (row[found], words[found]), (len(descriptors), vocabulary.ntotal)
-            bags.append(sparse.coo_array((np.ones(len(place[0]), np.float32), place), shape=shape).tocsr())
+            found, shape = words >= 0, (len(descriptors), vocabulary.ntotal)
+            bags.append(sparse.coo_array((np.ones(found.sum(), np.float32), (row[found], words[found])), shape=shape).tocsr())
             progress.update(len(descriptors))
     counts = sparse.csr_array(sparse.vstack(bags))
     seen_by = np.bincount(counts.indices, minlength=vocabulary.ntotal)

@@ -7,37 +7,32 @@ one-line errors here.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pycolmap
+from tqdm import tqdm
 
 from bcdh_lib.core.errors import StudyError, one_line
+from bcdh_lib.core.parallel import side_by_side
+from bcdh_lib.study import Study
 
 Ids = TypeVar("Ids", int, np.ndarray)
 
 LARGEST_ID = 2**31 - 1
 """COLMAP's own: pair_id = LARGEST_ID * smaller image_id + larger image_id."""
 
-FEATURES = ("keypoints", "descriptors")
-"""Tables with a row a photo, written by the extraction."""
+FEATURES, MATCHES = ("keypoints", "descriptors"), ("matches", "two_view_geometries")
+"""Tables with a row a photo, written by the extraction, and with a row a pair, written by the matching."""
 
-MATCHES = ("matches", "two_view_geometries")
-"""Tables with a row a pair, written by the matching."""
-
-ID_COLUMN = {
-    "cameras": "camera_id",
-    "rigs": "rig_id",
-    "frames": "frame_id",
-    "frame_data": "frame_id",
-    "images": "image_id",
-    "keypoints": "image_id",
-    "descriptors": "image_id",
-}
-"""The column that identifies a photo in each table. A photo has the same number in all of them."""
+ID_COLUMN = {"cameras": "camera_id", "rigs": "rig_id", "frames": "frame_id", "frame_data": "frame_id", "images": "image_id"}
+ID_COLUMN |= dict.fromkeys(FEATURES, "image_id") | dict.fromkeys(MATCHES, "pair_id")
+"""The column that identifies a photo (in all tables by the same number) or a pair."""
 
 
 @contextmanager
@@ -96,17 +91,16 @@ def copy_excerpt(
     photos: ids, int [n]; pairs: photo ids, int [pairs, 2]; without: tables to leave empty. Returns `target`.
     """
     pycolmap.Database.open(target).close()
-    own_pairs = np.zeros(0, np.int64) if pairs is None else pair_ids(pairs)
-    wanted = {table: (column, "own_photos") for table, column in ID_COLUMN.items()}
-    wanted |= dict.fromkeys(MATCHES, ("pair_id", "own_pairs"))
+    own = {"photos": image_id(photos), "pairs": np.zeros(0, np.int64) if pairs is None else pair_ids(pairs)}
     with closing(sqlite3.connect(target)) as excerpt, excerpt:
         excerpt.execute("ATTACH ? AS whole", (str(database),))
-        for name, ids in (("own_photos", image_id(photos)), ("own_pairs", own_pairs)):
-            excerpt.execute(f"CREATE TEMP TABLE {name} (id INTEGER PRIMARY KEY)")
-            excerpt.executemany(f"INSERT INTO {name} VALUES (?)", ids[:, None].tolist())
-        for table, (column, own) in wanted.items():
+        for name, ids in own.items():
+            excerpt.execute(f"CREATE TEMP TABLE own_{name} (id INTEGER PRIMARY KEY)")
+            excerpt.executemany(f"INSERT INTO own_{name} VALUES (?)", ids[:, None].tolist())
+        for table, column in ID_COLUMN.items():
             if table not in without:
-                excerpt.execute(f"INSERT INTO {table} SELECT * FROM whole.{table} WHERE {column} IN {own}")
+                rows = f"IN own_{'pairs' if table in MATCHES else 'photos'}"
+                excerpt.execute(f"INSERT INTO {table} SELECT * FROM whole.{table} WHERE {column} {rows}")
     return target
 
 
@@ -117,3 +111,32 @@ def add_excerpt(tables: Sequence[str], database: Path, excerpt: Path) -> None:
         with connection:
             for table in tables:
                 connection.execute(f"INSERT INTO {table} SELECT * FROM excerpt.{table}")
+
+
+def work_in_excerpts(
+    work: Callable[[Study, Path, np.ndarray], None], study: Study, database: Path, missing: np.ndarray, at_once: int, bar: tqdm
+) -> None:
+    """Let run.threads processes work on `at_once` of the missing photos [n] or pairs [n, 2] at a time.
+
+    Each works on one thread and an excerpt of the database, whose new rows are then added to it: COLMAP's extraction and
+    matching do not repeat exactly on several threads. A killed run loses at most `at_once` pieces a process.
+    work: study, excerpt, photos or pairs -> nothing.
+    """
+    jobs = [missing[start : start + at_once] for start in range(0, len(missing), at_once)]
+    with bar, tempfile.TemporaryDirectory(dir=database.parent, prefix="excerpts-") as folder:
+        job = partial(_in_excerpt, work, study, database, Path(folder))
+        for done, excerpt in side_by_side(job, jobs, study.params.run.threads):
+            add_excerpt(FEATURES if missing.ndim == 1 else MATCHES, database, excerpt)
+            excerpt.unlink()
+            bar.update(done)
+
+
+def _in_excerpt(
+    work: Callable[[Study, Path, np.ndarray], None], study: Study, database: Path, folder: Path, pieces: np.ndarray
+) -> tuple[int, Path]:
+    """Work in a database of the pieces' photos alone. Returns the number of pieces, and the database."""
+    first = "-".join(map(str, pieces.flat[:2]))
+    with colmap(f"extracting or matching the features of photo {first} and others"):
+        excerpt = copy_excerpt(database, folder / f"{first}.db", np.unique(pieces))
+        work(study, excerpt, pieces)
+    return len(pieces), excerpt

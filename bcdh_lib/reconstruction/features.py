@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +10,14 @@ import pandas as pd
 import pycolmap
 from tqdm import tqdm
 
-from bcdh_lib.core.parallel import side_by_side
-from bcdh_lib.reconstruction.database import FEATURES, add_excerpt, colmap, copy_excerpt, image_id, image_name, photo_id, query
+from bcdh_lib.reconstruction.database import colmap, image_id, image_name, photo_id, query, work_in_excerpts
 from bcdh_lib.study import Study
 
 PHOTOS_A_JOB = 64
-"""Written in one transaction: a killed run loses at most these, times run.threads."""
 
 
 def extract_features(study: Study, database: Path, photo_ids: Sequence[int]) -> pd.Series:
     """SIFT keypoints and descriptors of the photos, written to COLMAP's database.
-
-    On two threads of one process, one of two extractions of the same 752 photos missed 4 of 560,541 features. So run.threads
-    processes work in parallel, each on one thread and an excerpt of the database.
 
     Photos that already have features in the database are skipped, so a killed run goes on where it stopped.
     Returns the number of features, by photo_id. It is 0 if a copy is unreadable or SIFT finds nothing in it.
@@ -33,31 +26,18 @@ def extract_features(study: Study, database: Path, photo_ids: Sequence[int]) -> 
     extracted = count_features(database)
     readable = [photo_id(image) for (image,) in query(database, "SELECT image_id FROM images ORDER BY image_id")]
     missing = np.array([photo for photo in readable if photo not in extracted.index], dtype=np.int64)
-    jobs = [missing[start : start + PHOTOS_A_JOB] for start in range(0, len(missing), PHOTOS_A_JOB)]
-    with (
-        tempfile.TemporaryDirectory(dir=database.parent, prefix="extraction-") as folder,
-        tqdm(total=len(readable), initial=len(readable) - len(missing), desc="features", unit="photo") as progress,
-    ):
-        for photos, excerpt in side_by_side(partial(_extract, study, database, Path(folder)), jobs, study.params.run.threads):
-            add_excerpt(FEATURES, database, excerpt)
-            excerpt.unlink()
-            progress.update(photos)
+    bar = tqdm(total=len(readable), initial=len(readable) - len(missing), desc="features", unit="photo")
+    work_in_excerpts(_extract, study, database, missing, PHOTOS_A_JOB, bar)
     return count_features(database).reindex(photo_ids, fill_value=0)
 
 
-def _extract(study: Study, database: Path, folder: Path, photos: np.ndarray) -> tuple[int, Path]:
-    """Extract the features of the photos in a database of them alone. Returns the number of photos, and the database."""
+def _extract(study: Study, excerpt: Path, photos: np.ndarray) -> None:
     options = pycolmap.FeatureExtractionOptions()
     options.num_threads = 1
     options.use_gpu = False
     options.sift.max_num_features = study.params.reconstruction.max_features
-    names = [image_name(photo) for photo in photos]
-    with colmap(f"extracting the features of {names[0]} to {names[-1]}"):
-        excerpt = copy_excerpt(database, folder / f"{photos[0]}.db", photos)
-        pycolmap.extract_features(
-            excerpt, study.photos / "images", names, pycolmap.CameraMode.PER_IMAGE, extraction_options=options
-        )
-    return len(photos), excerpt
+    names, mode = [image_name(photo) for photo in photos], pycolmap.CameraMode.PER_IMAGE
+    pycolmap.extract_features(excerpt, study.photos / "images", names, mode, extraction_options=options)
 
 
 def register_photos(study: Study, database: Path, photo_ids: Sequence[int]) -> None:

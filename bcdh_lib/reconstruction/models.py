@@ -16,11 +16,10 @@ from tqdm import tqdm
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.parallel import side_by_side
 from bcdh_lib.reconstruction.database import colmap, copy_excerpt, share
-from bcdh_lib.reconstruction.graph import components
+from bcdh_lib.reconstruction.graph import components, verified_pairs
 from bcdh_lib.study import Study
 
-SUMS = "SHA256SUMS"
-"""The file of checksums next to a model's .bin files, in the form of the command sha256sum."""
+SUMS = "SHA256SUMS"  # the file of checksums next to a model's .bin files, in the form of the command sha256sum
 
 
 class Component(NamedTuple):
@@ -40,11 +39,10 @@ def build_models(study: Study, database: Path, matches: pd.DataFrame, folder: Pa
     Returns the folders of the models in COLMAP's format. A component can have several models, or none.
     """
     settings, scheduler = study.params.reconstruction, study.params.cluster.scheduler
-    edges = matches.loc[matches.inliers >= settings.min_inliers, ["photo_id", "other_id"]].to_numpy()
+    edges = verified_pairs(matches, settings.min_inliers)
     parts = [photos for photos in components(edges) if len(photos) >= settings.min_model_size]
     finished = {photos[0]: folder / f"{photos[0]:07d}" for photos in parts}
     missing = sorted((photos for photos in parts if not finished[photos[0]].exists()), key=len, reverse=True)
-
     folder.mkdir(parents=True, exist_ok=True)
     jobs = [Component(photos, edges[np.isin(edges[:, 0], photos)], finished[photos[0]]) for photos in missing]
     if scheduler:
@@ -77,7 +75,7 @@ def map_component(study: Study, database: Path, component: Component) -> int:
             own = copy_excerpt(database, Path(part, "database.db"), photos, pairs, without=("descriptors", "matches"))
             pycolmap.incremental_mapping(own, study.photos / "images", models, options)
         for model in models.iterdir():
-            _write_sums(model)
+            (model / SUMS).write_bytes(_sums(model))
         if not target.exists():
             models.rename(target)
     return len(photos)
@@ -87,7 +85,7 @@ def write_model(model: pycolmap.Reconstruction, folder: Path) -> None:
     """Write a model in COLMAP's binary format, with its checksums."""
     folder.mkdir(parents=True, exist_ok=True)
     model.write(folder)
-    _write_sums(folder)
+    (folder / SUMS).write_bytes(_sums(folder))
 
 
 def open_model(folder: Path) -> pycolmap.Reconstruction:
@@ -104,10 +102,6 @@ def open_model(folder: Path) -> pycolmap.Reconstruction:
         raise StudyError(f"{folder}: the model's files are damaged; make them again: dvc repro --force reconstruction")
     with colmap(f"reading the model in {folder}"):
         return pycolmap.Reconstruction(folder)
-
-
-def _write_sums(folder: Path) -> None:
-    (folder / SUMS).write_bytes(_sums(folder))
 
 
 def _sums(folder: Path) -> bytes:

@@ -16,7 +16,7 @@ from bcdh_lib.core.parallel import side_by_side
 from bcdh_lib.core.tables import read_table, write_table
 from bcdh_lib.reconstruction.candidates import propose_candidates, search_matches
 from bcdh_lib.reconstruction.features import extract_features
-from bcdh_lib.reconstruction.guards import group_models
+from bcdh_lib.reconstruction.graph import group_models
 from bcdh_lib.reconstruction.matches import verify_matches
 from bcdh_lib.reconstruction.models import build_models
 from bcdh_lib.reconstruction.registrations import REASONS, Part, divide, explain_unregistered, write_models

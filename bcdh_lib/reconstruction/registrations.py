@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +13,7 @@ import scipy.sparse as sparse
 
 from bcdh_lib.params import Reconstruction
 from bcdh_lib.reconstruction.database import image_id, photo_id
-from bcdh_lib.reconstruction.graph import components
-from bcdh_lib.reconstruction.guards import split_at_bridges
+from bcdh_lib.reconstruction.graph import components, split_at_bridges, verified_pairs
 from bcdh_lib.reconstruction.models import open_model, write_model
 from bcdh_lib.study import Study
 
@@ -27,8 +26,7 @@ REASONS = {
 """Why a photo is in no model."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Photos of one of COLMAP's models that become a model of the study. Usually these are all its photos."""
 
     model: Path
@@ -82,7 +80,7 @@ def explain_unregistered(
 
     features: their number, by photo_id; small: ids of the photos of models that are dropped because they are too small.
     """
-    edges = matches.loc[matches.inliers >= settings.min_inliers, ["photo_id", "other_id"]].to_numpy()
+    edges = verified_pairs(matches, settings.min_inliers)
     too_few = [photos for photos in components(edges) if len(photos) < settings.min_model_size]
     reason = pd.Series("no verified match", index=features.index, dtype=object)
     reason[features == 0] = "no features"

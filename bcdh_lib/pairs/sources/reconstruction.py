@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.pairs.covisibility import similar_pairs, split_members
-from bcdh_lib.pairs.source import PairSource, PairTables
+from bcdh_lib.pairs.covisibility import PairTables, similar_pairs, split_members
 from bcdh_lib.study import Study
 
 
@@ -14,7 +13,7 @@ def read(study: Study) -> PairTables:
     registrations, tracks = (read_table(study.reconstruction, name) for name in ("registrations", "tracks"))
     pairs = similar_pairs(tracks, registrations, settings.min_shared, settings.max_scale_change)
     shares = {"validation": settings.validation_share, "test": settings.test_share}
-    return PairTables(pairs, split_members(registrations, pairs, shares, study.params.run.seed), {})
+    return pairs, split_members(registrations, pairs, shares, study.params.run.seed), {}
 
 
-SOURCE = PairSource(read, lambda study: [study.reconstruction / f"{name}.parquet" for name in ("registrations", "tracks")])
+SOURCE = read, lambda study: [study.reconstruction / f"{name}.parquet" for name in ("registrations", "tracks")]

@@ -344,11 +344,11 @@ def _ornament(canvas: Canvas, style: Style, storeys: int, storey: float) -> None
     """What makes a wall unique: sculpture, plaques, repaired plaster, ivy, posters."""
     rng, width, height, area = canvas.rng, canvas.width, canvas.height, canvas.width * canvas.height
     for _ in range(rng.poisson(min(area / 150, 3.0))):
-        spot = rng.uniform(0, max(width - 1.5, 0.1)), rng.integers(storeys) * storey + rng.uniform(0.02, 0.1) * storey
-        relief_panel(canvas, style, *spot, rng.uniform(0.8, 2.4), rng.uniform(0.6, 1.0) * 0.2 * storey + 0.5)
+        x, y = rng.uniform(0, max(width - 1.5, 0.1)), float(rng.integers(storeys) * storey + rng.uniform(0.02, 0.1) * storey)
+        relief_panel(canvas, style, x, y, rng.uniform(0.8, 2.4), rng.uniform(0.6, 1.0) * 0.2 * storey + 0.5)
     for _ in range(rng.poisson(0.8)):
-        spot = rng.uniform(0, max(width - 2, 0.1)), rng.uniform(0.1, 0.8) * height
-        sign(canvas, *spot, rng.uniform(0.6, 2), rng.uniform(0.6, 2.5))
+        x, y = rng.uniform(0, max(width - 2, 0.1)), rng.uniform(0.1, 0.8) * height
+        sign(canvas, x, y, rng.uniform(0.6, 2), rng.uniform(0.6, 2.5))
     for _ in range(int(min(area / 9, 90))):  # replaced stones, repaired plaster, soot
         x, y, size = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.15, 0.8)
         edge = zip(np.linspace(0, 2 * np.pi, 8), rng.uniform(0.6, 1.4, 8) * size, strict=True)

@@ -11,6 +11,8 @@ from bcdh_lib.photos.scene import facades
 from bcdh_lib.photos.scene.facades import Rng, Style
 from bcdh_lib.photos.scene.mesh import Mesh, Part, Span, ring
 
+MIDDLE = (0.0, 0.0)
+
 
 class Mason:
     """Builds the parts of one building in one style."""
@@ -73,12 +75,14 @@ class Mason:
             self.mesh.quad([(*low[k], z), (*low[n], z), (*high[n], z + rise), (*high[k], z + rise)], slope)
         self.mesh.floor(*top, z + rise, self.trim())
 
-    def drum(self, at: Span, radius: float, z: Span, sides: int = 20, **features: bool) -> None:
-        """A round (or many-sided) tower, windows all around."""
+    def drum(self, at: Span, radius: float, z: Span, sides: int = 20, caps: tuple[str, ...] = (), **features: bool) -> None:
+        """A round (or many-sided) tower, windows all around, under one of the caps if there are any."""
         surface = self.facade(2 * np.pi * radius, z[1] - z[0], **features)
         self.mesh.revolve(at, [(radius, z[0]), (radius, z[1])], sides, surface, smooth=sides > 10)
         out, top = radius + 0.4, z[1] + 0.3
         self.mesh.revolve(at, [(radius, z[1] - 0.5), (out, z[1] - 0.1), (out, top), (0, top)], sides, self.trim())
+        if caps:
+            self.cap(at, radius, z[1], max(sides, 12), self.choose(*caps) if len(caps) > 1 else caps[0])
 
     def cap(self, at: Span, radius: float, z: float, sides: int, kind: str | None = None) -> None:
         """The top of a tower; `radius` is from the axis to a side's middle."""
@@ -101,7 +105,7 @@ class Mason:
             self.drum(at, 0.6 * radius, (z, z + rise), 8)
             self.cap(at, 0.6 * radius, z + rise, 8, self.choose("spire", "dome", "onion"))
         else:
-            self.battlements(*(_wider((c, c), radius) for c in at), z)
+            self.battlements((at[0] - radius, at[0] + radius), (at[1] - radius, at[1] + radius), z)
 
     def battlements(self, x: Span, y: Span, z: float) -> None:
         """Merlons around a flat roof."""
@@ -117,7 +121,7 @@ class Mason:
         stages = int(self.rng.integers(1, 4)) if z[1] - z[0] > 15 else 1
         for k, edges in enumerate(pairwise(np.linspace(*z, stages + 1))):
             half_here = half * (1 - 0.08 * k)
-            x, y = (_wider((c, c), half_here) for c in at)
+            x, y = ((c - half_here, c + half_here) for c in at)
             self.block(x, y, edges, **(front if k == stages - 1 else {}))
         self.cap(at, half_here, z[1], 4 if self.rng.random() < 0.6 else 8, cap)
 
@@ -161,7 +165,17 @@ class Mason:
     def _pierced(self, x: Span, y: float, z: Span, outline: list[Span], near: bool) -> None:
         """The front (near) or back of a wall around an outline."""
         width, height = x[1] - x[0], z[1] - z[0]
-        surface = self.mesh.paint(_arch_face(self.rng, self.style, width, height, [(px - x[0], pz - z[0]) for px, pz in outline]))
+        canvas = facades.bare_wall(self.rng, self.style, width, height)
+        centre = float(np.mean([px - x[0] for px, _ in outline]))
+        frame = [((px - x[0] - centre) * 1.18 + centre, (pz - z[0]) * 1.06) for px, pz in outline]
+        canvas.polygon(frame, self.style.trim, 150)
+        facades.cornices(canvas, self.style, [height, height * 0.86], 0.5)
+        for _ in range(self.rng.poisson(5)):
+            spot = self.rng.uniform(0, max(width - 2, 0.1)), self.rng.uniform(0.1, 0.9) * height
+            facades.relief_panel(canvas, self.style, *spot, self.rng.uniform(0.8, 2.5), self.rng.uniform(0.6, 2))
+        if self.chance(0.5):
+            facades.sign(canvas, width * 0.3, height * 0.88, width * 0.4, height * 0.08)
+        surface = self.mesh.paint(canvas.finish(self.style.wear))
         order = np.array([[0, 1, 2], [0, 2, 3]] if near else [[0, 2, 1], [0, 3, 2]])
         strips = [((x[0], z[0]), (outline[0][0], z[0])), ((outline[-1][0], z[0]), (x[1], z[0])), *pairwise(outline[1:-1])]
         for (x0, z0), (x1, z1) in strips:  # between a piece of the outline and the top edge
@@ -189,22 +203,8 @@ def _wider(span: Span, by: float) -> Span:
     return span[0] - by, span[1] + by
 
 
-def _arch_face(rng: Rng, style: Style, width: float, height: float, outline: list[Span]) -> facades.Surface:
-    canvas = facades.bare_wall(rng, style, width, height)
-    centre = float(np.mean([p[0] for p in outline]))
-    canvas.polygon([((px - centre) * 1.18 + centre, pz * 1.06) for px, pz in outline], style.trim, 150)
-    facades.cornices(canvas, style, [height, height * 0.86], 0.5)
-    for _ in range(rng.poisson(5)):
-        spot = rng.uniform(0, max(width - 2, 0.1)), rng.uniform(0.1, 0.9) * height
-        facades.relief_panel(canvas, style, *spot, rng.uniform(0.8, 2.5), rng.uniform(0.6, 2))
-    if rng.random() < 0.5:
-        facades.sign(canvas, width * 0.3, height * 0.88, width * 0.4, height * 0.08)
-    return canvas.finish(style.wear)
-
-
-def church(mason: Mason) -> None:
+def church(mason: Mason, rng: Rng) -> None:
     """Nave, west towers (none, one or two), a choir with an apse."""
-    rng = mason.rng
     half, depth, wall = rng.uniform(5, 10), rng.uniform(18, 38), rng.uniform(9, 18)
     mason.block((-half, half), (0.0, depth), (0.0, wall), entrance=True, wheel=mason.chance(0.7))
     mason.gable_roof((-half, half), (0.0, depth), wall, rng.uniform(0.8, 1.5) * half)
@@ -219,15 +219,12 @@ def church(mason: Mason) -> None:
         y = -size if at == 0 else size - 0.5
         mason.tower((float(at), y), size, (0.0, top), cap, dial=mason.chance(0.6), entrance=bool(at == 0))
     if towers == 0 or mason.chance(0.4):
-        mason.drum((0.0, depth * 0.65), half * 0.6, (wall * 0.9, wall * 1.5), 12)
-        mason.cap((0.0, depth * 0.65), half * 0.6, wall * 1.5, 12, mason.choose("dome", "spire", "onion"))
-    mason.drum((0.0, depth), half * 0.8, (0.0, wall * 0.8), 16)
-    mason.cap((0.0, depth), half * 0.8, wall * 0.8, 16, "pyramid")
+        mason.drum((0.0, depth * 0.65), half * 0.6, (wall * 0.9, wall * 1.5), 12, ("dome", "spire", "onion"))
+    mason.drum((0.0, depth), half * 0.8, (0.0, wall * 0.8), 16, ("pyramid",))
 
 
-def hall(mason: Mason) -> None:
+def hall(mason: Mason, rng: Rng) -> None:
     """A town hall: a long front, a middle risalit, a clock tower somewhere."""
-    rng = mason.rng
     half, depth, wall = rng.uniform(12, 24), rng.uniform(10, 18), rng.uniform(10, 20)
     mason.block((-half, half), (0.0, depth), (0.0, wall), entrance=True, shop=mason.chance(0.4))
     if mason.chance(0.7):
@@ -243,9 +240,8 @@ def hall(mason: Mason) -> None:
         mason.tower((x, depth * rng.uniform(0.3, 0.6)), size, (wall * 0.9, wall * rng.uniform(1.6, 2.6)), dial=True)
 
 
-def palace(mason: Mason) -> None:
+def palace(mason: Mason, rng: Rng) -> None:
     """Wings of unequal height around a temple front."""
-    rng = mason.rng
     half, wall = rng.uniform(7, 12), rng.uniform(10, 17)
     mason.block((-half, half), (0.0, 12.0), (0.0, wall), entrance=True)
     front, radius = rng.uniform(4, 6), rng.uniform(0.5, 0.9)
@@ -255,20 +251,18 @@ def palace(mason: Mason) -> None:
     mason.mesh.box((-half, half), (-front - 3, 0.0), (0.0, 0.6), steps, steps)
     for side in (-1, 1):
         length, high = rng.uniform(8, 20), wall * rng.uniform(0.55, 0.95)
-        x = _between(side * half, side * (half + length))
+        x = (half, half + length) if side > 0 else (-half - length, -half)
         mason.block(x, (1.5, 11.0), (0.0, high), shop=mason.chance(0.2))
         if mason.chance(0.5):
             mason.hip_roof(x, (1.5, 11.0), high, rng.uniform(2, 4), 4)
         if mason.chance(0.4):
             mason.tower((side * (half + length), 5.0), 3.2, (0.0, high * rng.uniform(1.2, 1.7)))
     if mason.chance(0.6):
-        mason.drum((0.0, 6.0), half * 0.5, (wall, wall + 5), 18)
-        mason.cap((0.0, 6.0), half * 0.5, wall + 5, 18, "dome")
+        mason.drum((0.0, 6.0), half * 0.5, (wall, wall + 5), 18, ("dome",))
 
 
-def gate(mason: Mason) -> None:
+def gate(mason: Mason, rng: Rng) -> None:
     """A city gate or triumphal arch, between towers or under an attic with figures."""
-    rng = mason.rng
     half, deep, high = rng.uniform(5, 10), rng.uniform(3, 6), rng.uniform(11, 18)
     span = half * rng.uniform(0.35, 0.55)
     mason.arch((-half, half), (0.0, deep), (0.0, high), (-span, span), high * rng.uniform(0.35, 0.5))
@@ -277,8 +271,8 @@ def gate(mason: Mason) -> None:
         cap = mason.choose("crown", "pyramid", "spire", "dome")
         for side in (-1, 1):
             if mason.chance(0.5):
-                mason.drum((side * (half + size * 0.6), deep / 2), size, (0.0, top))
-                mason.cap((side * (half + size * 0.6), deep / 2), size, top, 20, "pyramid" if cap == "crown" else cap)
+                caps = ("pyramid" if cap == "crown" else cap,)
+                mason.drum((side * (half + size * 0.6), deep / 2), size, (0.0, top), caps=caps)
             else:
                 mason.tower((side * (half + size * 0.8), deep / 2), size, (0.0, top), cap)
     else:
@@ -291,28 +285,26 @@ def gate(mason: Mason) -> None:
         mason.block((-half, half), (0.0, deep), (high, high + rng.uniform(4, 8)), dial=True)
 
 
-def campanile(mason: Mason) -> None:
+def campanile(mason: Mason, rng: Rng) -> None:
     """A free-standing tower on a base, with galleries."""
-    rng = mason.rng
     half = rng.uniform(4, 7)
     high = half * rng.uniform(3.5, 6)
     if mason.chance(0.7):
-        mason.tower((0.0, 0.0), half, (0.0, high), dial=mason.chance(0.5), entrance=True)
+        mason.tower(MIDDLE, half, (0.0, high), dial=mason.chance(0.5), entrance=True)
     else:
         mason.block((-half, half), (-half, half), (0.0, high * 0.65), entrance=True, dial=True)
-        mason.drum((0.0, 0.0), half * rng.uniform(0.7, 0.95), (high * 0.65, high), int(rng.choice([8, 16])))
-        mason.cap((0.0, 0.0), half * 0.75, high, 16)
+        mason.drum(MIDDLE, half * rng.uniform(0.7, 0.95), (high * 0.65, high), int(rng.choice([8, 16])))
+        mason.cap(MIDDLE, half * 0.75, high, 16)
     base = half * rng.uniform(1.3, 2.2)
     mason.block((-base, base), (-base, base), (0.0, rng.uniform(4, 9)), entrance=True)
     for side in (-1, 1):
         if mason.chance(0.5):
-            x = _between(side * base, side * (base + rng.uniform(6, 16)))
-            mason.block(x, (-base * 0.7, base), (0.0, rng.uniform(5, 11)))
+            far = base + rng.uniform(6, 16)
+            mason.block((base, far) if side > 0 else (-far, -base), (-base * 0.7, base), (0.0, rng.uniform(5, 11)))
 
 
-def castle(mason: Mason) -> None:
+def castle(mason: Mason, rng: Rng) -> None:
     """A keep, a curtain wall and round towers."""
-    rng = mason.rng
     half, wall, span = rng.uniform(12, 20), rng.uniform(6, 10), rng.uniform(1.5, 2.5)
     mason.arch((-half, half), (0.0, 2.5), (0.0, wall), (-span, span), 2.5)
     mason.battlements((-half, half), (0.0, 2.5), wall)
@@ -329,27 +321,24 @@ def castle(mason: Mason) -> None:
     mason.hip_roof((-half * 0.8, half * 0.8), (9.0, 18.0), wall * 1.4, 4, 4.5)
 
 
-def rotunda(mason: Mason) -> None:
+def rotunda(mason: Mason, rng: Rng) -> None:
     """A round temple or library: drum, ring of columns, dome."""
-    rng, middle = mason.rng, (0.0, 0.0)
     radius, high, sides = rng.uniform(6, 11), rng.uniform(7, 13), int(rng.choice([8, 12, 24]))
-    mason.drum(middle, radius, (0.0, high), sides, entrance=True)
+    mason.drum(MIDDLE, radius, (0.0, high), sides, entrance=True)
     if mason.chance(0.6):
         for turn in np.arange(0, 2 * np.pi, 2 * np.pi / rng.integers(10, 20)):
             mason.column((float(radius * 1.2 * np.cos(turn)), float(radius * 1.2 * np.sin(turn))), 0.5, (0.0, high * 0.95))
         profile = [(radius, high - 0.6), (radius * 1.3, high - 0.6), (radius * 1.3, high + 0.8), (radius, high + 0.8)]
-        mason.mesh.revolve(middle, profile, 32, mason.bare(2 * np.pi * radius, 1.5))
+        mason.mesh.revolve(MIDDLE, profile, 32, mason.bare(2 * np.pi * radius, 1.5))
     else:
         mason.block((-radius * 0.5, radius * 0.5), (-radius * 1.3, 0.0), (0.0, high * 0.8), entrance=True)
         mason.gable_roof((-radius * 0.5, radius * 0.5), (-radius * 1.3, 0.0), high * 0.8, radius * 0.3)
     top = high + rng.uniform(2, 6)
-    mason.drum(middle, radius * 0.85, (high, top), sides)
-    mason.cap(middle, radius * 0.85, top, max(sides, 12), mason.choose("dome", "dome", "pyramid", "onion"))
+    mason.drum(MIDDLE, radius * 0.85, (high, top), sides, ("dome", "dome", "pyramid", "onion"))
 
 
-def bridge(mason: Mason) -> None:
+def bridge(mason: Mason, rng: Rng) -> None:
     """Arches in a row, with a tower or a chapel on them."""
-    rng = mason.rng
     count, span, high = int(rng.integers(3, 6)), rng.uniform(7, 11), rng.uniform(6, 10)
     deep, half = rng.uniform(4, 6), count * span / 2
     for k in range(count):
@@ -366,9 +355,8 @@ def bridge(mason: Mason) -> None:
         mason.figure((float(spot), 0.0), high + 1.1, 2.2)
 
 
-def monument(mason: Mason) -> None:
+def monument(mason: Mason, rng: Rng) -> None:
     """A column, obelisk or canopy with figures, on steps."""
-    rng, middle = mason.rng, (0.0, 0.0)
     base, high = rng.uniform(2.5, 4), rng.uniform(3, 6)
     steps = mason.bare(4 * base, 0.5)
     for k in range(3):
@@ -378,27 +366,26 @@ def monument(mason: Mason) -> None:
     kind = mason.choose("column", "obelisk", "canopy")
     if kind == "column":
         top = high + rng.uniform(9, 18)
-        mason.column(middle, base * 0.42, (high, top))
-        mason.figure(middle, top, rng.uniform(3, 5))
+        mason.column(MIDDLE, base * 0.42, (high, top))
+        mason.figure(MIDDLE, top, rng.uniform(3, 5))
     elif kind == "obelisk":
         top = high + rng.uniform(10, 20)
         profile = [(base * 0.8, high), (base * 0.5, top), (0.02, top + base)]
-        mason.mesh.revolve(middle, profile, 4, mason.facade(4 * base, top - high), np.pi / 4, smooth=False)
+        mason.mesh.revolve(MIDDLE, profile, 4, mason.facade(4 * base, top - high), np.pi / 4, smooth=False)
     else:
         top = high + rng.uniform(6, 10)
         for x, y in ((-0.8, -0.8), (-0.8, 0.8), (0.8, -0.8), (0.8, 0.8)):
             mason.column((x * base, y * base), 0.35, (high, top))
-        mason.figure(middle, high, (top - high) * 0.8)
+        mason.figure(MIDDLE, high, (top - high) * 0.8)
         mason.pediment((-base, base), (-base, base), top, base * 0.6)
-        mason.cap(middle, base * 0.5, top + 2, 8, mason.choose("spire", "onion", "dome"))
+        mason.cap(MIDDLE, base * 0.5, top + 2, 8, mason.choose("spire", "onion", "dome"))
     for turn in np.arange(4) * np.pi / 2 + np.pi / 4:
         if mason.chance(0.8):
             mason.figure((float(base * 1.7 * np.cos(turn)), float(base * 1.7 * np.sin(turn))), 0.9, rng.uniform(2, 3.4))
 
 
-def modern(mason: Mason) -> None:
+def modern(mason: Mason, rng: Rng) -> None:
     """Stacked blocks of glass and panels: museum, station, tower block."""
-    rng = mason.rng
     half, depth, z = rng.uniform(8, 15), rng.uniform(8, 14), 0.0
     for k in range(int(rng.integers(2, 5))):
         high, shift = rng.uniform(5, 13), rng.uniform(-0.35, 0.35) * half
@@ -409,11 +396,7 @@ def modern(mason: Mason) -> None:
         mason.drum((0.0, depth / 2), half * 0.5, (z, z + rng.uniform(3, 9)), 16)
 
 
-def _between(one: float, other: float) -> Span:
-    return min(one, other), max(one, other)
-
-
-KINDS: dict[str, Callable[[Mason], None]] = {
+KINDS: dict[str, Callable[[Mason, Rng], None]] = {
     build.__name__: build
     for build in (church, hall, palace, gate, campanile, castle, rotunda, bridge, monument, modern)
 }  # fmt: skip
@@ -423,7 +406,7 @@ def build_landmark(rng: Rng, sharpness: float = 1.0) -> tuple[Mesh, float, float
     """The mesh, height and width (m) of a landmark drawn at random; another state of `rng` gives another one."""
     kind = str(rng.choice(list(KINDS)))
     mason, centred = Mason(rng, Style(rng, sharpness)), Mesh(Part.LANDMARK)
-    KINDS[kind](mason)
+    KINDS[kind](mason, rng)
     corners = np.concatenate([each for each, *_ in mason.mesh.faces]).reshape(-1, 3)
     low, high = corners.min(axis=0), corners.max(axis=0)
     centred.extend(mason.mesh, at=(-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, 0.0))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 Texels = NDArray[np.uint8]  # [height, width, 6]: red, green, blue, slope along u, slope along v, glass
-Ink = Sequence[float] | NDArray[np.floating]  # red, green, blue in 0..255
+Ink = Sequence[float] | NDArray[Any]  # red, green, blue in 0..255
 CHANNELS = 6
 LEVELS = 8  # of a surface, each at half the resolution of the previous one
 Span = tuple[float, float]  # from, to along an axis; or a spot on the ground
