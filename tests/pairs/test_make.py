@@ -29,5 +29,5 @@ def test_a_missing_setting_is_one_line(params, tmp_path, settings, said):
 def test_every_source_names_its_inputs(params, tmp_path, name):
     (tmp_path / "some.pkl").touch()
     study = study_of(params, tmp_path, source=name, database="some.pkl")
-    assert source_of(study) is SOURCES[name]
+    assert source_of(study) == SOURCES[name]
     assert inputs(study)

@@ -25,26 +25,24 @@ def make_database(path, **changes):
 
 def test_by_hand(tmp_path):
     database, photos = make_database(tmp_path / "retrieval-SfM-30k.pkl")
-    published = read_published_pairs(database, photos)
-    assert published.left_out == {"query equals positive": 1, "photo not found": 0}
-    assert published.pairs[["query_id", "positive_id", "model_id"]].to_numpy().tolist() == [
-        [0, 1, 3],
-        [2, 0, 3],
-        [3, 4, 7],
-        [5, 6, 8],
-    ]
-    assert published.members["group_id"].tolist() == [3, 3, 3, 7, 7, 8, 8, 9]
-    assert published.members["split"].tolist() == ["train"] * 5 + ["validation"] * 3
-    write_table(tmp_path, "pairs", published.pairs)
-    write_table(tmp_path, "members", published.members)
+    pairs, members, left_out = read_published_pairs(database, photos)
+    assert left_out == {"query equals positive": 1, "photo not found": 0}
+    expected = [[0, 1, 3], [2, 0, 3], [3, 4, 7], [5, 6, 8]]
+    assert pairs[["query_id", "positive_id", "model_id"]].to_numpy().tolist() == expected
+    assert members["group_id"].tolist() == [3, 3, 3, 7, 7, 8, 8, 9]
+    assert members["split"].tolist() == ["train"] * 5 + ["validation"] * 3
+    write_table(tmp_path, "pairs", pairs)
+    write_table(tmp_path, "members", members)
     assert len(read_table(tmp_path, "pairs")) == 4
 
 
 def test_missing_photos_are_counted(tmp_path):
     database, photos = make_database(tmp_path / "db.pkl")
-    published = read_published_pairs(database, photos[photos["photo_id"] != 4])
-    assert published.left_out["photo not found"] == 1
-    assert 4 not in published.members["photo_id"].tolist()
+    _, members, left_out = read_published_pairs(database, photos[photos["photo_id"] != 4])
+    assert left_out["photo not found"] == 1
+    assert 4 not in members["photo_id"].tolist()
+    _, members, _ = read_published_pairs(database, photos[photos["photo_id"] > 4])  # none of `train`
+    assert members["model_id"].tolist() == [0, 0, 1]
     with pytest.raises(StudyError, match="none of its photos was found"):
         read_published_pairs(database, photos[:0])
 

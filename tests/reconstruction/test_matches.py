@@ -1,24 +1,15 @@
-"""Connected components by hand, and which pairs are verified: photos of one relief, and never photos that share a date stamp."""
+"""Which pairs are verified: photos of one relief, and never photos that share a date stamp."""
 
 import numpy as np
-import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.reconstruction.database import query
 from bcdh_lib.reconstruction.features import extract_features
-from bcdh_lib.reconstruction.graph import components
 from bcdh_lib.reconstruction.matches import WATERMARK, verify_matches
 
 from .conftest import STRAY, make_study
 from .relief import photograph, relief
-
-
-@pytest.mark.parametrize(
-    ("edges", "parts"), [([[4, 9], [1, 7], [2, 9], [7, 8]], [[1, 7, 8], [2, 4, 9]]), (np.zeros((0, 2), np.int64), [])]
-)
-def test_components_by_hand(edges, parts):
-    assert [part.tolist() for part in components(np.array(edges))] == parts
 
 
 def test_only_photos_of_one_relief_are_verified(study):

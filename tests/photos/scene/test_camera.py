@@ -16,9 +16,9 @@ def cube_and_wall(wall: bool) -> Place:
     stone = landmark.plain((200, 100, 50))
     landmark.box((-5, 5), (0, 10), (0, 10), stone, stone)
     grey = around.plain((90, 90, 90))
-    around.quad([(-500, -500, 0), (500, -500, 0), (500, 500, 0), (-500, 500, 0)], grey)
+    around.floor((-500, 500), (-500, 500), 0, grey)
     if wall:
-        around.wall((-5, -0.01), (0, -0.01), 0, 10, grey)
+        around.wall((-5, -0.01), (0, -0.01), (0, 10), grey)
     return Place(solidify([landmark, around]), True, 10.0, 10.0, 60.0)
 
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from bcdh_lib.photos.scene.light import _texels, bumped, draw_light, shine, sky
+from bcdh_lib.photos.scene.light import Light, _texels, bumped, shine, sky
 from bcdh_lib.photos.scene.mesh import Mesh, Part, Surface, solidify
 
 
 def wall(texels: np.ndarray):
     mesh = Mesh(Part.LANDMARK)
-    mesh.wall((0, 0), (1, 0), 0, 1, mesh.paint(Surface(texels, 1.0)))
+    mesh.wall((0, 0), (1, 0), (0, 1), mesh.paint(Surface(texels, 1.0)))
     return solidify([mesh])
 
 
@@ -48,7 +48,7 @@ def test_relief_tilts_the_normal_away_from_the_slope():
 
 
 def test_the_sun_adds_light_and_only_leaves_change_with_the_season():
-    light = draw_light(np.random.default_rng(0), 0.0)
+    light = Light(np.random.default_rng(0), 0.0)
     texels = np.tile(np.array([[180, 150, 120, 128, 128, 0]], np.float32), (4, 1))
     rough, height = np.tile(np.array([[0, -1, 0]], np.float32), (4, 1)), np.full(4, 10, np.float32)
     sunlit, leaf = np.array([0, 1, 0, 0], np.float32), np.array([False, False, True, False])
@@ -60,7 +60,7 @@ def test_the_sun_adds_light_and_only_leaves_change_with_the_season():
 
 @pytest.mark.parametrize("rise", [-0.2, 0.0, 1.0])
 def test_the_sky_is_light_in_every_direction(rise):
-    light = draw_light(np.random.default_rng(1), 0.0)
+    light = Light(np.random.default_rng(1), 0.0)
     around = np.linspace(0, 2 * np.pi, 9)
     flat = np.sqrt(1 - rise**2)
     rays = np.stack([flat * np.cos(around), flat * np.sin(around), np.full(9, rise)], axis=1).astype(np.float32)

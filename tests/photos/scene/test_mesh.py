@@ -8,7 +8,7 @@ from bcdh_lib.photos.scene.mesh import LEVELS, Mesh, Part, Surface, solidify, un
 
 def volume(mesh: Mesh) -> float:
     """Volume inside triangles that face outwards, by the divergence theorem."""
-    a, b, c = np.concatenate(mesh.corners).astype(float).transpose(1, 0, 2)
+    a, b, c = solidify([mesh]).corners.astype(float).transpose(1, 0, 2)
     return float((np.cross(a, b) * c).sum() / 6)
 
 
@@ -25,19 +25,20 @@ def test_volume_of_solids_of_revolution(profile, expected):
     mesh = Mesh(Part.LANDMARK)
     mesh.revolve((7, -3), profile, 200, mesh.plain((1, 2, 3)))
     assert volume(mesh) == pytest.approx(expected, rel=1e-3)
-    assert np.isfinite(np.concatenate(mesh.normals)).all()
+    assert np.isfinite(solidify([mesh]).normals).all()
 
 
 def test_a_turned_and_moved_mesh_keeps_its_shape_and_paint():
     part, whole = Mesh(Part.LANDMARK), Mesh(Part.LANDMARK)
     whole.plain((9, 9, 9))
-    part.wall((0, 0), (1, 0), 0, 2, part.plain((5, 5, 5)))
+    part.wall((0, 0), (1, 0), (0, 2), part.plain((5, 5, 5)))
     whole.extend(part, np.pi / 2, (10, 0, 0))
-    corners = np.concatenate(whole.corners).reshape(-1, 3)
+    solid = solidify([whole])
+    corners = solid.corners.reshape(-1, 3)
     assert corners.min(axis=0) == pytest.approx([10, 0, 0], abs=1e-5)
     assert corners.max(axis=0) == pytest.approx([10, 1, 2], abs=1e-5)
-    assert set(np.concatenate(whole.surface)) == {1}
-    assert np.concatenate(whole.normals).reshape(-1, 3)[0] == pytest.approx([1, 0, 0], abs=1e-5)
+    assert set(solid.surface) == {1}
+    assert solid.normals[0, 0] == pytest.approx([1, 0, 0], abs=1e-5)
 
 
 def test_copies_stand_where_they_are_put():
@@ -45,7 +46,7 @@ def test_copies_stand_where_they_are_put():
     one.box((0, 1), (0, 1), (0, 1), one.plain((7, 7, 7)), 0)
     many.repeat(one, [(0, 0, 0), (5, 0, 0), (0, 0, 9)])
     assert volume(many) == pytest.approx(3)
-    assert np.concatenate(many.corners).reshape(-1, 3).max(axis=0).tolist() == [6, 1, 10]
+    assert solidify([many]).corners.reshape(-1, 3).max(axis=0).tolist() == [6, 1, 10]
     many.repeat(one, [])
     assert volume(many) == pytest.approx(3)
 
@@ -53,7 +54,7 @@ def test_copies_stand_where_they_are_put():
 def test_levels_of_a_surface_halve_and_keep_the_mean():
     texels = np.random.default_rng(0).integers(0, 255, (64, 32, 6), dtype=np.uint8)
     mesh = Mesh(Part.LANDMARK)
-    mesh.wall((0, 0), (1, 0), 0, 1, mesh.paint(Surface(texels, 32.0)))
+    mesh.wall((0, 0), (1, 0), (0, 1), mesh.paint(Surface(texels, 32.0)))
     solid = solidify([mesh, Mesh(Part.FOLIAGE)])
     assert [tuple(size) for size in solid.size[0]] == [(64, 32), (32, 16), (16, 8), (8, 4), (4, 2), (2, 1), (2, 1), (2, 1)]
     assert len(solid.size[0]) == LEVELS
