@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -18,7 +19,8 @@ from bcdh_lib.reconstruction.graph import components, graph_of, verified_pairs
 from bcdh_lib.study import Study
 
 WORDS_A_CELL = 32  # at least, in the vocabulary. A search opens a few cells and skips the others
-PHOTOS_AT_ONCE = 64  # whose descriptors, or similarities to all others, are in memory
+PHOTOS_AT_ONCE = 64  # whose descriptors are in memory; their bags of words are a block
+BLOCKS_AT_ONCE = 64  # whose similarities to another block are in memory
 WORTHWHILE = 0.01  # share of a round's new pairs that must be verified for the search to go on to photos further away
 
 
@@ -32,8 +34,10 @@ def propose_candidates(study: Study, database: Path, photo_ids: Sequence[int]) -
     if settings.candidates == "exhaustive":
         pairs = all_pairs(photo_ids)
         return np.column_stack([pairs, np.zeros(len(pairs), np.int64)])
-    bags = bags_of_words(database, photo_ids, draw_vocabulary(database, photo_ids, settings.words, study.params.run.seed))
-    photo, other, rank = nearest(bags, max(settings.neighbours, settings.far_neighbours)).T
+    vocabulary = draw_vocabulary(database, photo_ids, settings.words, study.params.run.seed)
+    with tempfile.TemporaryDirectory(dir=database.parent, prefix="words-") as folder:
+        bags = bags_of_words(database, photo_ids, vocabulary, Path(folder))
+        photo, other, rank = nearest(bags, max(settings.neighbours, settings.far_neighbours)).T
     numbers = np.asarray(photo_ids, dtype=np.int64)
     return np.column_stack([numbers[photo], numbers[other], rank])
 
@@ -113,43 +117,57 @@ def _read_in_blocks(database: Path, photo_ids: Sequence[int]) -> Iterator[list[n
         yield read_descriptors(database, photo_ids[start : start + PHOTOS_AT_ONCE])
 
 
-def bags_of_words(database: Path, photo_ids: Sequence[int], vocabulary: faiss.IndexIVFFlat) -> sparse.csr_array:
-    """Bags of visual words, weighted by tf-idf, of unit length. Returns float32 [photos, words].
+def bags_of_words(
+    database: Path, photo_ids: Sequence[int], vocabulary: faiss.IndexIVFFlat, folder: Path
+) -> list[sparse.csr_array]:
+    """Bags of visual words, weighted by tf-idf, of unit length, float32 [photos, words]: PHOTOS_AT_ONCE in each, in order.
 
     Each descriptor counts for its three nearest words: the nearest words of one detail in two photos are often different.
     The square root of tf is taken, so that a repeated texture does not outweigh everything else ("burstiness").
     idf is log(1 + photos / photos with the word), so it is above 0 even for a word that all photos have.
+    The bags (about 50 kB a photo) lie in files of `folder`, mapped into memory.
     """
-    bags = [sparse.csr_array((0, vocabulary.ntotal), dtype=np.float32)]
+    bags: list[sparse.csr_array] = []
+    seen_by = np.zeros(vocabulary.ntotal, np.int64)
     with tqdm(total=len(photo_ids), desc="visual words", unit="photo") as progress:
         for descriptors in _read_in_blocks(database, photo_ids if vocabulary.ntotal else []):
             row = np.repeat(np.arange(len(descriptors), dtype=np.int32), [3 * len(each) for each in descriptors])
             words = vocabulary.search(np.concatenate(descriptors).astype(np.float32), 3)[1].ravel().astype(np.int32)
             found, shape = words >= 0, (len(descriptors), vocabulary.ntotal)
-            bags.append(sparse.coo_array((np.ones(found.sum(), np.float32), (row[found], words[found])), shape=shape).tocsr())
+            bag = sparse.coo_array((np.ones(found.sum(), np.float32), (row[found], words[found])), shape=shape).tocsr()
+            seen_by += np.bincount(bag.indices, minlength=vocabulary.ntotal)
+            for part in ("data", "indices"):
+                np.save(folder / f"{part}-{len(bags)}.npy", getattr(bag, part))
+                setattr(bag, part, np.load(folder / f"{part}-{len(bags)}.npy", mmap_mode="r+"))
+            bags.append(bag)
             progress.update(len(descriptors))
-    counts = sparse.csr_array(sparse.vstack(bags))
-    seen_by = np.bincount(counts.indices, minlength=vocabulary.ntotal)
     idf = np.log(1 + len(photo_ids) / np.maximum(seen_by, 1))
-    counts.data = np.sqrt(counts.data) * idf[counts.indices].astype(np.float32)
-    row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    length = np.sqrt(np.bincount(row, counts.data.astype(np.float64) ** 2, minlength=counts.shape[0]))
-    counts.data /= length[row].astype(np.float32)
-    return counts
+    for bag in bags:
+        weights = np.sqrt(bag.data) * idf[bag.indices].astype(np.float32)
+        row = np.repeat(np.arange(bag.shape[0]), np.diff(bag.indptr))
+        length = np.sqrt(np.bincount(row, weights.astype(np.float64) ** 2, minlength=bag.shape[0]))
+        bag.data[:] = weights / length[row].astype(np.float32)
+    return bags
 
 
-def nearest(vectors: sparse.csr_array, neighbours: int) -> np.ndarray:
-    """The `neighbours` nearest other rows of each row by inner product, ties to the smaller row. vectors: [n, D].
+def nearest(vectors: Sequence[sparse.csr_array], neighbours: int) -> np.ndarray:
+    """The `neighbours` nearest other rows of each row by inner product, ties to the smaller row. vectors: [n, D], in blocks.
 
     Returns int64 [proposals, 3]: a row, another row, and the other's rank, 0 for the nearest; rows in that order. Rows that have
     nothing in common are not proposed.
     """
+    starts = np.cumsum([0, *(block.shape[0] for block in vectors)])
     proposed = [np.zeros((0, 3), np.int64)]
-    for start in range(0, vectors.shape[0], PHOTOS_AT_ONCE):
-        similar = (vectors[start : start + PHOTOS_AT_ONCE] @ vectors.T).toarray()
-        own = np.arange(start, start + len(similar))
-        similar[own - start, own] = 0
-        order = np.argsort(-similar, axis=1, kind="stable")[:, :neighbours]
-        row, rank = np.nonzero(np.take_along_axis(similar, order, axis=1) > 0)
-        proposed.append(np.stack([own[row], order[row, rank], rank], axis=1))
+    for first in range(0, len(vectors), BLOCKS_AT_ONCE):
+        rows = sparse.vstack(vectors[first : first + BLOCKS_AT_ONCE], format="csr")
+        own = np.arange(starts[first], starts[first] + rows.shape[0])
+        best, other = np.zeros((len(own), 0), np.float32), np.zeros((len(own), 0), np.int64)
+        for start, block in zip(starts, vectors, strict=False):
+            columns = np.arange(start, start + block.shape[0])
+            similar = np.where(own[:, None] == columns, 0, (rows @ block.T).toarray())
+            best, other = np.hstack([best, similar]), np.hstack([other, np.broadcast_to(columns, similar.shape)])
+            order = np.argsort(-best, axis=1, kind="stable")[:, :neighbours]  # equal ones stay in the order of their rows
+            best, other = np.take_along_axis(best, order, axis=1), np.take_along_axis(other, order, axis=1)
+        row, rank = np.nonzero(best > 0)
+        proposed.append(np.stack([own[row], other[row, rank], rank], axis=1))
     return np.concatenate(proposed)

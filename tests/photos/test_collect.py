@@ -41,22 +41,20 @@ def album(tmp_path_factory):
     album = tmp_path_factory.mktemp("folder") / "album of photos"
     for inner in ("b/c d", "ünïcode", ".thumbnails", "empty", "@eaDir"):
         (album / inner).mkdir(parents=True)
-    picture(1).save(album / "b/c d/one.jpg")
-    picture(2).save(album / "ünïcode/two\nlines.png")
-    picture(3).save(album / "a.txt", "JPEG")
-    picture(4).save(os.fsencode(album) + b"/latin-\xe9.bmp")
-    picture(5, 1000, 500).save(album / "wide.webp")
+    names = ("b/c d/one.jpg", "ünïcode/two\nlines.png", ".hidden.jpg", ".thumbnails/small.jpg", "@eaDir/small.jpg")
+    for number, name in enumerate(names, start=1):
+        picture(number).save(album / name)
+    picture(6).save(album / "a.txt", "JPEG")
+    picture(7).save(os.fsencode(album) + b"/latin-\xe9.bmp")
+    picture(8, 1000, 500).save(album / "wide.webp")
     turned = Image.Exif()
     turned[ExifTags.Base.Orientation] = 6
     turned.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 28
-    picture(6).save(album / "b/turned.jpg", exif=turned)
+    picture(9).save(album / "b/turned.jpg", exif=turned)
     shutil.copy(album / "b/c d/one.jpg", album / "z copy.jpg")
     Image.open(album / "b/c d/one.jpg").save(album / "z pixels.png")
-    picture(7).save(album / ".hidden.jpg")
-    picture(8).save(album / ".thumbnails/small.jpg")
-    picture(8).save(album / "@eaDir/small.jpg")
-    picture(9, 30, 200).save(album / "small.png")
-    picture(10, 800, 700).save(album / "large.png")
+    picture(10, 30, 200).save(album / "small.png")
+    picture(11, 800, 700).save(album / "large.png")
     (album / "notes.jpg").write_text("no photo")
     (album / "zero.jpg").touch()
     (album / "cut.jpg").write_bytes((album / "b/c d/one.jpg").read_bytes()[:2000])
@@ -71,10 +69,12 @@ SETTINGS = {"max_megapixels": 0.55, "max_side": 640, "exclude": ["empty"]}
 
 @pytest.fixture(scope="module")
 def collected(tmp_path_factory, album):
-    study = study_of(tmp_path_factory.mktemp("study"), album, **SETTINGS)
-    before = {path: (path.lstat().st_mtime_ns, path.lstat().st_mode) for path in [album, *album.rglob("*")]}
+    def states() -> dict[Path, tuple[int, int]]:
+        return {path: (path.lstat().st_mtime_ns, path.lstat().st_mode) for path in [album, *album.rglob("*")]}
+
+    study, before = study_of(tmp_path_factory.mktemp("study"), album, **SETTINGS), states()
     collect_photos(study)
-    assert {path: (path.lstat().st_mtime_ns, path.lstat().st_mode) for path in [album, *album.rglob("*")]} == before
+    assert states() == before
     return study
 
 
@@ -133,12 +133,10 @@ def test_the_number_of_processes_changes_nothing(tmp_path, album, collected):
 
 def test_changes_in_the_folder_are_noticed(tmp_path):
     """A photo that is gone, and a link whose target changed; without a change, nothing is done."""
-    album = tmp_path / "album"
+    album, target = tmp_path / "album", tmp_path / "target.jpg"
     album.mkdir()
-    for number in range(3):
-        picture(number).save(album / f"{number}.jpg")
-    target = tmp_path / "target.jpg"
-    picture(3).save(target)
+    for number, path in enumerate([*(album / f"{number}.jpg" for number in range(3)), target]):
+        picture(number).save(path)
     (album / "link.jpg").symlink_to(target)
     study = study_of(tmp_path / "study", album, threads=1)
     collect_photos(study)
@@ -157,12 +155,13 @@ def test_changes_in_the_folder_are_noticed(tmp_path):
 
 
 def test_no_photos_to_start_from(tmp_path):
-    for name in ("empty", "useless"):
+    for name, files, counts in (
+        ("empty", {}, "it is empty"),
+        ("useless", {"a": "", "b": "b", "c": "c"}, "2 not an image, 1 empty"),
+    ):
         (tmp_path / name).mkdir()
-    (tmp_path / "useless/a.jpg").touch()
-    (tmp_path / "useless/b.txt").write_text("text")
-    (tmp_path / "useless/c.txt").write_text("text")
-    for name, counts in (("empty", "it is empty"), ("useless", "2 not an image, 1 empty")):
+        for file, text in files.items():
+            (tmp_path / name / file).write_text(text)
         study = study_of(tmp_path / "study", tmp_path / name)
         with pytest.raises(StudyError, match=rf"photos\.folder: .*{name} .*\({counts}\)"):
             collect_photos(study)

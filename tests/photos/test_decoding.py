@@ -12,17 +12,8 @@ from bcdh_lib.photos.decoding import Picture, Unfit, decode, prepare_process, re
 
 ORIENTATION = ExifTags.Base.Orientation
 
-# Row and column of the stored pixel that belongs at (y, x) of the upright photo of w x h, from EXIF's table of orientations.
-STORED_AT = {
-    1: lambda y, x, w, h: (y, x),
-    2: lambda y, x, w, h: (y, w - 1 - x),
-    3: lambda y, x, w, h: (h - 1 - y, w - 1 - x),
-    4: lambda y, x, w, h: (h - 1 - y, x),
-    5: lambda y, x, w, h: (x, y),
-    6: lambda y, x, w, h: (w - 1 - x, y),
-    7: lambda y, x, w, h: (w - 1 - x, h - 1 - y),
-    8: lambda y, x, w, h: (x, h - 1 - y),
-}
+# What undoes each of EXIF's orientations: rows reversed, columns reversed, then rows and columns exchanged.
+UPRIGHT = {1: "", 2: "x", 3: "xy", 4: "y", 5: "t", 6: "yt", 7: "xyt", 8: "xt"}
 
 
 @pytest.fixture(autouse=True)
@@ -58,11 +49,15 @@ def outcome(content: bytes, limits, max_side: int = 640) -> Picture | str:
         return reason
 
 
-def colour(content: bytes, limits) -> tuple[int, int, int]:
-    picture = outcome(content, limits)
-    assert isinstance(picture, Picture)
+def used(content: bytes, limits, max_side: int = 640) -> Picture:
+    picture = outcome(content, limits, max_side)
+    assert isinstance(picture, Picture), picture
     assert picture.rgb.mode == "RGB"
-    return tuple(int(value) for value in np.asarray(picture.rgb)[40, 50])
+    return picture
+
+
+def colour(content: bytes, limits) -> tuple[int, int, int]:
+    return tuple(np.asarray(used(content, limits).rgb)[40, 50].tolist())
 
 
 @pytest.mark.parametrize(
@@ -87,15 +82,13 @@ def test_32_bit_grey_is_stretched(mode, limits):
     values = np.full((80, 100), -50, np.float32 if mode == "F" else np.int32)
     values[:, 50:] = 350
     values[40, 50] = 150
-    picture = outcome(saved(Image.fromarray(values), "TIFF"), limits)
-    assert isinstance(picture, Picture)
+    picture = used(saved(Image.fromarray(values), "TIFF"), limits)
     assert [picture.rgb.getpixel(place) for place in ((0, 0), (99, 0), (50, 40))] == [(0,) * 3, (255,) * 3, (128,) * 3]
 
 
 def test_16_bit_colour_keeps_the_upper_byte(limits):
-    header = struct.pack(">IIBBBBB", 100, 80, 16, 2, 0, 0, 0)
     row = b"\0" + struct.pack(">HHH", 0x10FF, 0x2000, 0x30AB) * 100
-    assert colour(png(header, zlib.compress(row * 80)), limits) == (0x10, 0x20, 0x30)
+    assert colour(png(100, 80, 16, zlib.compress(row * 80)), limits) == (0x10, 0x20, 0x30)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
@@ -115,30 +108,20 @@ def test_other_formats(form, limits):
     assert np.allclose(colour(saved(Image.new("RGB", (100, 80), (10, 200, 30)), form), limits), (10, 200, 30), atol=4)
 
 
-@pytest.mark.parametrize("orientation", STORED_AT)
-@pytest.mark.parametrize(
-    ("form", "options"),
-    [
-        ("PNG", {}),
-        ("TIFF", {}),
-        ("WEBP", {"lossless": True}),
-        ("JPEG", {"quality": 100, "subsampling": 0}),
-        ("HEIF", {"quality": 100}),
-        ("AVIF", {"quality": 100}),
-    ],
-)
-def test_upright_pixel_by_pixel(orientation, form, options, limits):
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("form", ["PNG", "TIFF", "WEBP", "JPEG", "HEIF", "AVIF"])
+def test_upright_pixel_by_pixel(orientation, form, limits):
+    options = {"WEBP": {"lossless": True}, "JPEG": {"subsampling": 0}}.get(form, {})
     stored = noise(104, 72)
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     if form == "HEIF":  # its writer stores the rotation beside the image too, and the reader applies it: once is right
         exif = exif.tobytes()
-    picture = outcome(saved(stored, form, exif=exif, **options), limits)
-    assert isinstance(picture, Picture)
-    width, height = (104, 72) if orientation <= 4 else (72, 104)
-    assert (picture.width, picture.height) == picture.rgb.size == (width, height)
-    pixels, place = np.asarray(stored), STORED_AT[orientation]
-    upright = np.array([[pixels[place(y, x, width, height)] for x in range(width)] for y in range(height)])
+    picture = used(saved(stored, form, exif=exif, quality=100, **options), limits)
+    upright, turns = np.asarray(stored), UPRIGHT[orientation]
+    upright = upright[:: -1 if "y" in turns else 1, :: -1 if "x" in turns else 1]
+    upright = upright.transpose(1, 0, 2) if "t" in turns else upright
+    assert (picture.height, picture.width) == picture.rgb.size[::-1] == upright.shape[:2]
     error = np.abs(np.asarray(picture.rgb, int) - upright)
     assert error.max() == 0 if form in ("PNG", "TIFF", "WEBP") else error.mean() < 12
 
@@ -146,15 +129,13 @@ def test_upright_pixel_by_pixel(orientation, form, options, limits):
 @pytest.mark.parametrize(("size", "kept"), [((1600, 800), (640, 320)), ((700, 1400), (320, 640)), ((640, 480), (640, 480))])
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 def test_shrunk_never_enlarged(size, kept, form, limits):
-    picture = outcome(saved(noise(*size), form), limits)
-    assert isinstance(picture, Picture)
+    picture = used(saved(noise(*size), form), limits)
     assert (picture.rgb.size, (picture.width, picture.height)) == (kept, size)
 
 
 def test_quick_decoding_of_a_large_jpeg_equals_the_full_one(limits):
     content = saved(noise(3000, 2000), "JPEG", quality=95)
-    picture = outcome(content, limits, max_side=300)
-    assert isinstance(picture, Picture)
+    picture = used(content, limits, max_side=300)
     whole = Image.open(io.BytesIO(content)).resize((300, 200), Image.Resampling.LANCZOS)
     assert np.abs(np.asarray(picture.rgb, int) - np.asarray(whole, int)).max() <= 6
 
@@ -175,45 +156,34 @@ def test_plain_jpeg_is_known_as_such(limits):
     turned = Image.Exif()
     turned[ORIENTATION] = 6
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    photo = noise(100, 80)
-
-    def plain(content: bytes, max_side: int = 640) -> bool:
-        picture = outcome(content, limits, max_side)
-        assert isinstance(picture, Picture)
-        return picture.as_in_file
-
-    assert plain(saved(photo, "JPEG"))
-    assert plain(saved(photo, "JPEG"), max_side=100)
-    assert not plain(saved(photo, "JPEG"), max_side=99)
-    assert not plain(saved(photo, "JPEG", exif=turned))
-    assert not plain(saved(photo, "JPEG", icc_profile=profile))
-    assert not plain(saved(photo.convert("L"), "JPEG"))
-    assert not plain(saved(photo, "PNG"))
+    photo, grey = noise(100, 80), noise(100, 80, "L")
+    assert all(used(saved(photo, "JPEG"), limits, side).as_in_file for side in (640, 100))
+    assert not used(saved(photo, "JPEG"), limits, 99).as_in_file
+    others = (
+        saved(photo, "JPEG", exif=turned),
+        saved(photo, "JPEG", icc_profile=profile),
+        saved(grey, "JPEG"),
+        saved(photo, "PNG"),
+    )
+    assert not any(used(content, limits).as_in_file for content in others)
 
 
 def focal_fields(content: bytes, limits) -> dict[int, object]:
-    picture = outcome(content, limits)
-    assert isinstance(picture, Picture)
-    exif = Image.Exif()
-    if picture.exif:
-        exif.load(picture.exif)
+    exif, kept = Image.Exif(), used(content, limits).exif
+    if kept:
+        exif.load(kept)
     return dict(exif) | exif.get_ifd(ExifTags.IFD.Exif)
 
 
 def test_only_the_focal_length_is_kept_of_exif(limits):
-    exif = Image.Exif()
-    exif.update({ExifTags.Base.Make: "Canon", ExifTags.Base.Model: "EOS 5D", ExifTags.Base.Artist: "A. Nonymous"})
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLength] = TiffImagePlugin.IFDRational(355, 10)
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 36
+    exif, tags = Image.Exif(), ExifTags.Base
+    exif.update({tags.Make: "Canon", tags.Model: "EOS 5D", tags.Artist: "A. Nonymous"})
+    focal = {tags.FocalLength: TiffImagePlugin.IFDRational(355, 10), tags.FocalLengthIn35mmFilm: 36}
+    exif.get_ifd(ExifTags.IFD.Exif).update(focal)
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = "N"
     fields = focal_fields(saved(noise(100, 80), "JPEG", exif=exif), limits)
     fields.pop(ExifTags.IFD.Exif)
-    assert fields == {
-        ExifTags.Base.Make: "Canon",
-        ExifTags.Base.Model: "EOS 5D",
-        ExifTags.Base.FocalLength: 35.5,
-        ExifTags.Base.FocalLengthIn35mmFilm: 36,
-    }
+    assert fields == {tags.Make: "Canon", tags.Model: "EOS 5D", **focal}
 
 
 @pytest.mark.parametrize("value", [0, -35.0, TiffImagePlugin.IFDRational(35, 0), "long", float("inf"), (35, 36)])
@@ -232,17 +202,19 @@ def test_a_broken_exif_block_does_not_cost_the_photo(broken, limits):
     assert isinstance(outcome(saved(noise(100, 80), "PNG", exif=broken), limits), Picture)
 
 
-def png(header: bytes, pixels: bytes) -> bytes:
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
+
+def png(width: int, height: int, depth: int, pixels: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
 def claiming(form: str, width: int, height: int) -> bytes:
     """A file whose header claims this size, whatever pixels follow."""
     if form == "PNG":
-        return png(struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"")
+        return png(width, height, 8, b"")
     content = saved(noise(100, 80), form)
     old, new = {
         "JPEG": (struct.pack(">HH", 80, 100), struct.pack(">HH", height, width)),
@@ -262,10 +234,8 @@ def test_a_claim_of_900_megapixels_is_never_decoded(form, limits, monkeypatch):
 
 
 def test_a_compressed_text_that_blows_up_memory(limits):
-    bomb = b"comment\0\0" + zlib.compress(bytes(2**25), 9)
-    chunk = struct.pack(">I", len(bomb)) + b"zTXt" + bomb + struct.pack(">I", zlib.crc32(b"zTXt" + bomb))
-    content = saved(noise(100, 80), "PNG")
-    assert outcome(content[:33] + chunk + content[33:], limits) == "not decodable"
+    content, bomb = saved(noise(100, 80), "PNG"), chunk(b"zTXt", b"comment\0\0" + zlib.compress(bytes(2**25), 9))
+    assert outcome(content[:33] + bomb + content[33:], limits) == "not decodable"
 
 
 @pytest.mark.parametrize("size", [(0, 80), (100, 0), (0, 0)])
@@ -305,8 +275,7 @@ def test_cut_anywhere(form, limits):
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 def test_16_bit_grey_is_scaled_to_the_bits_in_use(bits, limits):
     values = np.linspace(0, 2**bits - 1, 100 * 80).astype(np.uint16).reshape(80, 100)
-    picture = outcome(saved(Image.fromarray(values), "PNG"), limits)
-    assert isinstance(picture, Picture)
+    picture = used(saved(Image.fromarray(values), "PNG"), limits)
     assert (np.asarray(picture.rgb)[..., 0] == values >> (bits - 8)).all()
 
 
@@ -314,16 +283,13 @@ def test_16_bit_grey_is_scaled_to_the_bits_in_use(bits, limits):
 def test_a_jpeg_without_its_end(progressive, limits):
     """Used without its last two bytes, or with at most 2 % of its rows missing; not with more."""
     content = saved(noise(800, 1600), "JPEG", quality=90, progressive=progressive)
-    whole = outcome(content, limits)
-    assert isinstance(whole, Picture)
+    whole = used(content, limits)
     assert whole.missing_rows == 0
-    cut = outcome(content[:-2], limits)
-    assert isinstance(cut, Picture)
+    cut = used(content[:-2], limits)
     assert cut.missing_rows >= 1
     assert (cut.width, cut.height, cut.as_in_file) == (800, 1600, False)
     assert np.abs(np.asarray(cut.rgb, int) - np.asarray(whole.rgb, int))[:-8].max() <= 2
-    nearly = outcome(content[: -len(content) // 125], limits)
-    assert isinstance(nearly, Picture)
+    nearly = used(content[: -len(content) // 125], limits)
     assert nearly.missing_rows <= 32
     assert outcome(content[: len(content) // 3], limits) == "not decodable"
 
@@ -344,8 +310,7 @@ def tiff(**tags: int) -> bytes:
     info = TiffImagePlugin.ImageFileDirectory_v2()
     for tag, value in tags.items():
         number = int(tag.removeprefix("t"))
-        info[number] = bytes(4) if number == 50706 else value
-        info.tagtype[number] = 1 if number == 50706 else 4
+        info[number], info.tagtype[number] = (bytes(4), 1) if number == 50706 else (value, 4)
     return saved(noise(100, 80), "TIFF", tiffinfo=info)
 
 

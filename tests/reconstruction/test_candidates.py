@@ -16,7 +16,7 @@ def database(finished):
 
 
 def test_nearest_by_hand():
-    vectors = sparse.csr_array(np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 0.0]]))
+    vectors = [sparse.csr_array(np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 0.0]]))]
     # 0 is nearest to 1 (.8), 1 to 2 (.96), 2 to 1; the zero vector has nothing in common with any.
     assert nearest(vectors, 1).tolist() == [[0, 1, 0], [1, 2, 0], [2, 1, 0]]
     assert nearest(vectors, 5).tolist() == [[0, 1, 0], [0, 2, 1], [1, 2, 0], [1, 0, 1], [2, 1, 0], [2, 0, 1]]
@@ -50,17 +50,19 @@ def test_complete_equals_a_loop():
 
 
 def test_ties_go_to_the_smaller_row():
-    assert nearest(sparse.csr_array(np.ones((4, 1))), 1).tolist() == [[0, 1, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]
+    one = sparse.csr_array(np.ones((1, 1)))
+    assert nearest([one] * 4, 1).tolist() == [[0, 1, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]
 
 
-def test_nearest_equals_a_slow_search(monkeypatch):
-    monkeypatch.setattr("bcdh_lib.reconstruction.candidates.PHOTOS_AT_ONCE", 7)
+@pytest.mark.parametrize("at_once", [1, 2, 64])
+def test_nearest_equals_a_slow_search(at_once, monkeypatch):
+    monkeypatch.setattr("bcdh_lib.reconstruction.candidates.BLOCKS_AT_ONCE", at_once)
     vectors = np.random.default_rng(0).random((20, 6))
     slow = []
     for row in range(20):
         others = sorted((-vectors[row] @ vectors[other], other) for other in range(20) if other != row)
         slow += [[row, other, place] for place, (_, other) in enumerate(others[:3])]
-    assert nearest(sparse.csr_array(vectors), 3).tolist() == slow
+    assert nearest([sparse.csr_array(block) for block in np.split(vectors, [7, 8, 15])], 3).tolist() == slow
 
 
 def search(study, ranked, inliers, **settings):
@@ -104,7 +106,7 @@ def test_search_of_nothing_and_without_far_neighbours(study):
 
 
 def test_no_photos_and_photos_without_features(study, database):
-    assert nearest(sparse.csr_array((0, 3)), 2).shape == (0, 3)
+    assert nearest([], 2).shape == (0, 3)
     assert propose_candidates(study, database, []).shape == (0, 3)
     assert propose_candidates(study, database, [UNREADABLE, BLANK]).shape == (0, 3)
 
