@@ -1,10 +1,14 @@
 """Which pairs are verified: photos of one relief, and never photos that share a date stamp."""
 
+import sqlite3
+from contextlib import closing
+
 import numpy as np
+import pycolmap
 from PIL import Image, ImageDraw, ImageFont
 
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.reconstruction.database import query
+from bcdh_lib.reconstruction.database import pair_ids, query
 from bcdh_lib.reconstruction.features import extract_features
 from bcdh_lib.reconstruction.matches import WATERMARK, verify_matches
 
@@ -37,3 +41,19 @@ def test_a_shared_date_stamp_is_no_match(tmp_path):
     assert config == WATERMARK
     assert inliers >= study.params.reconstruction.min_link_inliers
     assert matches.inliers.tolist() == [0]
+
+
+def test_features_of_a_mark_do_not_count_in_other_pairs(study, tmp_path):
+    """0 and 1 share a mark, features 1 and 2 of both: they are no inliers of 0 and 2 either. 2 and 3 have none of it."""
+    database = tmp_path / "database.db"
+    pycolmap.Database.open(database).close()
+    same = np.repeat(np.arange(20, dtype=np.uint32)[:, None], 2, axis=1)
+    geometries = {(0, 1): (same[1:3], WATERMARK), (0, 2): (same, 3), (1, 2): (same[2:], 6), (2, 3): (same, 3)}
+    pairs = np.array(list(geometries))
+    with closing(sqlite3.connect(database)) as connection, connection:
+        for pair_id, (matched, config) in zip(pair_ids(pairs).tolist(), geometries.values(), strict=True):
+            row = (pair_id, len(matched), 2, matched.tobytes(), config)
+            connection.execute("INSERT INTO two_view_geometries (pair_id, rows, cols, data, config) VALUES (?, ?, ?, ?, ?)", row)
+    assert verify_matches(study, database, pairs).inliers.tolist() == [0, 18, 17, 20]
+    assert verify_matches(study, database, pairs[1:]).inliers.tolist() == [20, 18, 20]  # no mark is known among these
+    assert verify_matches(study, database, pairs[:0]).empty
