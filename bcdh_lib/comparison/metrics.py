@@ -42,17 +42,6 @@ def _counts(folder: Path, *names: str) -> list[int]:
     return [summary[name] for name in names]
 
 
-def best_rival(summary: pd.DataFrame, bits: int = 64) -> str:
-    """The method other than BCDH whose codes of `bits` bits have the highest plain mAP, mean over the benchmarks.
-
-    Raises ValueError if there is none.
-    """
-    others = plain(summary[(summary["bits"] == bits) & (summary["method"] != BCDH)])
-    if others.empty:
-        raise ValueError(f"no method but {BCDH} has codes of {bits} bits; add one to training.runs")
-    return str(others.groupby("method", sort=False)["map"].mean().idxmax())
-
-
 def verdict(summary: pd.DataFrame, bits: int = 64) -> str:
     """One sentence a benchmark: the rank of BCDH among the codes of `bits` bits, and the real vectors."""
     return "\n".join(_verdict_on(str(name), rows, bits) for name, rows in plain(summary).groupby("benchmark", sort=False))

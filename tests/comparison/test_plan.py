@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from bcdh_lib.comparison.plan import Interval, load_plan
-from bcdh_lib.comparison.tuning import choose, configured, draw_configurations
+from bcdh_lib.comparison.plan import Interval, choose, configured, draw_configurations, load_plan
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.study import find_root
 
