@@ -4,7 +4,8 @@ import pytest
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import load_params
-from bcdh_lib.study import find_root
+from bcdh_lib.report.inputs import write_inputs
+from bcdh_lib.study import Study, find_root
 from bcdh_lib.training.losses import check_losses
 
 PATH = find_root() / "params.yaml"
@@ -33,7 +34,9 @@ def test_changes_are_laid_over_and_the_rest_stays():
         ({"run": None}, "run"),
         ({"pairs": {"min_shared": 1.5}}, "pairs.min_shared"),
         ({"training": {"runs": [{"method": "dsh", "bits": 9}]}}, "training.runs.0.bits"),
-        ({"training": {"runs": [{"method": "dsh", "bits": None}]}}, "bits"),
+        ({"training": {"runs": [{"method": "dsh", "bits": None}]}}, "training.runs.0: bits"),
+        ({"training": {"float_baseline": {"margin": 0}}}, "training.float_baseline.margin"),
+        ({"training": {"float_baseline": {"learning_rate": float("inf")}}}, "training.float_baseline.learning_rate"),
     ],
 )
 def test_a_fault_is_named(changes, key):
@@ -41,6 +44,24 @@ def test_a_fault_is_named(changes, key):
         load_params(PATH, changes)
     assert str(PATH) in str(raised.value)
     assert key in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"photos": {"source": "camera"}}, "photos.source"),
+        ({"pairs": {"source": "camera"}}, "pairs.source"),
+        ({"network": {"backbone": "vgg17"}}, "network.backbone"),
+        ({"losses": {"dsh": {"margin": 1}}}, "losses.dsh.margin"),
+        ({"training": {"runs": [{"method": "hash", "bits": 8}]}}, "training.runs"),
+        ({"retrieval": {"benchmarks": ["oxford"]}}, "retrieval.benchmarks: oxford"),
+        ({"retrieval": {"benchmarks": ["oxford5k"]}}, "oxford5k: is not there"),
+        ({"retrieval": {"own_benchmarks": {"town": "map"}}}, "retrieval.own_benchmarks.town"),
+    ],
+)
+def test_what_registries_know_is_checked_before_the_first_stage(changes, key, tmp_path):
+    with pytest.raises(StudyError, match=key):
+        write_inputs(Study(tmp_path, load_params(PATH, changes)))
 
 
 @pytest.mark.parametrize("content", [b"", b"- a", b"a: [", b"\xff\xfe\x00", b"run: {seed: 1}", b"run: 2020-99-99", b"[" * 10**5])

@@ -23,7 +23,7 @@ def forms_by_folder(study: Study) -> dict[str, Form]:
     """
     forms = MADE_BY_STUDY | PUBLISHED
     for name, form in study.params.retrieval.own_benchmarks.items():
-        key = f"retrieval.own_benchmarks.{one_line(name)}"
+        key = f"params.yaml: retrieval.own_benchmarks.{one_line(name)}"
         if name in forms or Path(name).name != name:
             raise StudyError(f"{key}: is reserved or no folder's name; rename the folder in {study.benchmarks}")
         if form not in FORMS:
@@ -54,7 +54,7 @@ def _place(study: Study, name: str) -> tuple[str, str]:
     }
     if name not in known:
         raise StudyError(
-            f"retrieval.benchmarks: {one_line(name)} is unknown; known: {', '.join(known)}; "
+            f"params.yaml: retrieval.benchmarks: {one_line(name)} is unknown; known: {', '.join(known)}; "
             "name the form of your own under retrieval.own_benchmarks"
         )
     return known[name]
