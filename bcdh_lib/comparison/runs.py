@@ -55,7 +55,7 @@ _read: dict[str, list[Benchmark]] = {}
 
 def _benchmarks(study: Study) -> list[Benchmark]:
     """The benchmarks, read once a process."""
-    key = repr((study.benchmarks, study.params.retrieval))
+    key = repr((study.benchmarks, study.rendered_benchmarks, study.params.retrieval))
     if key not in _read:
         _read[key] = read_benchmarks(study)
     return _read[key]
