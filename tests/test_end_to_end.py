@@ -7,10 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
+from nbformat.v4 import new_code_cell
 
 from bcdh_lib.study import find_root
+
+from .report.test_notebooks import tries
 
 TINY = {
     "rendered": {
@@ -50,7 +54,7 @@ def outputs_of(study: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """A copy of what the repository tracks, with tiny settings, reproduced once."""
+    """A copy of what the repository tracks, with tiny settings, reproduced once; each notebook runs what it says to try, too."""
     study, root = tmp_path_factory.mktemp("study") / "bcdh", find_root()
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, check=True, capture_output=True, text=True
@@ -64,6 +68,10 @@ def tiny(tmp_path_factory):
         for key, value in changes.items():
             settings[section][key] = settings[section][key] | value if isinstance(value, dict) else value
     (study / "params.yaml").write_text(yaml.safe_dump(settings))
+    for path in (study / "notebooks").glob("*.ipynb"):
+        notebook = nbformat.read(path, as_version=4)
+        notebook.cells += [new_code_cell(source, id=f"try-{number}") for number, source in enumerate(tries(notebook))]
+        nbformat.write(notebook, path)
     subprocess.run(["git", "init", "--quiet"], cwd=study, check=True)
     dvc(study, "repro")
     return study

@@ -1,15 +1,20 @@
-"""Gives the notebooks the metadata of the kernel, so that JupyterLab does not mark one as changed that is only opened.
+"""Makes JupyterLab open quietly: without dialogs, and without marking a notebook as changed that is only opened.
 
-Git and DVC see notebooks without it (.gitattributes, dvc.yaml).
+The notebooks get the metadata of the kernel; Git and DVC see them without it (.gitattributes, dvc.yaml).
 """
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 from ipykernel.ipkernel import IPythonKernel
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
+SETTINGS = {
+    "page_config.json": {"buildAvailable": False, "buildCheck": False},  # open3d brings dash, whose extension asks for a build
+    "overrides.json": {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}},
+}
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}  # as tools/setup.sh installs it
 
 
@@ -17,6 +22,10 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False).stdout
 
 
+folder = Path(sys.prefix, "share/jupyter/lab/settings")
+folder.mkdir(parents=True, exist_ok=True)
+for name, values in SETTINGS.items():
+    (folder / name).write_text(json.dumps(values) + "\n", encoding="utf-8")
 for path in sorted(FOLDER.glob("*.ipynb")):
     notebook = json.loads(path.read_text(encoding="utf-8"))
     wanted = notebook["metadata"] | {"kernelspec": KERNEL, "language_info": IPythonKernel.language_info}

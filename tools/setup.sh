@@ -50,12 +50,6 @@ fi
 mkdir -p .venv/home  # for what Jupyter, IPython and matplotlib would write to the user's home (see Makefile)
 .venv/bin/python -m ipykernel install --prefix .venv --name python3 --display-name "Python 3"
 
-# JupyterLab opens without dialogs: open3d brings dash, whose extension asks for a build; and no question about news.
-mkdir -p .venv/share/jupyter/lab/settings
-echo '{"buildAvailable": false, "buildCheck": false}' >.venv/share/jupyter/lab/settings/page_config.json
-echo '{"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": false}}' \
-    >.venv/share/jupyter/lab/settings/overrides.json
-
 # Git sees notebooks without outputs (.gitattributes), whatever is open in JupyterLab.
 if command -v git >/dev/null && git rev-parse --git-dir >/dev/null 2>&1; then
     git config filter.notebooks.clean "'$PWD/.venv/bin/python' -m nbstripout --keep-id --extra-keys \

@@ -17,9 +17,8 @@ from typing import Any
 
 from PIL import Image
 
-from bcdh_lib.report.figures.labels import benchmark_label
 from bcdh_lib.report.figures.sheets import thumbnail
-from bcdh_lib.report.figures.style import DPI, face
+from bcdh_lib.report.figures.style import DPI, benchmark_label, face
 from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks
 from bcdh_lib.retrieval.codes import one_per_photo_set, read_codes
 from bcdh_lib.retrieval.systems import System, systems

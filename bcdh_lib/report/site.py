@@ -27,11 +27,11 @@ from pygments.lexers import YamlLexer
 from bcdh_lib.comparison.tables import ABOUT, read_tables
 from bcdh_lib.core.errors import StudyError, exit_code
 from bcdh_lib.report.article import SITE, Article, read_article
-from bcdh_lib.report.curves import curves
 from bcdh_lib.report.explorer import explorer_files
+from bcdh_lib.report.figures.curves import curves
 from bcdh_lib.report.figures.display import PhotoPicture, Picture, jpeg, png
-from bcdh_lib.report.figures.labels import benchmark_label
 from bcdh_lib.report.figures.overview import pipeline
+from bcdh_lib.report.figures.style import benchmark_label
 from bcdh_lib.report.headline import REAL, read_counts, small_table, verdicts, with_roles
 from bcdh_lib.retrieval.systems import BCDH, systems
 from bcdh_lib.study import find_root, open_study

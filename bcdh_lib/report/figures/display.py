@@ -1,6 +1,6 @@
 """What plot functions return: a picture, or a view that can be turned, each with the words that describe it.
 
-The last line of a notebook cell is shown, so `models.sizes(registrations, tracks)` alone shows the figure.
+The last line of a notebook cell is shown, so `models.sizes(registrations)` alone shows the figure.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ class Picture(NamedTuple):
     alt: str
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
-        return _bundle(self, "image/png", png(self.figure))
+        return _bundle("image/png", png(self.figure), self)
 
 
 class PhotoPicture(Picture):
     """A picture made of photos: shown as JPEG, a tenth of the bytes."""
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
-        return _bundle(self, "image/jpeg", jpeg(self.figure))
+        return _bundle("image/jpeg", jpeg(self.figure), self)
 
 
 class View(NamedTuple):
-    """A view that can be turned, and the PNG that replaces it in print and in browsers without WebGL."""
+    """A view that can be turned, and the picture that replaces it in print and in browsers without WebGL."""
 
-    figure: go.Figure
-    still: bytes
+    turnable: go.Figure
+    figure: Figure
     alt: str
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
-        bundle, metadata = _encoded("image/png", self.still, self.alt, {})
-        return {VIEW: json.loads(self.figure.to_json()), **bundle}, metadata
+        data, metadata = _bundle("image/png", png(self.figure), self)
+        return {VIEW: json.loads(self.turnable.to_json()), **data}, metadata
 
 
 class Gallery(list[Any]):
@@ -79,11 +79,8 @@ def _saved(figure: Figure, **form: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _bundle(picture: Picture, kind: str, data: bytes) -> Bundle:
-    return _encoded(kind, data, picture.alt, {"width": round(picture.figure.get_figwidth() * DPI / 2)})
-
-
-def _encoded(kind: str, data: bytes, alt: str, metadata: dict[str, Any]) -> Bundle:
-    if not alt.strip():
+def _bundle(kind: str, data: bytes, shown: Picture | View) -> Bundle:
+    if not shown.alt.strip():
         raise ValueError("a figure needs an alt text: say in a sentence what it shows")
-    return {kind: base64.b64encode(data).decode("ascii"), "text/plain": alt}, {kind: {**metadata, "alt": alt}}
+    metadata = {"width": round(shown.figure.get_figwidth() * DPI / 2), "alt": shown.alt}
+    return {kind: base64.b64encode(data).decode("ascii"), "text/plain": shown.alt}, {kind: metadata}

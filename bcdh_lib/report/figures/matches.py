@@ -1,9 +1,10 @@
-"""Two photos from keypoints to verified matches, as COLMAP finds them."""
+"""A few photos from keypoints to verified matches to a 3D model that grows, as COLMAP makes it."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,63 +13,71 @@ import pandas as pd
 import pycolmap
 from numpy.typing import NDArray
 
+from bcdh_lib.reconstruction.database import colmap
 from bcdh_lib.report.figures.display import PhotoPicture
-from bcdh_lib.report.figures.pairs import mark_points
-from bcdh_lib.report.figures.sheets import Sheet
-from bcdh_lib.report.figures.style import PAGE
+from bcdh_lib.report.figures.sheets import DOT, Places, Tile, photo_rows
+from bcdh_lib.report.figures.style import RED
 
 
 @dataclass(frozen=True)
-class Matched:
-    """Keypoints [n, 2] (px) of two photos; rows of matches and of verified matches, [m, 2]: keypoint of one, of the other."""
+class Reconstructed:
+    """The first two of a few photos: their keypoints [n, 2] (px), and rows of matches and of verified matches, [m, 2].
+
+    `stages` are the model of all the photos after each camera that was added, from the third on.
+    """
 
     paths: tuple[Path, Path]
-    first: NDArray[np.float64]
-    second: NDArray[np.float64]
+    keypoints: tuple[Places, Places]
     matches: NDArray[np.int64]
     verified: NDArray[np.int64]
+    stages: list[pycolmap.Reconstruction]
 
 
-def strong_pair(candidates: pd.DataFrame) -> tuple[int, int]:
-    """The pair of photos with the median number of verified matches, of those that have at least 30."""
-    good = candidates[candidates["inliers"] >= 30]
-    row = (good if len(good) else candidates).sort_values("inliers", kind="stable").iloc[len(good) // 2]
+def good_pair(candidates: pd.DataFrame, photos: Collection[int]) -> tuple[int, int]:
+    """A pair of these photos: of those with verified matches, the one that has more than a fifth of the others."""
+    known = candidates[candidates["photo_id"].isin(photos) & candidates["other_id"].isin(photos) & (candidates["inliers"] > 0)]
+    row = known.sort_values("inliers", kind="stable").iloc[len(known) // 5]
     return int(row["photo_id"]), int(row["other_id"])
 
 
-def match_photos(one: Path, other: Path) -> Matched:
-    """SIFT keypoints of two photos, their matches, and the matches that one camera geometry explains; a few seconds."""
-    pycolmap.set_random_seed(0)
-    with tempfile.TemporaryDirectory() as folder:
-        names = ["0.jpg", "1.jpg"]
-        for name, path in zip(names, (one, other), strict=True):
-            os.symlink(path.resolve(), f"{folder}/{name}")
+def reconstruct_few(paths: Sequence[Path], seed: int = 7) -> Reconstructed:
+    """Reconstruct a few photos, each matched with each; about half a second a photo."""
+    pycolmap.set_random_seed(seed)
+    with tempfile.TemporaryDirectory() as folder, colmap(f"reconstructing {len(paths)} photos"):
+        names = [path.name for path in paths]
+        for path in paths:
+            os.symlink(path.resolve(), f"{folder}/{path.name}")
         extraction, matching = pycolmap.FeatureExtractionOptions(), pycolmap.FeatureMatchingOptions()
         extraction.num_threads = matching.num_threads = 1
-        pycolmap.extract_features(f"{folder}/db", folder, names, extraction_options=extraction, device=pycolmap.Device.cpu)
-        pycolmap.match_exhaustive(f"{folder}/db", matching_options=matching, device=pycolmap.Device.cpu)
-        with pycolmap.Database.open(f"{folder}/db") as database:
-            ids = [image.image_id for image in map(database.read_image_with_name, names) if image]
-            places = [np.asarray(database.read_keypoints(number))[:, :2].astype(float) for number in ids]
-            matches = np.asarray(database.read_matches(*ids)).reshape(-1, 2).astype(np.int64)
-            geometry = database.read_two_view_geometry(*ids)
-    verified = np.asarray(geometry.inlier_matches).reshape(-1, 2).astype(np.int64)
-    return Matched((one, other), places[0], places[1], matches, verified)
+        verification, mapping = pycolmap.TwoViewGeometryOptions(), pycolmap.IncrementalPipelineOptions()
+        mapping.num_threads = mapping.mapper.num_threads = 1
+        mapping.random_seed = mapping.mapper.random_seed = mapping.triangulation.random_seed = seed
+        verification.ransac.random_seed = seed
+        mapping.snapshot_path, mapping.snapshot_frames_freq = f"{folder}/stages", 1
+        database, cpu = f"{folder}/database.db", pycolmap.Device.cpu
+        pycolmap.extract_features(database, folder, names, extraction_options=extraction, device=cpu)
+        pycolmap.match_exhaustive(database, matching_options=matching, verification_options=verification, device=cpu)
+        for name in ("stages", "models"):
+            Path(folder, name).mkdir()
+        pycolmap.incremental_mapping(database, folder, f"{folder}/models", mapping)
+        stages = [pycolmap.Reconstruction(stage) for stage in sorted(Path(folder, "stages").iterdir())]
+        with pycolmap.Database.open(database) as found:
+            ids = [image.image_id for image in map(found.read_image_with_name, names[:2]) if image]
+            first, second = (np.asarray(found.read_keypoints(number))[:, :2].astype(float) for number in ids)
+            matches, geometry = found.read_matches(*ids), found.read_two_view_geometry(*ids)
+    pairs, verified = (np.asarray(each).reshape(-1, 2).astype(np.int64) for each in (matches, geometry.inlier_matches))
+    return Reconstructed((paths[0], paths[1]), (first, second), pairs, verified, stages)
 
 
-def keypoints_and_matches(pair: Matched) -> PhotoPicture:
-    """Above, both photos with all keypoints; below, with the verified matches, some of them joined by lines."""
-    gap, wide = 0.12, (PAGE - 0.22) / 2
-    high = 0.75 * wide
-    sheet = Sheet(2 * high + 3 * gap)
-    everything = np.arange(len(pair.first)), np.arange(len(pair.second))
-    verified = pair.verified[:, 0], pair.verified[:, 1]
-    for row, (rows, lines) in enumerate(((everything, 0), (verified, 25))):
-        top = gap + row * (high + gap)
-        corners = [sheet.photo(path, (0.05 + side * (wide + gap), top, wide, high)) for side, path in enumerate(pair.paths)]
-        mark_points(sheet, (pair.first[rows[0]], pair.second[rows[1]]), *corners, lines=lines)
-    alt = (
-        f"Two photos: above their {len(pair.first):,} and {len(pair.second):,} keypoints, below the {len(pair.verified)} "
-        f"of {len(pair.matches)} matches that one camera geometry explains."
-    )
-    return PhotoPicture(sheet.figure, alt)
+def keypoints_and_matches(few: Reconstructed) -> PhotoPicture:
+    """Two photos three times: all keypoints; the matches, wrong ones red; the verified matches. Lines join up to 40 of them."""
+    first, second = few.keypoints
+    wrong = few.matches[~(few.matches[:, None] == few.verified).all(2).any(1)]
+    words = [(f"{len(first):,} keypoints", f"{len(second):,} keypoints")]
+    words += [(f"{len(few.matches)} matches", f"{len(wrong)} are wrong"), (f"{len(few.verified)} verified matches", "")]
+    sheet = photo_rows([[Tile(*each) for each in zip(few.paths, row, strict=True)] for row in words], 2)
+    sheet.mark((first, second), (0, 0), (0, 1), lines=0)
+    for row, rows, colour in ((1, few.verified, DOT), (1, wrong, RED), (2, few.verified, DOT)):
+        sheet.mark((first[rows[:, 0]], second[rows[:, 1]]), (row, 0), (row, 1), lines=40, colour=colour)
+    said = ", ".join(text for row in words for text in row if text)
+    return PhotoPicture(sheet.figure, f"Two photos with {said}, joined by lines.")

@@ -1,7 +1,8 @@
-"""3D models: as views that turn (plotly), as still pictures, and how many photos and points each has."""
+"""3D models: as views that turn (plotly), as still pictures, as they grow camera by camera, and how many photos each has."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,25 +10,24 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pycolmap
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.reconstruction.models import open_model
-from bcdh_lib.report.figures.display import Gallery, PhotoPicture, Picture, View, png
-from bcdh_lib.report.figures.labels import blank, counted
-from bcdh_lib.report.figures.sheets import ImageOf, evenly, photo_sheet
-from bcdh_lib.report.figures.style import BLUE, DPI, ORANGE, PAGE, PURPLE, new_figure, styled
+from bcdh_lib.report.figures.display import Gallery, Picture, View
+from bcdh_lib.report.figures.sheets import evenly
+from bcdh_lib.report.figures.style import BLUE, ORANGE, PAGE, PURPLE, blank, counted, new_figure, styled
 from bcdh_lib.study import Study
 
 Floats = NDArray[np.float64]
 SHOWN = 40  # models drawn as bars: a collection may give thousands
 MAX_POINTS = 30_000
-FOCAL_LENGTHS = (0.1, 10.0)  # of the photo's longer side: COLMAP's bounds of a plausible camera
+FOCAL_LENGTHS = (0.1, 10.0)  # of the photo's longer side: COLMAP's bounds of a plausible camera; others are not drawn
 EDGES = np.array([(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1)])  # of a camera's pyramid: centre, 4 corners
 
 
@@ -36,56 +36,42 @@ class Model:
     """A 3D model ready to be drawn: upright (z is up), without stray points.
 
     `points` [n, 3] with `colours` [n, 3] (0 to 1); `cameras` [m, 5, 3], the centre and the four corners of what each sees, in the
-    order of `photo_ids`. `total` counts the model's points, `implausible` the cameras left out for their focal length.
+    order of `photo_ids`. `total` counts the model's points.
     """
 
-    model_id: int
     points: Floats
     colours: Floats
     cameras: Floats
     photo_ids: list[int]
     total: int
-    implausible: int = 0
 
     def __str__(self) -> str:
-        left_out = f"; {counted(self.implausible, 'camera')} of implausible focal length not drawn" if self.implausible else ""
-        return (
-            f"3D model {self.model_id}: {len(self.points):,} of its {self.total:,} points in the colours of their photos, and "
-            f"{counted(len(self.photo_ids), 'camera')}{left_out}"
-        )
+        drawn = f"{len(self.points):,} of {self.total:,} points in the colours of their photos"
+        return f"a 3D model, {drawn}, and {counted(len(self.photo_ids), 'camera')}"
 
 
-def read_model(folder: Path, max_points: int = MAX_POINTS) -> Model:
-    """The model of a folder models/N in COLMAP's format, with at most `max_points` points. Raises StudyError."""
-    reconstruction = open_model(folder)
-    images = sorted((reconstruction.images[i] for i in reconstruction.reg_image_ids()), key=lambda image: image.name)
-    found = list(reconstruction.points3D.values())
-    if not (images and found):
-        raise StudyError(
-            f"{folder}: the model has {len(images)} photos and {len(found)} points; rebuild: dvc repro reconstruction"
-        )
+def read_model(folder: Path) -> Model:
+    """The model of a folder models/N in COLMAP's format. Raises StudyError."""
+    model = open_model(folder)
+    if not (model.num_reg_images() and model.num_points3D()):
+        raise StudyError(f"{folder}: the model has no photo or no point; rebuild: dvc repro reconstruction")
+    return drawable(model)
+
+
+def drawable(model: pycolmap.Reconstruction, turn: Floats | None = None) -> Model:
+    """The model with at most MAX_POINTS points, rotated by `turn` [3, 3], which defaults to what makes it upright."""
+    images = sorted((model.images[number] for number in model.reg_image_ids()), key=lambda image: int(Path(image.name).stem))
     poses = np.array([image.cam_from_world().matrix() for image in images])
-    turn = upright(poses)
-    points = np.array([point.xyz for point in found]) @ turn.T
-    colours = np.array([point.color for point in found]) / 255
-    inliers = np.flatnonzero(_near_others(points))
-    chosen = np.sort(np.random.default_rng(0).permutation(inliers)[:max_points])
-    low, high = np.percentile(points[chosen], [5, 95], axis=0)
-    plausible = [n for n, image in enumerate(images) if _plausible(reconstruction.cameras[image.camera_id])] or range(len(images))
-    cameras = [
-        _pyramid(reconstruction.cameras[images[n].camera_id], poses[n], 0.07 * float(np.linalg.norm(high - low)))
-        for n in plausible
-    ]
-    photo_ids = [int(Path(images[n].name).stem) for n in plausible]
-    return Model(
-        int(folder.name),
-        points[chosen],
-        colours[chosen],
-        np.array(cameras) @ turn.T,
-        photo_ids,
-        len(points),
-        len(images) - len(plausible),
-    )
+    turn = upright(poses) if turn is None else turn
+    found = list(model.points3D.values())
+    points, colours = np.array([point.xyz for point in found]) @ turn.T, np.array([point.color for point in found]) / 255
+    chosen = np.sort(np.random.default_rng(0).permutation(np.flatnonzero(_near_others(points)))[:MAX_POINTS])
+    depth = 0.07 * float(np.linalg.norm(np.subtract(*np.percentile(points[chosen], [95, 5], axis=0))))
+    cameras = [model.cameras[image.camera_id] for image in images]
+    focal = np.array([camera.mean_focal_length() / max(camera.width, camera.height) for camera in cameras])
+    plausible = np.flatnonzero((focal >= FOCAL_LENGTHS[0]) & (focal <= FOCAL_LENGTHS[1])).tolist() or range(len(images))
+    pyramids = np.array([_pyramid(cameras[number], poses[number], depth) for number in plausible]) @ turn.T
+    return Model(points[chosen], colours[chosen], pyramids, [int(Path(images[n].name).stem) for n in plausible], len(points))
 
 
 def upright(poses: Floats) -> Floats:
@@ -107,22 +93,15 @@ def _near_others(points: Floats) -> NDArray[np.bool_]:
     distances = cKDTree(points).query(points, min(17, len(points)))[0].reshape(len(points), -1).mean(1)
     low, high = np.percentile(points, [2, 98], axis=0)
     margin = np.linalg.norm(high - low) / 4
-    inside = ((points >= low - margin) & (points <= high + margin)).all(1)
-    near = distances <= distances.mean() + 2 * distances.std()
-    return inside & near if (inside & near).any() else np.ones(len(points), dtype=bool)
-
-
-def _plausible(camera: pycolmap.Camera) -> bool:
-    low, high = FOCAL_LENGTHS
-    return low <= camera.mean_focal_length() / max(camera.width, camera.height) <= high
+    near = ((points >= low - margin) & (points <= high + margin)).all(1) & (distances <= distances.mean() + 2 * distances.std())
+    return near if near.any() else np.ones(len(points), dtype=bool)
 
 
 def _pyramid(camera: pycolmap.Camera, pose: Floats, depth: float) -> Floats:
     """A camera's centre and the corners of what it sees at `depth`, [5, 3] in the world."""
     wide, high = camera.width, camera.height
     corners = np.array([(0, 0, 1), (wide, 0, 1), (wide, high, 1), (0, high, 1)]) @ np.linalg.inv(camera.calibration_matrix()).T
-    seen = np.vstack([np.zeros(3), depth * corners])
-    return (seen - pose[:, 3]) @ pose[:, :3]
+    return (np.vstack([np.zeros(3), depth * corners]) - pose[:, 3]) @ pose[:, :3]
 
 
 def viewpoint(model: Model) -> tuple[Floats, Floats, float]:
@@ -139,10 +118,9 @@ def viewpoint(model: Model) -> tuple[Floats, Floats, float]:
     return eye, target, float(max(np.quantile(far, 0.75), np.linalg.norm(model.points - target, axis=1).max()))
 
 
-def view_of(folder: Path, max_points: int = MAX_POINTS) -> View:
-    """The model of a folder models/N as a view that turns. Raises StudyError."""
-    model = read_model(folder, max_points)
-    return View(turnable(model), png(still(model)), f"{model}.")
+def view_of(model: Model) -> View:
+    """The model as a view that turns, with its still."""
+    return View(turnable(model), still(model), f"{str(model).capitalize()}.")
 
 
 def largest(study: Study, count: int = 4) -> Gallery:
@@ -150,7 +128,7 @@ def largest(study: Study, count: int = 4) -> Gallery:
     sizes = read_table(study.reconstruction, "registrations")["model_id"].value_counts(sort=False).sort_index()
     gallery = Gallery()
     for model_id, photos in sizes.sort_values(ascending=False, kind="stable").head(count).items():
-        view = view_of(study.reconstruction / "models" / str(model_id))
+        view = view_of(read_model(study.reconstruction / "models" / str(model_id)))
         gallery += [view, f"**Model {model_id}**, built from {counted(photos, 'photo')}. Drag to turn it."]
     return gallery
 
@@ -165,10 +143,8 @@ def turnable(model: Model) -> go.Figure:
     cloud = go.Scatter3d(**_xyz(model.points), mode="markers", marker=marker, hoverinfo="skip", name="points")
     line = {"color": ORANGE, "width": 2}
     cameras = go.Scatter3d(**_xyz(ends), mode="lines", line=line, text=names, hoverinfo="text", name="cameras")
-    axes = {
-        f"{axis}axis": {"visible": False, "range": [middle - radius, middle + radius]}
-        for axis, middle in zip("xyz", target.tolist(), strict=True)
-    }
+    middles = zip("xyz", target.tolist(), strict=True)
+    axes = {f"{axis}axis": {"visible": False, "range": [middle - radius, middle + radius]} for axis, middle in middles}
     scene = {"aspectmode": "cube", "camera": {"eye": dict(zip("xyz", (1.1 * eye).round(4).tolist(), strict=True))}, **axes}
     return go.Figure([cloud, cameras], {"scene": scene, "showlegend": False, "margin": dict.fromkeys("lrtb", 0)})
 
@@ -177,86 +153,88 @@ def _xyz(points: Floats) -> dict[str, NDArray[np.float32]]:
     return dict(zip("xyz", np.asarray(points, dtype=np.float32).T, strict=True))
 
 
-def projected(model: Model) -> tuple[Floats, Floats]:
-    """What `viewpoint` sees in parallel projection, x right and y up: points [n, 2], and the cameras' lines [l, 2, 2]."""
-    eye, target, _ = viewpoint(model)
-    right = np.cross([0, 0, 1], eye) / np.linalg.norm(np.cross([0, 0, 1], eye))
-    screen = np.stack([right, np.cross(eye, right)], axis=1)
-    return (model.points - target) @ screen, ((model.cameras - target) @ screen)[:, EDGES].reshape(-1, 2, 2)
-
-
 @styled()
 def still(model: Model) -> Figure:
     """What `turnable` shows first, in parallel projection."""
     figure = Figure(figsize=(PAGE, 0.6 * PAGE))
     figure.set_layout_engine("none")
-    points, lines = projected(model)
-    axes, order = figure.add_axes((0, 0, 1, 1)), np.argsort(model.points @ viewpoint(model)[0])
-    size = (0.6 * PAGE * DPI / 300) ** 2 * max(0.04, min(1.0, 4000 / max(len(order), 1)))
-    across, up = points[order].T
-    axes.scatter(across, up, s=size, c=model.colours[order], linewidths=0)
-    axes.add_collection(LineCollection(list(lines), colors=ORANGE, linewidths=0.7))
-    low, high = np.percentile(np.concatenate([points, lines.reshape(-1, 2)]), [1, 99], axis=0)
-    middle, half = (high + low) / 2, 0.56 * max(float(high[1] - low[1]), 0.6 * float(high[0] - low[0]))
-    axes.set(xlim=(middle[0] - half / 0.6, middle[0] + half / 0.6), ylim=(middle[1] - half, middle[1] + half))
-    axes.set_axis_off()
+    draw(figure.add_axes((0, 0, 1, 1)), model, model)
     return figure
 
 
-@styled()
-def sizes(registrations: pd.DataFrame, tracks: pd.DataFrame) -> Picture:
-    """Photos and 3D points of each model as bars; models of one group next to each other, in another colour.
+def draw(axes: Axes, model: Model, frame: Model, new: Sequence[int] = (), aspect: float = 0.6, dot: float = 9) -> None:
+    """Draw a model seen from the `viewpoint` of the model `frame`, which fills the axes; cameras of the photos `new` are blue.
 
-    A group is what verified matches connect. At most SHOWN models, the largest groups first.
+    aspect: the height of the axes, as a share of their width; dot: the size of a point, if there are few.
     """
-    models = model_sizes(registrations, tracks)
-    shown, linked = models.head(SHOWN), int(models["linked"].sum())
-    figure, axes = new_figure(2, 1, height=4.4, sharex=True)
-    alt = (
-        f"Bars of {counted(len(models), 'model')} in {counted(models['group_id'].nunique(), 'group')}: "
-        f"{_range(models['photos'])} photos and {_range(models['points'])} 3D points in each model; "
-        f"{linked} of them linked with others by verified matches."
-    )
+    eye, target, _ = viewpoint(frame)
+    right = np.cross([0, 0, 1], eye) / np.linalg.norm(np.cross([0, 0, 1], eye))
+    screen = np.stack([right, np.cross(eye, right)], axis=1)
+    order = np.argsort(model.points @ eye)
+    across, up = ((model.points - target) @ screen)[order].T
+    axes.scatter(across, up, s=dot * max(0.04, min(1.0, 4000 / len(frame.points))), c=model.colours[order], linewidths=0)
+    for number, camera in zip(model.photo_ids, model.cameras, strict=True):
+        colour, width = (BLUE, 1.4) if number in new else (ORANGE, 0.7)
+        axes.add_collection(LineCollection(list(((camera - target) @ screen)[EDGES]), colors=colour, linewidths=width))
+    seen = (np.concatenate([frame.points, frame.cameras.reshape(-1, 3)]) - target) @ screen
+    low, high = np.percentile(seen, [1, 99], axis=0)
+    middle, half = (high + low) / 2, 0.56 * max(float(high[1] - low[1]), aspect * float(high[0] - low[0]))
+    axes.set(xlim=middle[0] + np.array([-half, half]) / aspect, ylim=middle[1] + np.array([-half, half]))
+    axes.set_axis_off()
+
+
+@styled()
+def growth(stages: Sequence[pycolmap.Reconstruction], shown: int = 6) -> Picture:
+    """A 3D model as it grows, from its first cameras to the last, all from one point of view; new cameras are blue."""
+    last = drawable(stages[-1])
+    turn = upright(np.array([stages[-1].images[number].cam_from_world().matrix() for number in stages[-1].reg_image_ids()]))
+    chosen = [stages[place] for place in evenly(len(stages), shown)]
+    figure, axes = new_figure(-(-len(chosen) // 3), 3, height=0.3 + 2.1 * -(-len(chosen) // 3))
+    before: list[int] = []
+    for panel, stage in zip(axes.flat, chosen, strict=False):
+        model = drawable(aligned(stage, stages[-1]), turn)
+        draw(panel, model, last, [photo for photo in model.photo_ids if photo not in before], 0.75, 3)
+        panel.set_title(f"{len(model.photo_ids)} cameras, {model.total:,} points", fontsize=9)
+        before = model.photo_ids
+    for panel in axes.flat[len(chosen) :]:
+        panel.set_axis_off()
+    counts = [f"{stage.num_reg_images()} cameras and {stage.num_points3D():,} points" for stage in (stages[0], stages[-1])]
+    return Picture(figure, f"A 3D model grows from {counts[0]} to {counts[1]}, in {len(chosen)} pictures.")
+
+
+def aligned(stage: pycolmap.Reconstruction, last: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+    """A copy of an earlier stage in the frame of the last one, by the cameras that both have: COLMAP rescales as it goes."""
+    both = sorted(set(stage.reg_image_ids()) & set(last.reg_image_ids()))
+    centres = [np.array([each.images[number].projection_center() for number in both]) for each in (stage, last)]
+    copy = pycolmap.Reconstruction(stage)
+    if found := pycolmap.estimate_sim3d(*centres):
+        copy.transform(found)
+    return copy
+
+
+@styled()
+def sizes(registrations: pd.DataFrame) -> Picture:
+    """Photos of each model as bars, at most SHOWN models, the largest first; those linked to others in another colour.
+
+    Verified matches between two models link them into one group.
+    """
+    models = registrations.groupby("model_id").agg(photos=("photo_id", "size"), group=("group_id", "first"))
+    models["linked"] = models["group"].duplicated(keep=False)
+    models = models.sort_values("photos", ascending=False, kind="stable")
+    shown, (figure, axes) = models.head(SHOWN), new_figure(height=2.9)
+    panel = axes[0, 0]
+    alt = f"Bars of {counted(len(models), 'model')} in {counted(models['group'].nunique(), 'group')}, of "
     if shown.empty:
-        for panel in axes.flat:
-            blank(panel, "no model")
-        return Picture(figure, alt)
-    for panel, column in zip(axes[:, 0], ("photos", "points"), strict=True):
-        panel.bar(range(len(shown)), shown[column], color=np.where(shown["linked"], PURPLE, BLUE), width=0.8)
-        panel.set_ylabel("photos" if column == "photos" else "3D points")
-        panel.grid(axis="x", visible=False)
-        panel.yaxis.set_major_formatter("{x:,.0f}")
-    first = f", the largest {len(shown)} shown" if len(shown) < len(models) else ""
-    axes[0, 0].set_title(f"{counted(len(models), 'model')}{first}")
-    if shown["linked"].any():
-        meaning = Patch(color=PURPLE, label="linked by verified matches: one group")
-        axes[0, 0].legend(handles=[meaning], loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-    axes[1, 0].set_xticks(range(len(shown)), shown["model_id"], fontsize=9 if len(shown) <= 30 else 7.5)
-    axes[1, 0].set(xlabel="model (model_id)", xlim=(-0.6, max(len(shown), 12) - 0.4))
-    return Picture(figure, alt)
-
-
-def model_sizes(registrations: pd.DataFrame, tracks: pd.DataFrame) -> pd.DataFrame:
-    """model_id, group_id, photos, points, linked (its group has other models): groups by their photos, then models by theirs."""
-    models = registrations.groupby(["group_id", "model_id"]).size().rename("photos").reset_index()
-    seen = tracks[["photo_id", "point_id"]].merge(registrations[["photo_id", "model_id"]]).drop_duplicates("point_id")
-    models["points"] = models["model_id"].map(seen["model_id"].value_counts()).fillna(0).astype(int)
-    groups = models.groupby("group_id")
-    models["in_group"], models["linked"] = groups["photos"].transform("sum"), groups["model_id"].transform("size") > 1
-    order = ["in_group", "group_id", "photos", "model_id"]
-    return models.sort_values(order, ascending=[False, True, False, True], ignore_index=True).drop(columns="in_group")
-
-
-def _range(counts: pd.Series) -> str:
-    if counts.empty:
-        return "no"
-    low, high = int(counts.min()), int(counts.max())
-    return f"{low:,} to {high:,}" if low < high else f"{low:,}"
-
-
-def unregistered(photos: pd.DataFrame, registrations: pd.DataFrame, image: ImageOf, shown: int = 24) -> PhotoPicture:
-    """A sheet of photos that are in no model, spread evenly, each with its photo_id."""
-    lost = photos.loc[~photos["photo_id"].isin(registrations["photo_id"]), "photo_id"].tolist()
-    chosen = [lost[place] for place in evenly(len(lost), shown)]
-    alt = f"{len(chosen)} of the {counted(len(lost), 'photo')} in no model, of {len(photos):,} in all."
-    return PhotoPicture(photo_sheet([(image(photo), str(photo)) for photo in chosen]), alt)
+        blank(panel, "no model")
+        return Picture(figure, f"{alt}no photos.")
+    for linked, colour, label in ((False, BLUE, "a group of its own"), (True, PURPLE, "linked to other models")):
+        rows = np.flatnonzero(shown["linked"] == linked)
+        panel.bar(rows, shown["photos"].iloc[rows], color=colour, width=0.8, label=label)
+    panel.set(xlabel="model (model_id)", ylabel="photos", xlim=(-0.6, max(len(shown), 12) - 0.4))
+    panel.set_xticks(range(len(shown)), shown.index, fontsize=9 if len(shown) <= 30 else 7)
+    panel.grid(axis="x", visible=False)
+    panel.set_title(counted(len(models), "model") + (f", the largest {len(shown)} shown" if len(shown) < len(models) else ""))
+    panel.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2)
+    return Picture(
+        figure, f"{alt}{models['photos'].min()} to {models['photos'].max()} photos; {models['linked'].sum()} are linked."
+    )

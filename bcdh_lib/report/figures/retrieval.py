@@ -1,51 +1,50 @@
-"""How well codes retrieve: precision and recall, and rankings as one sees them."""
+"""How well codes retrieve: codes bit by bit, and rankings as one sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from bcdh_lib.core.codes import distances
-from bcdh_lib.report.figures.display import Gallery, PhotoPicture, Picture
-from bcdh_lib.report.figures.labels import benchmark_label, blank, counted, system_label
-from bcdh_lib.report.figures.sheets import Sheet, evenly, shortened
-from bcdh_lib.report.figures.style import BCDH, PAGE, face, in_order, new_figure, styled
-from bcdh_lib.retrieval.benchmarks import Benchmark, Query, read_benchmarks
+from bcdh_lib.report.figures.display import PhotoPicture, Picture
+from bcdh_lib.report.figures.sheets import Tile, evenly, photo_rows, shortened
+from bcdh_lib.report.figures.style import BCDH, BLUE, ORANGE, benchmark_label, counted, new_figure, styled
+from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmark, read_benchmarks
 from bcdh_lib.retrieval.codes import read_codes
 from bcdh_lib.retrieval.systems import System
 from bcdh_lib.study import Study
 
 
 @styled()
-def precision_recall(curves: pd.DataFrame, bits: int = 64) -> Picture:
-    """Precision at each recall, mean over queries, a panel for each benchmark: codes of `bits` bits and real vectors.
+def code_rows(codes: Mapping[str, NDArray[np.uint8]]) -> Picture:
+    """Packed codes [L/8], each below its name, as squares, filled if the bit is 1; orange bits differ from the first code."""
+    bits = {name: np.unpackbits(code, bitorder="little") for name, code in codes.items()}
+    first = next(iter(bits.values()))
+    figure, axes = new_figure(len(bits), 1, height=0.1 + len(bits) * (0.28 + 0.13 * -(-len(first) // 64)))
+    apart = []
+    for panel, (name, code) in zip(axes[:, 0], bits.items(), strict=True):
+        apart.append(f"{name}: {int((code != first).sum())} of {len(first)} bits differ")
+        panel.set_title(apart[-1] if len(apart) > 1 else name, fontsize=9, weight="normal", pad=2)
+        panel.set(xlim=(-0.5, 64), ylim=(-(-len(first) // 64), -0.1), aspect="equal")
+        panel.set_axis_off()
+        draw_code(panel, code, code != first, (0, 0), 1, 64)
+    return Picture(figure, f"Codes bit by bit, compared with that of {next(iter(bits))}. {'; '.join(apart[1:])}.")
 
-    curves: the table curves.csv with benchmark, method, bits, recall, precision.
-    """
-    chosen = curves[curves["bits"].isna() | (curves["bits"] == bits)]
-    benchmarks = list(chosen["benchmark"].unique())
-    figure, axes = new_figure(1, max(len(benchmarks), 1), height=3.6, sharey=True, sharex=True)
-    for panel, benchmark in zip(axes[0], benchmarks, strict=False):
-        rows = chosen[chosen["benchmark"] == benchmark]
-        for method in in_order(rows["method"]):
-            look, line = face(method), rows[rows["method"] == method].sort_values("recall")
-            style: dict[str, Any] = {"color": look.colour, "linestyle": look.dashes, "label": look.label}
-            front = 3 if method == BCDH else 2
-            panel.plot(line["recall"], line["precision"], look.marker, markevery=4, markersize=4, zorder=front, **style)
-        panel.set(title=benchmark_label(str(benchmark)), xlabel="recall", xlim=(0, 1.02), ylim=(0, 1.02))
-    axes[0, 0].set_ylabel("precision")
-    named = {label: handle for panel in axes[0] for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
-    if named:
-        figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=3, handlelength=3)
-    else:
-        blank(axes[0, 0], f"no curve of {bits} bits")
-    own = chosen[(chosen["method"] == BCDH) & np.isclose(chosen["recall"], 0.5)]
-    halves = [f"{row.precision:.2f} on {benchmark_label(str(row.benchmark))}" for row in own.itertuples()]
-    return Picture(figure, f"Precision against recall at {bits} bits. BCDH at half recall: {', '.join(halves) or 'not drawn'}.")
+
+def draw_code(
+    axes: Axes, bits: NDArray[np.uint8], differs: NDArray[np.bool_], corner: tuple[float, float], side: float, columns: int
+) -> None:
+    """A code as rows of squares of `side`, filled if the bit is 1, those that differ in the other colour."""
+    for place, (bit, other) in enumerate(zip(bits, differs, strict=True)):
+        row, column = divmod(place, columns)
+        where, colour = (corner[0] + column * side, corner[1] + row * side), ORANGE if other else BLUE
+        look: Any = {"facecolor": colour if bit else "none", "edgecolor": colour, "linewidth": 0.8}
+        axes.add_patch(Rectangle(where, 0.8 * side, 0.8 * side, **look))
 
 
 def ranking_gallery(
@@ -56,64 +55,38 @@ def ranking_gallery(
     `distances` [queries, database] are a system's, in `unit`; equal ones keep the database's order. Junk is shown at its rank,
     though it is not scored. Raises ValueError if a name is no query's.
     """
-    rows = {query.name: row for row, query in enumerate(benchmark.queries)}
-    unknown = [name for name in queries if name not in rows]
+    numbers = {query.name: number for number, query in enumerate(benchmark.queries)}
+    unknown = [name for name in queries if name not in numbers]
     if unknown:
-        raise ValueError(f"{benchmark.name}: has no query {unknown[0]}; its queries are {', '.join(list(rows)[:5])}, ..")
-    k = min(k, len(benchmark.photos))
-    gap, line, head = 0.07, 0.34, 0.3
-    wide = (PAGE - 0.25 - gap * (k + 2)) / (k + 1)
-    high = 0.8 * wide
-    sheet = Sheet(head + max(len(queries), 1) * (high + line) + gap)
-    sheet.text(gap + wide / 2, 0.21, "query", 9, va="baseline")
-    sheet.text(0.25 + 2 * gap + wide, 0.21, "nearest first:  ✓ hit   ✗ miss   – junk, not scored", 9, "left", "baseline")
-    names, hits = list(benchmark.photos), 0
-    for number, name in enumerate(queries):
-        query, top = benchmark.queries[rows[name]], head + number * (high + line)
-        sheet.photo(benchmark.photo_of(query), (gap, top, wide, high), "query", query.box)
-        sheet.text(gap + wide / 2, top + high + 0.03, f"{shortened(name)}\n{counted(len(query.positives), 'positive')}", 7.5)
-        for place, photo in enumerate(np.argsort(distances[rows[name]], kind="stable")[:k]):
-            mark, left = _mark(query, names[photo]), 0.25 + 2 * gap + wide + place * (wide + gap)
+        raise ValueError(f"{benchmark.name}: has no query {unknown[0]}; its queries are {', '.join(list(numbers)[:5])}, ..")
+    names, rows, hits = list(benchmark.photos), [], 0
+    for name in queries:
+        query, found = benchmark.queries[numbers[name]], distances[numbers[name]]
+        words = f"{shortened(name)}\n{counted(len(query.positives), 'positive')}"
+        row = [Tile(benchmark.photo_of(query), words, "query", query.box)]
+        for place in np.argsort(found, kind="stable")[:k]:
+            photo = names[place]
+            mark = "junk" if photo in query.junk else "hit" if photo in query.positives else "miss"
             hits += mark == "hit"
-            sheet.photo(benchmark.photos[names[photo]], (left, top, wide, high), mark)
-            sheet.text(left + wide / 2, top + high + 0.03, _distance(distances[rows[name], photo], unit), 7.5)
+            value = f"{int(found[place])}" if np.issubdtype(found.dtype, np.integer) else f"{found[place]:.3f}"
+            row.append(Tile(benchmark.photos[photo], f"{value} {unit}".rstrip(), mark))
+        rows.append(row)
+    heads, k = {0: "query", 1: "nearest first:  ✓ hit   ✗ miss   – junk, not scored"}, min(k, len(names))
     alt = f"{counted(len(queries), 'query', 'queries')} of {benchmark_label(benchmark.name)}, each with its {k} "
+    sheet = photo_rows(rows, 1 + k, heads, apart=[1])
     return PhotoPicture(sheet.figure, f"{alt}nearest photos; {hits} of the {len(queries) * k} photos are hits.")
 
 
-def rankings(study: Study, count: int = 4, method: str = BCDH, bits: int | None = 64) -> PhotoPicture:
-    """What a system ranks first for some queries of the first benchmark, spread evenly."""
-    benchmark = read_benchmarks(study)[0]
-    names = [benchmark.queries[place].name for place in evenly(len(benchmark.queries), count)]
-    return ranking_gallery(benchmark, _distances(study, benchmark, method, bits), names, unit="bits" if bits else "")
+def rankings(
+    study: Study, names: Sequence[str] | None = None, benchmark: str | None = None, method: str = BCDH, bits: int | None = 64
+) -> PhotoPicture:
+    """What a system ranks first for some queries of a benchmark; default: four of the first benchmark, spread evenly."""
+    chosen = read_benchmark(study, benchmark) if benchmark else read_benchmarks(study)[0]
+    names = [chosen.queries[place].name for place in evenly(len(chosen.queries), 4)] if names is None else names
+    return ranking_gallery(chosen, found_by(study, chosen, method, bits), names, unit="bits" if bits else "")
 
 
-def worst_rankings(study: Study, queries: pd.DataFrame, method: str = BCDH, bits: int | None = 64, worst: int = 4) -> Gallery:
-    """What a system ranks first for the queries that it answers worst, for each benchmark. queries: the table `queries`."""
-    gallery = Gallery()
-    for benchmark in read_benchmarks(study):
-        names = worst_queries(queries, benchmark.name, method, bits, worst)
-        caption = f"**{benchmark_label(benchmark.name)}**: the queries that {system_label(method, bits)} answers worst."
-        found = _distances(study, benchmark, method, bits)
-        gallery += [ranking_gallery(benchmark, found, names, unit="bits" if bits else ""), caption]
-    return gallery
-
-
-def _distances(study: Study, benchmark: Benchmark, method: str, bits: int | None) -> NDArray:
+def found_by(study: Study, benchmark: Benchmark, method: str, bits: int | None) -> NDArray:
+    """The distances [queries, database] of a system on a benchmark."""
     codes = read_codes(study, benchmark, System(method, bits))
     return distances(codes.queries, codes.database)
-
-
-def worst_queries(queries: pd.DataFrame, benchmark: str, method: str, bits: int | None, count: int) -> list[str]:
-    """The queries of a benchmark, by name, that a system answers worst, worst first; queries without positives do not count."""
-    same = queries["bits"].isna() if bits is None else queries["bits"] == bits
-    rows = queries[(queries["benchmark"] == benchmark) & (queries["method"] == method) & same & (queries["positives"] > 0)]
-    return rows.sort_values(["ap", "query"])["query"].head(count).tolist()
-
-
-def _mark(query: Query, photo: str) -> str:
-    return "junk" if photo in query.junk else "hit" if photo in query.positives else "miss"
-
-
-def _distance(value: Any, unit: str) -> str:
-    return f"{int(value)} {unit}" if np.issubdtype(type(value), np.integer) else f"{value:.3f} {unit}".rstrip()

@@ -1,4 +1,4 @@
-"""How every plot looks: one palette, one look for each method, sizes that fit the page, the same bytes everywhere."""
+"""How every plot looks: one palette, one look for each method, the words on figures, the same bytes everywhere."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
+from scipy.optimize import isotonic_regression
 
 PAGE = 7.6  # inches; 760 px on the page, twice as many in the file
 DPI = 200  # px an inch in the file, shown at half size: sharp on dense screens and in print
 
 # Okabe and Ito's palette, distinguishable for colour-blind readers (jfly.uni-koeln.de/color).
 BLUE, ORANGE, GREEN, RED = "#0072B2", "#E69F00", "#009E73", "#D55E00"
-SKY, PURPLE, YELLOW, INK, GREY = "#56B4E9", "#CC79A7", "#C8B900", "#222222", "#8A8A8A"  # yellow darkened to show on white
+SKY, PURPLE, YELLOW, INK, GREY = "#56B4E9", "#CC79A7", "#C8B900", "#222222", "#757575"  # yellow darkened to show on white
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW, INK)
 SIMILAR, DISSIMILAR = BLUE, ORANGE
-BETTER, WORSE = BLUE, ORANGE
-HIT, MISS = GREEN, RED
 
 RC: Any = {
     "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
@@ -35,7 +37,7 @@ RC: Any = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "axes.prop_cycle": cycler(color=[BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW, INK]),
+    "axes.prop_cycle": cycler(color=COLOURS),
     "grid.color": "#E3E3E3",
     "grid.linewidth": 0.8,
     "xtick.labelsize": 9,
@@ -65,8 +67,6 @@ NAMES = {
     "pretrained": "Pretrained",
     "itq": "ITQ",
     "uh_bdnn": "UH-BDNN",
-    "sift_bow": "SIFT bag of words",
-    "sift_vlad": "SIFT VLAD",
 }
 """Names as papers write them, in the order in which methods are listed. A method without an entry gets a label and a look too."""
 
@@ -89,8 +89,8 @@ def face(method: str) -> Face:
     place = list(NAMES).index(method) if method in NAMES else len(NAMES) + zlib.crc32(method.encode()) % 97
     label = " ".join(word.upper() if len(word) < 5 else word.capitalize() for word in method.split("_"))
     dashes: Any = (0, (8, 2)) if method in REAL else "solid" if place < 8 else (0, (4, 2))
-    colours = (BLUE, ORANGE, GREEN, PURPLE, RED, SKY, YELLOW, INK)
-    return Face(NAMES.get(method, label), colours[place % 8], "os^vDPX<*ph8>Hd"[place % 15], dashes)
+    colour = INK if method in REAL else COLOURS[place % 8]
+    return Face(NAMES.get(method, label), colour, "os^vDPX<*ph8>Hd"[place % 15], dashes)
 
 
 def in_order(methods: Iterable[str]) -> list[str]:
@@ -112,9 +112,52 @@ def styled() -> Iterator[None]:
 def new_figure(
     rows: int = 1, columns: int = 1, height: float = 3.2, width: float = PAGE, **grid: Any
 ) -> tuple[Figure, np.ndarray]:
-    """A figure of `width` x `height` inches and its axes, an array [rows, columns]; `grid` goes to Figure.subplots.
+    """A figure of `width` x `height` inches and its axes [rows, columns]; `grid` goes to Figure.subplots.
 
     pyplot does not know the figure: nothing keeps it alive, and no notebook shows it twice.
     """
     figure = Figure(figsize=(width, height))
-    return figure, figure.subplots(rows, columns, squeeze=False, **grid)
+    return figure, figure.subplots(max(rows, 1), max(columns, 1), squeeze=False, **grid)
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """1 photo, 2 photos, 1,000 photos."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
+
+
+def benchmark_label(name: str) -> str:
+    """A benchmark's name as a title: rendered_oxford -> Rendered Oxford, roxford5k_hard -> ROxford5k Hard."""
+    words = " ".join(word.capitalize() for word in name.split("_"))
+    return words.replace("Roxford", "ROxford").replace("Rparis", "RParis")
+
+
+def system_label(method: str, bits: Any) -> str:
+    """A method with its code length; bits is missing (None, NaN, NA) for real vectors."""
+    return face(method).label if pd.isna(bits) else f"{face(method).label}, {int(bits)} bits"
+
+
+def blank(axes: Axes, words: str) -> None:
+    """Replace an empty plot by the reason why it is empty."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", color=GREY, fontsize=11)
+
+
+def label_ends(axes: Axes, ends: list[tuple[float, float, str, Any]], size: float = 8.5) -> None:
+    """Write each line's name (x, y, name, colour) to the right of the axes, as near to the line's end as other labels allow.
+
+    The limits of the axes must be final. The labels keep their order and do not overlap: a least-squares fit of a monotone
+    sequence (pool adjacent violators).
+    """
+    if not ends:
+        return
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()  # the layout fixes the height of the axes
+    line = size * 1.3 / 72 * figure.dpi / axes.get_window_extent().height
+    x_share, y_share = axes.transAxes.inverted().transform(axes.transData.transform([end[:2] for end in ends])).T
+    order, steps = np.argsort(y_share, kind="stable"), line * np.arange(len(ends))
+    heights = isotonic_regression(y_share[order] - steps).x.clip(line / 2, max(line / 2, 1 - steps[-1] - line / 2)) + steps
+    for place, height in zip(order, heights, strict=True):
+        thin = {"arrowstyle": "-", "color": ends[place][3], "linewidth": 0.8, "relpos": (0, 0.5), "shrinkA": 2, "shrinkB": 3}
+        where: Any = {"xycoords": "axes fraction", "textcoords": "axes fraction", "va": "center", "fontsize": size}
+        axes.annotate(ends[place][2], (x_share[place], y_share[place]), (1.04, height), arrowprops=thin, **where)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pycolmap
 import pytest
+from matplotlib.colors import to_rgba
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.reconstruction.models import write_model
-from bcdh_lib.report.figures import models
+from bcdh_lib.report.figures import models, style
 from bcdh_lib.report.figures.display import png
 from bcdh_lib.report.figures.models import Model, read_model, upright
 
@@ -84,8 +84,9 @@ def test_a_model_loses_its_stray_point_and_keeps_the_others(model: Model) -> Non
     assert model.photo_ids == list(range(10, 19))
 
 
-def test_at_most_so_many_points_are_drawn(folder: Path) -> None:
-    assert len(read_model(folder, 50).points) == 50
+def test_at_most_so_many_points_are_drawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "MAX_POINTS", 50)
+    assert len(read_model(folder).points) == 50
 
 
 def test_cameras_are_where_they_were_and_look_at_the_tower(model: Model) -> None:
@@ -94,19 +95,6 @@ def test_cameras_are_where_they_were_and_look_at_the_tower(model: Model) -> None
     assert ((ahead * -model.cameras[:, 0])[:, :2].sum(1) > 0).all()
     wide, high = (np.linalg.norm(model.cameras[:, 2] - model.cameras[:, corner], axis=1) for corner in (1, 3))
     assert np.allclose(wide / high, 240 / 320) or np.allclose(high / wide, 240 / 320)
-
-
-def test_a_camera_of_implausible_focal_length_is_counted_and_not_drawn(folder: Path, model: Model, tmp_path: Path) -> None:
-    """COLMAP ends with such ones if a photo has few points: drawn, their pyramids hide the model."""
-    odd = pycolmap.Reconstruction(folder)
-    for number, focal in ((2, 0.01), (3, 1e6)):
-        odd.add_camera_with_trivial_rig(pycolmap.Camera.create_from_model_name(number, "PINHOLE", focal, 320, 240))
-        image = pycolmap.Image(name=f"{100 + number:07d}.jpg", camera_id=number, image_id=100 + number)
-        odd.add_image_with_trivial_frame(image, pycolmap.Rigid3d(poses()[0]))
-    write_model(odd, tmp_path / "3")
-    drawn = read_model(tmp_path / "3")
-    assert (drawn.photo_ids, drawn.implausible) == (model.photo_ids, 2)
-    assert drawn.cameras.shape == model.cameras.shape
 
 
 def test_the_still_shows_what_is_above_above(model: Model) -> None:
@@ -137,41 +125,48 @@ def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
         read_model(tmp_path / "7")
 
 
-def tables(models_of_groups: dict[int, list[int]]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """registrations and tracks: model m has m + 2 photos and 10 m points, all of which its first two photos see."""
-    photos, tracks = [], []
-    for group, members in models_of_groups.items():
-        for number in members:
-            for place in range(number + 2):
-                photos.append({"photo_id": 100 * number + place, "model_id": number, "group_id": group})
-                tracks += [(100 * number + place, 1000 * number + point) for point in range(10 * number) if place < 2]
-    columns = ["photo_id", "model_id", "group_id"]
-    return pd.DataFrame(photos, columns=columns), pd.DataFrame(tracks, columns=["photo_id", "point_id"])
+def test_a_camera_of_implausible_focal_length_is_not_drawn(folder: Path, model: Model) -> None:
+    """COLMAP ends with such ones if a photo has few points: drawn, their pyramids hide the model."""
+    odd = pycolmap.Reconstruction(folder)
+    for number, focal in ((2, 0.01), (3, 1e6)):
+        odd.add_camera_with_trivial_rig(pycolmap.Camera.create_from_model_name(number, "PINHOLE", focal, 320, 240))
+        image = pycolmap.Image(name=f"{100 + number:07d}.jpg", camera_id=number, image_id=100 + number)
+        odd.add_image_with_trivial_frame(image, pycolmap.Rigid3d(poses()[0]))
+    drawn = models.drawable(odd)
+    assert drawn.photo_ids == model.photo_ids
+    assert drawn.cameras.shape == model.cameras.shape
 
 
-def test_sizes_count_photos_and_points_and_keep_groups_together() -> None:
-    sizes = models.model_sizes(*tables({0: [1, 4], 1: [5], 2: [2]}))
-    assert sizes["model_id"].tolist() == [4, 1, 5, 2]  # the group of 9 photos, then those of 7 and of 4
-    assert sizes["photos"].tolist() == [6, 3, 7, 4]
-    assert sizes["points"].tolist() == [40, 10, 50, 20]
-    assert sizes["linked"].tolist() == [True, True, False, False]
+def test_a_model_grows_in_one_frame_though_colmap_moves_it(printed: Printed, folder: Path) -> None:
+    last, early = pycolmap.Reconstruction(folder), pycolmap.Reconstruction(folder)
+    for number in early.reg_image_ids()[4:]:
+        early.deregister_frame(early.images[number].frame_id)
+    before = early.images[1].projection_center()
+    early.transform(pycolmap.Sim3d(3.0, pycolmap.Rotation3d(), np.array([5.0, -2.0, 9.0])))
+    assert np.allclose(models.aligned(early, last).images[1].projection_center(), before)
+    figure, alt = printed(models.growth, [early, last])
+    assert alt.startswith("A 3D model grows from 4 cameras and 601 points to 9 cameras")
+    blue = to_rgba(style.BLUE)
+    new = [sum(tuple(lines.get_color()[0]) == blue for lines in panel.collections[1:]) for panel in figure.axes[:2]]
+    assert new == [4, 5]
 
 
-def test_bars_of_sizes(printed: Printed) -> None:
-    drawn = printed(models.sizes, *tables({0: [1, 4], 1: [5], 2: [2]}))
-    assert drawn[1].startswith("Bars of 4 models in 3 groups: 3 to 7 photos and 10 to 50 3D points")
-    assert [bar.get_height() for bar in drawn[0].axes[0].patches] == [6, 3, 7, 4]
+def registrations(models_of_groups: dict[int, list[int]]) -> pd.DataFrame:
+    """Model m has m + 2 photos."""
+    rows = [(100 * n + place, n, group) for group, members in models_of_groups.items() for n in members for place in range(n + 2)]
+    return pd.DataFrame(rows, columns=["photo_id", "model_id", "group_id"])
+
+
+def test_sizes_count_photos_and_mark_linked_models(printed: Printed) -> None:
+    figure, alt = printed(models.sizes, registrations({0: [1, 4], 1: [5], 2: [2]}))
+    assert alt == "Bars of 4 models in 3 groups, of 3 to 7 photos; 2 are linked."
+    own, linked = figure.axes[0].containers
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["5", "4", "2", "1"]
+    assert [bar.get_height() for bar in own] == [7, 4]
+    assert [bar.get_height() for bar in linked] == [6, 3]
 
 
 @pytest.mark.parametrize("count", [0, 1, 60])
 def test_bars_of_few_and_of_many_models(printed: Printed, count: int) -> None:
-    drawn = printed(models.sizes, *tables({number: [number] for number in range(count)}))
+    drawn = printed(models.sizes, registrations({number: [number] for number in range(count)}))
     assert len(drawn[0].axes[0].patches) == min(count, models.SHOWN)
-
-
-def test_photos_in_no_model(printed: Printed, image: Callable[[int], Path]) -> None:
-    photos, registrations = pd.DataFrame({"photo_id": range(40)}), pd.DataFrame({"photo_id": range(0, 40, 2)})
-    drawn = printed(models.unregistered, photos, registrations, image, shown=3)
-    assert drawn[1] == "3 of the 20 photos in no model, of 40 in all."
-    assert [text.get_text() for text in drawn[0].axes[0].texts] == ["1", "21", "39"]
-    printed(models.unregistered, photos, photos, image)

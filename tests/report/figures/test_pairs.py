@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pycolmap
 import pytest
+from PIL import Image
 
 from bcdh_lib.core.tables import write_table
 from bcdh_lib.params import Params
+from bcdh_lib.reconstruction.models import write_model
 from bcdh_lib.report.figures import pairs
 from bcdh_lib.report.figures.display import Picture
 from bcdh_lib.study import Study
@@ -41,16 +43,29 @@ def words_of(drawn: Picture) -> list[str]:
 def test_similar_pairs_run_from_easy_to_hard(printed: Printed, image: Callable[[int], Path]) -> None:
     drawn = printed(pairs.similar_gallery, table().sample(frac=1, random_state=0), image, shown=4)
     words = words_of(drawn)
-    assert words[0] == "shares 100% (100 points)\nscale × 1.00, model 0"
-    assert words[-1] == "shares 5% (81 points)\nscale × 1.19, model 1"
-    assert drawn[1] == "4 similar pairs of 20, their shared share from 100% to 5%."
+    assert words[:2] == ["shares 100%", "scale × 1.00"]
+    assert words[-2:] == ["shares 5%", "scale × 1.19"]
+    assert drawn[1].startswith("4 similar pairs of 20")
 
 
 def test_pairs_that_do_not_say_what_they_share(printed: Printed, image: Callable[[int], Path]) -> None:
     published = table(3).assign(shared_share=np.nan, shared_points=pd.array([pd.NA] * 3, "Int32"), scale_change=np.nan)
-    drawn = printed(pairs.similar_gallery, published, image)
-    assert words_of(drawn)[0] == "photos 0 and 1\nmodel 0"
-    printed(pairs.histograms, published)
+    assert words_of(printed(pairs.similar_gallery, published, image)) == ["not known"] * 3
+
+
+def test_each_pair_has_its_verdict_and_other_thresholds_their_count(printed: Printed, params: Params) -> None:
+    rule = params.pairs.model_copy(update={"min_shared": 0.5, "max_scale_change": 1.05})
+    every = pairs.judged(table().assign(query_id=7), rule)
+    assert every["verdict"].value_counts().to_dict() == {"scales differ": 14, "similar": 6}
+    assert pairs.judged(table(), rule.model_copy(update={"max_scale_change": 2.0}))["verdict"].tolist()[9:11] == [
+        "similar",
+        "shares at most 50%",
+    ]
+    figure, alt = printed(pairs.thresholds, every, 7, rule)
+    assert alt.startswith("6 of 20 photos that share points with photo 7 are similar")
+    within, anyhow = (line.get_ydata() for line in figure.axes[1].lines[:2])
+    assert (within[0], anyhow[0]) == (6, 20)
+    assert anyhow[50] == sum(1 - place / 20 > 0.5 for place in range(20))
 
 
 @pytest.fixture
@@ -65,16 +80,8 @@ def test_hard_pairs_lie_across_groups_and_show_no_photo_twice(
         {"photo_id": [0, 0, 0, 1, 2, 3], "other_id": [1, 4, 5, 8, 30, 9], "inliers": [300, 12, 11, 1, 200, 0]}
     )  # 0, 1: one group; 0, 5: photo 0 again; 2, 30: photo 30 in no model
     drawn = printed(pairs.dissimilar_gallery, members, image, candidates)
-    assert words_of(drawn) == ["12 verified matches", "1 verified match", "no verified match"]
-    assert drawn[1] == "3 hard dissimilar pairs, 12 verified matches to no verified match."
-
-
-def test_histograms_count_every_pair_and_every_photo(printed: Printed) -> None:
-    members = pd.DataFrame({"photo_id": [*range(0, 42, 2), *range(100, 119)]})
-    figure, alt = printed(pairs.histograms, table(21), members)
-    counts = [sum(bar.get_height() for bar in panel.patches) for panel in figure.axes]
-    assert counts == [21, 21, 40]
-    assert "21 similar pairs: median shared share 0.52, median scale change 1.10, 19 of 40 photos have no positive." in alt
+    assert words_of(drawn) == ["12 verified matches", "1 verified match"]
+    assert drawn[1].startswith("3 hard dissimilar pairs")
 
 
 SEEN: dict[int, dict[int, tuple[float, float]]] = {
@@ -136,36 +143,34 @@ def test_one_query_for_each_model_from_many_positives_to_few(connected: pd.DataF
     assert pairs.best_connected(connected.iloc[:0], 2) == []
 
 
-def test_positives_run_from_the_most_shared_to_the_least(connected: pd.DataFrame) -> None:
-    assert pairs.positives_of(0, connected.sample(frac=1, random_state=0))["positive_id"].tolist() == [1, 3, 4]
-    assert pairs.positives_of(20, connected)["positive_id"].tolist() == [21]
-
-
-def test_points_are_marked_where_the_photos_show_them(
-    printed: Printed, image: Callable[[int], Path], connected: pd.DataFrame
-) -> None:
-    first, second = np.array([[0.0, 0.0], [20, 30], [40, 60]]), np.array([[0.0, 0.0], [30, 20], [60, 40]])
-    drawn = printed(pairs.query_gallery, 0, pairs.positives_of(0, connected).head(1), image, lambda *_: (first, second))
-    photos = [picture.get_extent() for picture in drawn[0].axes[0].images]  # photo 0 is upright, photo 1 is not
-    marks = [line.get_xydata() for line in drawn[0].axes[0].lines if line.get_marker() == "o"]
-    for (left, right, bottom, top), marked in zip(photos, marks, strict=True):
-        corners = [[left, top], [(left + right) / 2, (top + bottom) / 2], [right, bottom]]
-        assert np.allclose(marked, corners, atol=0.01)
-    joins = [line.get_xydata() for line in drawn[0].axes[0].lines if line.get_marker() != "o"]
-    assert all(any(np.allclose(join, ends) for ends in zip(*marks, strict=True)) for join in joins)
-
-
-def test_a_photo_without_positives_and_pairs_of_a_published_database(
-    printed: Printed, image: Callable[[int], Path], connected: pd.DataFrame
-) -> None:
-    assert printed(pairs.query_gallery, 5, pairs.positives_of(5, connected), image, None)[1].endswith("0 positives: none.")
-    published = connected.head(3).assign(shared_points=pd.NA, shared_share=np.nan, scale_change=np.nan)
-    printed(pairs.query_gallery, 0, published, image, None)
-
-
-def test_a_photo_in_no_model_is_named(tmp_path: Path, params: Params, connected: pd.DataFrame) -> None:
+@pytest.fixture
+def opened(tmp_path: Path, params: Params, model: pycolmap.Reconstruction, connected: pd.DataFrame) -> Study:
+    """A study whose model 0 is that of SEEN, with photos of 60 x 40 px."""
     study = Study(tmp_path, params)
-    write_table(study.pairs, "pairs", connected)
-    write_table(study.pairs, "members", pd.DataFrame({"photo_id": [0, 1], "model_id": 0, "group_id": 0, "split": "train"}))
-    with pytest.raises(ValueError, match=r"photo 6 is in no model"):
-        pairs.query_pairs(study, [1, 6])
+    pairs_of_model = connected.head(3).assign(query_id=3, positive_id=[7, 9, 7], shared_share=[0.9, 0.1, 0.5], model_id=0)
+    write_table(study.pairs, "pairs", pairs_of_model.iloc[:2])
+    write_model(model, study.reconstruction / "models/0")
+    for photo in SEEN:
+        study.image(photo).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (60, 40)).save(study.image(photo))
+    return study
+
+
+def test_points_are_marked_where_the_photos_show_them(opened: Study) -> None:
+    (drawn,) = pairs.query_pairs(opened, [3])
+    assert drawn.alt.startswith("Photo 3 above 2 photos")
+    photos = [picture.get_extent() for picture in drawn.figure.axes[0].images]  # photo 3, again, then 7 and 9
+    marks = [line.get_xydata() for line in drawn.figure.axes[0].lines if line.get_marker() == "o"]
+    seen = dict(zip((0, 2, 1, 3), marks, strict=True))
+    for place, expected in ((0, [(10, 20), (30, 5)]), (2, [(2, 59), (20.5, 7)])):
+        left, right, _, top = photos[place]
+        scale = (right - left) / 60
+        assert np.allclose(seen[place], [(left + x * scale, top + y * scale) for x, y in expected])
+    assert seen[1].size == seen[3].size == 0
+    joins = [line.get_xydata() for line in drawn.figure.axes[0].lines if line.get_marker() != "o"]
+    assert all(any(np.allclose(join, ends) for ends in zip(seen[0], seen[2], strict=True)) for join in joins)
+
+
+def test_a_photo_without_pairs_is_named(opened: Study) -> None:
+    with pytest.raises(ValueError, match=r"photo 6 has no pairs; photos that have: 3"):
+        pairs.query_pairs(opened, [3, 6])

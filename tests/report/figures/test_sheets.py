@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.patches import Rectangle
 from PIL import Image
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.report.figures.sheets import Sheet, evenly, photo_sheet, thumbnail
+from bcdh_lib.report.figures.sheets import Sheet, Tile, contact_sheet, evenly, photo_rows, thumbnail
 from bcdh_lib.report.figures.style import DPI
+
+from .conftest import Printed
 
 
 def test_a_spread_sample_holds_first_and_last_and_no_place_twice() -> None:
@@ -29,8 +33,8 @@ def test_a_thumbnail_fits_its_place_and_keeps_the_photos_shape(tmp_path: Path) -
 
 def test_a_box_lies_on_the_photo_where_it_lies_in_the_file(tmp_path: Path) -> None:
     Image.new("RGB", (800, 400)).save(tmp_path / "photo.jpg")  # drawn 2 inches wide and 1 high, in a place 2 high
-    sheet = Sheet(height=3, width=4)
-    sheet.photo(tmp_path / "photo.jpg", (1, 0.5, 2, 2), box=(400, 100, 600, 300))
+    sheet = Sheet(height=3)
+    sheet.photo(Tile(tmp_path / "photo.jpg", box=(400, 100, 600, 300)), (1, 0.5, 2, 2))
     boxes = [patch for patch in sheet.axes.patches if isinstance(patch, Rectangle)]
     for box in boxes:
         assert np.allclose([*box.get_xy(), box.get_width(), box.get_height()], [2, 1.25, 0.5, 0.5])
@@ -40,4 +44,11 @@ def test_a_photo_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "cut.jpg").write_bytes(b"\xff\xd8\xff")
     for name in ("cut.jpg", "absent.jpg"):
         with pytest.raises(StudyError, match=rf"{name}: cannot be shown"):
-            photo_sheet([(tmp_path / name, "0")])
+            photo_rows([[Tile(tmp_path / name)]], 2)
+
+
+def test_a_contact_sheet_spreads_its_sample(printed: Printed, image: Callable[[int], Path]) -> None:
+    figure, alt = printed(contact_sheet, pd.DataFrame({"photo_id": range(40)}), image, shown=4)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["0", "13", "26", "39"]
+    assert alt.startswith("4 of 40 photos")
+    printed(contact_sheet, pd.DataFrame({"photo_id": []}), image)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bcdh_lib.report.curves import curves
+from bcdh_lib.report.figures.curves import curves
 
 ROWS = [
     *(("binary_constrained", bits, value) for bits, value in ((16, 0.3), (32, 0.5))),

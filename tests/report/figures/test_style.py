@@ -1,4 +1,4 @@
-"""Words on figures."""
+"""The look of methods, and the words on figures."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from bcdh_lib.report.figures.labels import benchmark_label, counted, label_ends, system_label
-from bcdh_lib.report.figures.style import new_figure
+from bcdh_lib.report.figures import style
+from bcdh_lib.report.figures.style import benchmark_label, counted, label_ends, new_figure, system_label
 
 
 def test_counts_and_names() -> None:
@@ -40,3 +40,12 @@ def test_more_labels_than_the_axes_hold_start_at_its_foot() -> None:
     label_ends(axes[0, 0], [(1.0, 0.5, str(number), "k") for number in range(30)])
     assert 0 < axes[0, 0].texts[0].get_position()[1] < 0.2
     label_ends(axes[0, 0], [])
+
+
+def test_methods_differ_in_colour_and_marker_and_a_new_one_needs_no_entry() -> None:
+    faces = [(each.colour, each.marker) for each in map(style.face, style.NAMES)]
+    assert len(set(faces)) == len(faces)
+    assert style.face("a_new_loss").label == "A NEW LOSS"
+    assert style.face("cosine").label == "Cosine"
+    assert style.face("cosine") == style.face("cosine") != style.face("itq")
+    assert style.in_order(["zeta", "itq", "binary_constrained", "alpha", "itq"]) == ["binary_constrained", "itq", "alpha", "zeta"]

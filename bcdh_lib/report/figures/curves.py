@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bcdh_lib.report.figures.display import Picture
-from bcdh_lib.report.figures.labels import label_ends
-from bcdh_lib.report.figures.style import BCDH, GREY, face, new_figure, styled
+from bcdh_lib.report.figures.style import BCDH, GREY, blank, face, label_ends, new_figure, styled
 from bcdh_lib.retrieval.shallow import SHALLOW
 
 AXES = {"bits": "code length (bits)", "models": "3D models to learn from"}
@@ -20,6 +19,10 @@ def curves(table: pd.DataFrame, x: str, title: str) -> Picture:
     """
     codes, real = table[table["bits"].notna()], table[table["method"] == "float"]
     ticks = sorted({int(place) for place in codes[x]})
+    if not ticks:
+        figure, axes = new_figure(1, 1, height=1, width=4.5)
+        blank(axes[0, 0], "make study has not been run")
+        return Picture(figure, f"{title}: there is no code to draw.")
     if x == "bits":  # real vectors have no length: a level line
         real = pd.concat([real.assign(bits=bits) for bits in (ticks[0], ticks[-1])])
     losses = codes[~codes["method"].isin([BCDH, *SHALLOW])].groupby("method")["map"].mean()
