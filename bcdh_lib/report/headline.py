@@ -138,7 +138,7 @@ def facts(root: Path) -> dict[str, str]:
         found["headline"] = f"\n\n{markdown(tables['headline'], tables.get('differences'))}\n\n"
     if "provenance" in tables:
         hours = sum(kind["minutes"] for kind in tables["provenance"]["minutes"].values()) / 60
-        found |= {"study_hours": f"{hours:.1f}", "study_machine": str(tables["provenance"]["machine"])}
+        found["study_hours"] = f"{hours:.1f}"
     if (root / "reports/repro.json").is_file():
         found |= {name: f"{figure:.0f}" for name, figure in read_json(root / "reports/repro.json").items() if name in MEASURED}
     shipped = root / "reports/default_network.csv"
