@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from bcdh_lib.core.errors import StudyError, exit_code
 from bcdh_lib.study import find_root
@@ -22,13 +23,14 @@ def take_picture(root: Path) -> Path:
     if browser is None:
         raise StudyError("no browser is installed; try: apt-get install chromium && pip install -c constraints.txt -e .[dev]")
     with sync_playwright() as engine:
-        chromium = engine.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        tab = chromium.new_page(viewport={"width": 1100, "height": 1000}, device_scale_factor=1.5, color_scheme="light")
+        chromium = engine.chromium.launch(executable_path=browser, args=["--no-sandbox"], timeout=300_000)
+        tab = chromium.new_page(viewport={"width": 1280, "height": 1000}, device_scale_factor=1.5, color_scheme="light")
+        tab.set_default_timeout(300_000)  # ms, for a busy machine
         tab.goto(page.as_uri())
         height = tab.evaluate(
             "(document.querySelector('.curves') ?? document.querySelector('main')).getBoundingClientRect().bottom"
         )
-        shot = {"x": 0, "y": 0, "width": 1100, "height": height + 16}
+        shot: Any = {"x": 0, "y": 0, "width": 1280, "height": height + 16}
         tab.screenshot(path=root / "docs/site.jpg", type="jpeg", quality=80, clip=shot, full_page=True)
         chromium.close()
     return root / "docs/site.jpg"

@@ -107,6 +107,7 @@ def tab(browser: Any) -> Iterator[Any]:
     trouble: list[str] = []
     context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="light")
     context.route(re.compile(r"^(https?|wss?):"), lambda route: (trouble.append(route.request.url), route.abort()))
+    context.set_default_timeout(300_000)  # ms, for a busy machine
     page = context.new_page()
     page.on("pageerror", lambda error: trouble.append(str(error)))
     page.on("console", lambda message: message.type == "error" and trouble.append(message.text))
