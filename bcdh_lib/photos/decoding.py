@@ -110,6 +110,8 @@ def read_header(content: BinaryIO, limits: params.Photos) -> Image.Image:
 def decode(image: Image.Image, max_side: int) -> Picture:
     """The image upright in RGB, no side longer than `max_side` px. Raises Unfit if it cannot be decoded to its end."""
     width, height = image.size
+    content = image.fp  # type: ignore[attr-defined]
+    deep = image.format == "PNG" and [tile.args for tile in image.tile] == ["RGB;16B"]  # type: ignore[attr-defined]
     try:
         # A JPEG can decode to a half, a quarter or an eighth of its sides; here to at least twice `max_side`.
         scale = 2 * max_side / max(width, height)
@@ -118,6 +120,11 @@ def decode(image: Image.Image, max_side: int) -> Picture:
         with contextlib.suppress(Exception):  # a broken EXIF block costs the rotation and the focal length, not the photo
             image.getexif()
         image, missing_rows = _load(image, reduced)
+        if deep and np.asarray(image).max() < 2**6:  # 14 bits or fewer are in use, and Pillow keeps the upper byte alone
+            content.seek(0)
+            lower = Image.open(content, formats=("PNG",))
+            lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]  # type: ignore[attr-defined]
+            image.paste(Image.fromarray(_eight_bits(np.asarray(image).astype(np.uint16) << 8 | np.asarray(lower))))
         turn = dict(enumerate(UPRIGHT, start=2)).get(image.getexif().get(ExifTags.Base.Orientation, 1))
         plain = image.format == "JPEG" and image.mode == "RGB" and turn is None and "icc_profile" not in image.info
         small = _flat(image)
@@ -183,9 +190,7 @@ def _in_last_scan(jpeg: bytes) -> bool:
 def _flat(image: Image.Image) -> Image.Image:
     """The image in 8 bits and without transparency, as grey, RGB or CMYK."""
     if image.mode.startswith("I;16"):
-        values = np.asarray(image)
-        used = max(int(values.max()).bit_length(), 8)
-        return Image.fromarray((values >> (used + used % 2 - 8)).astype(np.uint8))
+        return Image.fromarray(_eight_bits(np.asarray(image)))
     if image.mode in ("I", "F"):
         values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0)
         return Image.fromarray(np.rint(255 * (values - values.min()) / (np.ptp(values) or 1)).astype(np.uint8))
@@ -193,6 +198,12 @@ def _flat(image: Image.Image) -> Image.Image:
         coloured = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", coloured.size, "white"), coloured).convert("RGB")
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
+
+
+def _eight_bits(values: np.ndarray) -> np.ndarray:
+    """16-bit values divided by the power of two that leaves 8 of the bits in use."""
+    used = max(int(values.max()).bit_length(), 8)
+    return (values >> (used + used % 2 - 8)).astype(np.uint8)
 
 
 def _rgb(image: Image.Image, profile: bytes | None) -> Image.Image:

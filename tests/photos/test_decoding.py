@@ -86,9 +86,10 @@ def test_32_bit_grey_is_stretched(mode, limits):
     assert [picture.rgb.getpixel(place) for place in ((0, 0), (99, 0), (50, 40))] == [(0,) * 3, (255,) * 3, (128,) * 3]
 
 
-def test_16_bit_colour_keeps_the_upper_byte(limits):
-    row = b"\0" + struct.pack(">HHH", 0x10FF, 0x2000, 0x30AB) * 100
-    assert colour(png(100, 80, 16, zlib.compress(row * 80)), limits) == (0x10, 0x20, 0x30)
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_16_bit_colour_is_scaled_to_the_bits_in_use(bits, limits):
+    row = b"\0" + struct.pack(">HHH", *(value >> (16 - bits) for value in (0x10FF, 0x2000, 0xF0AB))) * 100
+    assert colour(png(100, 80, 16, zlib.compress(row * 80)), limits) == (0x10, 0x20, 0xF0)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
