@@ -2,7 +2,7 @@
 
     bcdh index PHOTOS                            # a code for each photo, by the default network
     bcdh search INDEX QUERY.jpg --html found.html
-    bcdh learn PHOTOS                            # the study on these photos: 3D models, pairs, networks, a report
+    bcdh learn PHOTOS                            # codes for these photos: 3D models, pairs, a network for `bcdh index`
     bcdh evaluate BENCHMARK --model MODEL        # mAP on a benchmark
 
 Exit codes: 0 done, 1 something is wrong and said in one line, 2 the command is misspelt, 130 stopped by Ctrl-C.
@@ -151,23 +151,36 @@ def _answers_as_text(answers: list[Answer]) -> str:
 
 
 def _learn(options: argparse.Namespace) -> int:
-    from bcdh_lib.search.own_study import best_checkpoint, prepare_study, reproduce, settings_for
+    from bcdh_lib.search.own_study import learn_from, learned_model, prepare_study
+    from bcdh_lib.study import open_study
 
     into = options.into or Path(f"{options.photos.resolve().name}-study")
-    if prepare_study(options.photos, into, options.exclude or ()):
-        changed = ", ".join(f"{key}: {value}" for key, value in settings_for(options.photos, options.exclude or ()).items())
-        print(f"{into}: a new study, with the settings of params.yaml except {changed}", flush=True)
-    else:
-        print(f"{into}: continues, with the settings of its own params.yaml", flush=True)
+    new = prepare_study(options.photos, into, options.exclude or ())
+    print(f"{into}: {'new' if new else 'continues'}, with the settings in its params.yaml", flush=True)
     if options.prepare:
         return 0
-    if reproduce(into) != 0:
-        print(f"{into}: dvc repro failed, see above; the same command continues from here", file=sys.stderr)
-        return 1
-    print(f"{into / 'reports/site/index.html'}: what was learned, and how well it retrieves")
-    if best := best_checkpoint(into):
-        print(f"Next: bcdh index {shlex.quote(str(options.photos))} --model {shlex.quote(str(best))}")
+    study = open_study(root=into)
+    table = learn_from(study)
+    print(_learned_as_text(table))
+    print(f"The same table: {into / 'learned.csv'}")
+    model = learned_model(study, int(table["bits"].max()))
+    print(f"Next: bcdh index {shlex.quote(str(options.photos))} --model {shlex.quote(str(model))}")
     return 0
+
+
+def _learned_as_text(table: pd.DataFrame) -> str:
+    """A line a candidate, and why the chosen one is chosen."""
+    lines = [f"{'bits':>4} {'codes':16}{'mAP':>7}{'less default':>14}  95 % interval"]
+    for row in table.to_dict("records"):
+        scores = (
+            f"{row['map']:7.3f}{row['difference']:+14.3f}  {row['low']:+.3f} to {row['high']:+.3f}"
+            if row.get("map", 0) > 0
+            else ""
+        )
+        lines.append(f"{row['bits']:4} {row['codes']:16}{scores}")
+        if row["chosen"]:
+            lines.append(f"     used: {row['why']}")
+    return "\n".join(lines)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
@@ -219,11 +232,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     exclude = "leave these files out (as in .gitignore; may be repeated)"
 
-    learn = commands.add_parser("learn", help="learn from a folder of photos: 3D models, pairs, networks, a report")
+    learn = commands.add_parser("learn", help="fit the default network's codes to a folder of photos")
     learn.set_defaults(run=_learn)
     learn.add_argument("photos", type=Path, metavar="PHOTOS", help="folder; it is only read")
-    learn.add_argument("--into", type=Path, metavar="FOLDER", help="the study's own folder (default: NAME-study here)")
-    learn.add_argument("--prepare", action="store_true", help="make that folder and run nothing, to edit its params.yaml first")
+    learn.add_argument("--into", type=Path, metavar="FOLDER", help="folder for all results (default: NAME-study here)")
+    learn.add_argument("--prepare", action="store_true", help="make that folder and stop, to edit its params.yaml first")
     learn.add_argument("--exclude", action="append", metavar="PATTERN", help=exclude)
 
     index = commands.add_parser("index", help="encode a folder of photos, or what changed in it since")

@@ -1,139 +1,122 @@
-"""The study on somebody's own photos, in a folder of its own: a copy of what `dvc repro` needs, the library included."""
+"""`bcdh learn`: 3D models of one's own photos, in a folder of its own, and codes learned from them (own_learning.py).
+
+params.yaml               the settings of the default network's study, with this folder of photos; edit it before learning
+data/, work/              photos, 3D models and vectors: a killed run goes on from there
+learned-BITS.safetensors  the networks for `bcdh index --model`
+learned.csv               the candidates that were compared, which one the network is, and why
+"""
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+import pandas as pd
+import torch
 import yaml
+from numpy.typing import NDArray
 
-from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.settings import read_yaml
+from bcdh_lib.core.files import read_array, write_array, write_bytes
+from bcdh_lib.core.tables import read_table
+from bcdh_lib.pairs.covisibility import similar_pairs
 from bcdh_lib.params import load_params
+from bcdh_lib.photos.collect import collect_photos
 from bcdh_lib.photos.folder import path_in_table
+from bcdh_lib.reconstruction.reconstruct import reconstruct
+from bcdh_lib.search.default_network.files import DefaultNetwork, default_network, default_settings
+from bcdh_lib.search.own_learning import OwnPhotos, learn
+from bcdh_lib.study import Study
+from bcdh_lib.training.checkpoint import save_checkpoint
+from bcdh_lib.training.encoding import cache_activations, encode
+from bcdh_lib.training.hash_layer import assemble
+from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.views import Views
 
-TEMPLATE = LIBRARY.parent
-"""The checkout that this library is installed from; its study is what is copied."""
-ALWAYS = ("bcdh_lib", "notebooks", "params.yaml", "dvc.yaml", ".dvc/config", ".dvcignore")
-UNUSED = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "cells", "trials", "ablations")
-QUOTED = r"""'(?:[^']|'')*'|"(?:[^"\\]|\\.)*\""""
-
-
-def settings_for(photos: Path, exclude: Sequence[str] = ()) -> dict[str, Any]:
-    """What params.yaml must say, by dotted key, to learn from this folder and to measure on places that training never sees."""
-    settings: dict[str, Any] = {
-        "photos.source": "folder",
-        "photos.folder": path_in_table(photos.resolve()),
-        "pairs.source": "reconstruction",
-        "pairs.test_share": 0.2,
-        "retrieval.benchmarks": ["collection"],
-    }
-    return settings | ({"photos.exclude": list(exclude)} if exclude else {})
+BLOCK = 256
+"""Photos whose vectors are one file: a kill loses so many at most."""
 
 
-def prepare_study(photos: Path, into: Path, exclude: Sequence[str] = (), template: Path = TEMPLATE) -> bool:
-    """Make the study of the photos in `into`, a copy of the one at `template`.
-
-    Returns whether it did: a study that is there stays as it is, with settings edited by hand. Raises StudyError.
-    """
+def prepare_study(photos: Path, into: Path, exclude: Sequence[str] = ()) -> bool:
+    """Make the folder `into` with its params.yaml, if it has none yet; tells whether it did. Raises StudyError."""
     _check_places(photos, into)
+    named = path_in_table(photos.resolve())
     if (into / "params.yaml").is_file():
         folder = load_params(into / "params.yaml").photos.folder
-        if folder != path_in_table(photos.resolve()):
+        if folder != named:
             raise StudyError(f"{into / 'params.yaml'}: photos.folder is {folder}, not {photos}; name another folder with --into")
         return False
-    missing = [name for name in ("params.yaml", "dvc.yaml", "notebooks") if not (template / name).exists()]
-    if missing:
-        raise StudyError(
-            f"{template}: has no {', '.join(missing)}, which `bcdh learn` copies; install bcdh from a clone: pip install -e CLONE"
-        )
-    part = into.with_name(f".{into.name}.bcdh-part")
+    settings = default_settings().model_dump(mode="json")
+    settings["photos"] |= {"source": "folder", "folder": named, "exclude": list(exclude)}
+    settings["run"]["threads"] = os.cpu_count() or 1
+    head = "# Settings of `bcdh learn`; each one is explained in the params.yaml of the study.\n"
+    text = head + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        _copy(template, part)
-        settings = part / "params.yaml"
-        settings.write_text(with_settings(settings.read_text("utf-8"), settings_for(photos, exclude)), "utf-8")
-        load_params(settings)
-        os.replace(part, into)
+        into.mkdir(parents=True, exist_ok=True)
+        write_bytes(into / "params.yaml", text.encode())
     except OSError as error:
-        raise StudyError(f"{error.filename or part}: cannot be written ({error.strerror or error}); make room there") from None
+        raise StudyError(f"{error.filename or into}: cannot be written ({error.strerror or error}); make room there") from None
     return True
 
 
 def _check_places(photos: Path, into: Path) -> None:
     if not photos.is_dir():
         raise StudyError(f"{photos}: {'is a file' if photos.exists() else 'does not exist'}; name the folder of your photos")
-    if os.pathsep in str(into.resolve()):
-        raise StudyError(f"{into.resolve()}: has a {os.pathsep!r} in its path, which separates paths; name another with --into")
     if into.resolve().is_relative_to(photos.resolve()) or photos.resolve().is_relative_to(into.resolve()):
         raise StudyError(f"{into}: one of study and photos lies in the other; photos are only read, so name another --into")
     if into.exists() and not (into.is_dir() and ((into / "params.yaml").is_file() or not any(into.iterdir()))):
-        raise StudyError(f"{into}: exists and is no study; name another folder with --into")
+        raise StudyError(f"{into}: exists and is no folder of bcdh learn; name another folder with --into")
 
 
-def _copy(template: Path, into: Path) -> None:
-    """Copy the library, the notebooks, and every file that dvc.yaml depends on and no stage makes."""
-    stages = read_yaml(template / "dvc.yaml")["stages"].values()
-    outs = {_name(out) for stage in stages for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])}
-    needed = {_name(dep) for stage in stages for dep in stage.get("deps", [])}
-    made = {name for name in needed if any(Path(name).is_relative_to(out) or Path(out).is_relative_to(name) for out in outs)}
-    copied: list[str] = []
-    for name in [*ALWAYS, *sorted(needed - made)]:
-        if any(Path(name).is_relative_to(done) for done in copied) or not (template / name).exists():
-            continue
-        copied.append(name)
-        (into / name).parent.mkdir(parents=True, exist_ok=True)
-        if (template / name).is_dir():
-            shutil.copytree(template / name, into / name, ignore=UNUSED, dirs_exist_ok=True)
-        else:
-            shutil.copy(template / name, into / name)
-    (into / ".dvc").mkdir(exist_ok=True)
-    (into / ".dvc/config.local").write_text("[core]\n    no_scm = true\n", "utf-8")  # no git needed
+def learn_from(study: Study) -> pd.DataFrame:
+    """Compute what is missing: photos, 3D models, vectors, networks. The table of learned.csv. Raises StudyError."""
+    collect_photos(study)
+    reconstruct(study)
+    default = default_network()
+    photos = read_own_photos(study, default)
+    tables = []
+    for bits in default.layers:
+        layer, table = learn(default, photos, study.params, bits)
+        chosen = table.loc[table["chosen"], "codes"].item()
+        facts = {"method": chosen, "default": default.sha256, "settings": study.params.model_dump(mode="json")}
+        save_checkpoint(learned_model(study, bits), assemble(default.baseline, layer), facts)
+        tables.append(table)
+    learned = pd.concat(tables, ignore_index=True)
+    write_bytes(study.root / "learned.csv", learned.to_csv(index=False, float_format="%.4f").encode())
+    return learned
 
 
-def _name(entry: Any) -> str:
-    """The path of an entry of dvc.yaml, which may have options."""
-    return str(next(iter(entry))) if isinstance(entry, dict) else str(entry)
+def learned_model(study: Study, bits: int) -> Path:
+    return study.root / f"learned-{bits}.safetensors"
 
 
-def with_settings(text: str, settings: dict[str, Any]) -> str:
-    """The text of params.yaml with some settings replaced, by dotted key; comments and all else stay.
-
-    Raises StudyError if a key is not on a line of its own.
-    """
-    section, missing, lines = "", dict(settings), []
-    for line in text.splitlines():
-        if found := re.match(r"(\w+):", line):
-            section = found[1]
-        found = re.fullmatch(rf"(  (\w+):\s+)(?:{QUOTED}|\S.*?)(\s+#.*)?", line)
-        key = f"{section}.{found[2]}" if found else ""
-        if found and key in missing:
-            # In a list of one, as plain or as quoted as YAML needs it.
-            value = yaml.safe_dump([missing.pop(key)], default_flow_style=True, width=10**6, allow_unicode=True)
-            line = f"{found[1]}{value.strip()[1:-1]}{found[3] or ''}"
-        lines.append(line)
-    if missing:
-        raise StudyError(f"params.yaml: {min(missing)}: is not on a line of its own; write it so")
-    return "\n".join(lines) + "\n"
+def read_own_photos(study: Study, default: DefaultNetwork) -> OwnPhotos:
+    """The photos of the study as vectors, and the similar pairs and groups of their 3D models."""
+    views = encode_photos(study, default)
+    registrations, tracks = (read_table(study.reconstruction, name) for name in ("registrations", "tracks"))
+    settings = study.params.pairs
+    pairs = similar_pairs(tracks, registrations, settings.min_shared, settings.max_scale_change)
+    row = pd.Series(range(len(registrations)), index=registrations["photo_id"])
+    rows = np.stack([row.loc[pairs[name]].to_numpy(np.int64) for name in ("query_id", "positive_id")], 1)
+    everyone = np.ones(len(registrations), dtype=bool)
+    members = TrainingVectors(views[registrations["photo_id"]], registrations["group_id"].to_numpy(), everyone, rows)
+    return OwnPhotos(views[:, 0], members)
 
 
-def reproduce(study: Path) -> int:
-    """Run `dvc repro` in the study's folder, with this Python and that folder's library; returns its exit code."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(study.resolve())}
-    return subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=study, env=environment, check=False).returncode
-
-
-def best_checkpoint(study: Path) -> Path | None:
-    """The network to index with: BCDH's longest codes, or else the longest of any method; None if nothing was trained."""
-    runs = load_params(study / "params.yaml").training.runs
-    hashed = [run for run in runs if run.bits and (study / f"data/checkpoints/{run.name}.safetensors").is_file()]
-    best = max(hashed, key=lambda run: (run.method == "binary_constrained", run.bits), default=None)
-    return study / f"data/checkpoints/{best.name}.safetensors" if best else None
+def encode_photos(study: Study, default: DefaultNetwork) -> NDArray[np.float32]:
+    """The default network's vectors of every photo, plain and augmented, [n, 1 + augmented, d], in files of BLOCK photos."""
+    settings = (default.sha256, study.params.network.side, study.params.training.float_baseline.views)
+    folder = study.unfinished("vectors", settings, [study.photos / "photos.parquet"], __name__)
+    paths = [study.image(photo) for photo in read_table(study.photos, "photos")["photo_id"]]
+    blocks = []
+    for start in range(0, len(paths), BLOCK):
+        file = folder / f"{start:08}.npy"
+        if not file.exists():
+            views = Views(paths[start : start + BLOCK], default.baseline.settings.side, augmented=settings[2], seed=start)
+            title = f"vectors {start:,} of {len(paths):,}"
+            activations = cache_activations(default.baseline, views, study.params.run.threads, title)
+            write_array(file, torch.stack([encode(default.baseline, view[:, None]) for view in activations.unbind(1)], 1).numpy())
+        blocks.append(read_array(file))
+    return np.concatenate(blocks)

@@ -22,7 +22,13 @@ def distances_from(outputs: np.ndarray, rows: np.ndarray, bits: int | None) -> n
 
 
 def validation_map(group: np.ndarray, train: np.ndarray, outputs: Tensor, bits: int | None) -> float:
-    """mAP (rectangle, expected over ties) of the held-apart photos, each a query against the others; same group = positive.
+    """mAP of the held-apart photos, see `held_apart_precisions`."""
+    return float(np.nanmean(held_apart_precisions(group, train, outputs, bits)))
+
+
+def held_apart_precisions(group: np.ndarray, train: np.ndarray, outputs: Tensor, bits: int | None) -> np.ndarray:
+    """Average precision (rectangle, expected over ties) of each held-apart photo as a query against the others, NaN without
+    positives; same group = positive.
 
     group [n], train bool [n]; outputs [n, L], whose signs are compared, or unit vectors [n, d] if bits is None. Training pushes
     its own photos apart and not new ones, so they would be distractors of a kind that no database has: they take part
@@ -32,8 +38,7 @@ def validation_map(group: np.ndarray, train: np.ndarray, outputs: Tensor, bits: 
     rows = held if len(np.unique(group[held])) >= FEW else np.concatenate([held, np.flatnonzero(train)])
     group, outputs, queries = group[rows], outputs[torch.from_numpy(rows)], np.arange(len(held))
     blocks = np.split(queries, range(QUERIES, len(queries), QUERIES))
-    precisions = [_precisions(group, outputs.numpy(), bits, block) for block in blocks]
-    return float(np.nanmean(np.concatenate(precisions)))
+    return np.concatenate([_precisions(group, outputs.numpy(), bits, block) for block in blocks])
 
 
 def _precisions(group: np.ndarray, outputs: np.ndarray, bits: int | None, queries: np.ndarray) -> np.ndarray:

@@ -1,24 +1,50 @@
-"""`python -m bcdh_lib.search.default_network CHECKPOINT` makes a study's checkpoint (.safetensors) the default network."""
+"""The default network of the package, made from a study. Run in the study's folder:
+
+python -m bcdh_lib.search.default_network                                  from data/checkpoints of `make repro`
+python -m bcdh_lib.search.default_network BASELINE VECTORS [CHOSEN]        from the study over seeds (work/study):
+    training/float-SEED-*/best.safetensors vectors/float-SEED-*.npz, and reports/study/chosen.json with the tuned loss
+"""
+
+from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.search.default_network.files import pack_network
+import numpy as np
+
+from bcdh_lib.core.errors import StudyError, exit_code, one_line
+from bcdh_lib.core.files import read_json
+from bcdh_lib.params import Params
+from bcdh_lib.search.default_network.files import METHOD, pack_network
+from bcdh_lib.study import open_study
+from bcdh_lib.training.training_set import TrainingVectors, read_vectors
 
 
 def main(arguments: list[str]) -> int:
     """The command line; returns the exit code."""
-    if len(arguments) != 1 or arguments[0].startswith("-"):
+    if len(arguments) not in (0, 2, 3) or any(argument.startswith("-") for argument in arguments):
         print(__doc__, file=sys.stderr)
         return 2
+    return exit_code(lambda: print(_pack(*map(Path, arguments))), "stopped; start again")
+
+
+def _pack(baseline: Path | None = None, vectors: Path | None = None, chosen: Path | None = None) -> str:
+    study = open_study()
+    params = study.params
+    if chosen:
+        settings = params.model_dump()
+        settings["losses"][METHOD] |= read_json(chosen)[METHOD]["configuration"]
+        params = Params.model_validate(settings)
+    folder = pack_network(baseline or study.checkpoint("float"), _read(vectors) if vectors else read_vectors(study), params)
+    return f"{folder}: {sum(file.stat().st_size for file in folder.glob('*.safetensors')) / 1e6:.1f} MB"
+
+
+def _read(path: Path) -> TrainingVectors:
     try:
-        path = pack_network(Path(arguments[0]))
-    except StudyError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-    return 0
+        with np.load(path, allow_pickle=False) as arrays:
+            return TrainingVectors(*(arrays[field] for field in ("views", "group", "train", "pairs")))
+    except (OSError, KeyError, ValueError) as error:
+        raise StudyError(f"{path}: holds no vectors of a study ({one_line(error)})") from None
 
 
 if __name__ == "__main__":

@@ -1,22 +1,51 @@
-"""The default network's files, and how they are made from a study's checkpoint."""
+"""The default network's files: how they are made from a study's float baseline, and read.
+
+model.safetensors, .json   the network with its longest codes; "settings" in the .json are the study's
+learning.safetensors       what own learning starts from: the hash layers of every length, and the study's photos as the mean
+                           and the principal components of their vectors
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import read_json, write_bytes
 from bcdh_lib.core.settings import first_fault
-from bcdh_lib.params import Photos
-from bcdh_lib.study import find_root, open_study
+from bcdh_lib.params import Params
 from bcdh_lib.training.checkpoint import load_checkpoint, write_tensors
+from bcdh_lib.training.hash_layer import assemble, train_hash_layer
+from bcdh_lib.training.network import HashLayer, HashNetwork
+from bcdh_lib.training.training_set import TrainingVectors
 
 FOLDER = Path(__file__).parent
+METHOD, BITS = "binary_constrained", (128, 64)
+"""The loss and the code lengths of the hash layers; model.safetensors has the first."""
+COMPONENTS = 256
+"""Principal components kept; the variance of the others is shared equally among the other directions."""
+
+
+@dataclass(frozen=True, eq=False)
+class DefaultNetwork:
+    """What own learning starts from."""
+
+    baseline: HashNetwork  # the float baseline: its outputs are the vectors that hash layers encode
+    layers: dict[int, HashLayer]  # by code length
+    mean: NDArray[np.float32]  # of the vectors of the study's photos, [d]
+    covariance: NDArray[np.float32]  # of the same, [d, d]; its trace is 1
+    sha256: str  # of model.safetensors
 
 
 def default_model(folder: Path = FOLDER) -> Path:
@@ -25,36 +54,87 @@ def default_model(folder: Path = FOLDER) -> Path:
     if not path.is_file():
         raise StudyError(
             f"{path}: there is no default network; pass --model CHECKPOINT, "
-            "or make one with: python -m bcdh_lib.search.default_network CHECKPOINT"
+            "or make one in a study with: python -m bcdh_lib.search.default_network"
         )
     return path
 
 
-def default_photos(folder: Path = FOLDER) -> Photos:
-    """The settings `photos` of the study that the default network is from. Raises StudyError."""
-    facts = read_json(default_model(folder).with_suffix(".json"))
+def default_settings(folder: Path = FOLDER) -> Params:
+    """The settings of the study that the default network is from. Raises StudyError."""
+    return settings_in(read_json(default_model(folder).with_suffix(".json")), folder / "model.json")
+
+
+def settings_in(facts: dict[str, Any], path: Path) -> Params:
+    """The settings that a checkpoint's facts hold. Raises StudyError."""
     try:
-        return Photos.model_validate(facts.get("photos"))
+        return Params.model_validate(facts.get("settings"))
     except ValidationError as error:
-        raise StudyError(f"{folder / 'model.json'}: photos.{first_fault(error)}; make the default network again") from None
+        raise StudyError(f"{path}: settings.{first_fault(error)}; make the network again") from None
 
 
-def pack_network(checkpoint: Path, folder: Path = FOLDER) -> Path:
-    """Make a study's checkpoint the default network: its matrices and kernels in half precision (7 MB), with the study's
-    settings `photos`. Raises StudyError.
+def default_network(folder: Path = FOLDER) -> DefaultNetwork:
+    """The default network, ready to learn from. Raises StudyError."""
+    network, facts = load_checkpoint(default_model(folder))
+    path = folder / "learning.safetensors"
+    try:
+        if _sha256(path) != facts["learning_sha256"]:
+            raise ValueError("its bytes are not those that model.json describes")
+        tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+        layers = {int(name.split(".")[0]): _layer(tensors, name.split(".")[0]) for name in tensors if name.endswith(".weight")}
+        basis, variances, mean = (tensors[name].numpy() for name in ("basis", "variances", "mean"))
+        rest = (1 - variances.sum()) / (len(mean) - len(variances))
+        covariance = basis.T * (variances - rest) @ basis + rest * np.eye(len(mean), dtype=np.float32)
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        raise StudyError(f"{path}: cannot be read ({one_line(error)}); make the default network again") from None
+    network.hash_layer = None
+    return DefaultNetwork(network, layers, mean, covariance, str(facts["sha256"]))
+
+
+def _layer(tensors: dict[str, Tensor], name: str) -> HashLayer:
+    weight = tensors[f"{name}.weight"]
+    layer = HashLayer(weight.shape[1], weight.shape[0])
+    layer.linear.load_state_dict({"weight": weight})
+    statistics = {key: tensors[f"{name}.{key}"] for key in ("running_mean", "running_var")}
+    layer.norm.load_state_dict(layer.norm.state_dict() | statistics)
+    return layer.eval()
+
+
+def pack_network(baseline: Path, vectors: TrainingVectors, params: Params, folder: Path = FOLDER) -> Path:
+    """Make a float baseline the default network, with hash layers that are trained here (seconds) on its vectors.
+
+    Matrices and kernels are in half precision. Raises StudyError.
     """
-    network, facts = load_checkpoint(checkpoint)
-    if network.bits is None:
-        raise StudyError(f"{checkpoint}: gives real vectors, no codes; name a checkpoint with bits")
-    settings = open_study(root=find_root(checkpoint.resolve().parent)).params.photos
-    weights = {name: each.half() if each.ndim > 1 else each for name, each in network.state_dict().items()}
-    if not all(torch.isfinite(each).all() for each in weights.values()):
-        raise StudyError(f"{checkpoint}: a weight does not fit half precision; name another checkpoint")
-    path = folder / "model.safetensors"
-    write_tensors(path, weights)
-    facts |= {
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "photos": settings.model_dump() | {"source": "rendered", "folder": None},
-    }
-    write_bytes(path.with_suffix(".json"), (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode())
-    return path
+    network, facts = load_checkpoint(baseline)
+    if network.bits is not None:
+        raise StudyError(f"{baseline}: has a hash layer; name the float baseline that the vectors are of")
+    learning = _statistics(vectors.vectors)
+    for bits in BITS:
+        layer, _ = train_hash_layer(vectors, params, METHOD, bits, params.run.seed)
+        learning[f"{bits}.weight"] = layer.linear.weight
+        learning |= {f"{bits}.{key}": getattr(layer.norm, key) for key in ("running_mean", "running_var")}
+        if bits == BITS[0]:
+            whole = assemble(network, layer)
+    settings = params.model_dump(mode="json")
+    settings["photos"] |= {"source": "rendered", "folder": None}
+    for name, tensors in (("learning", learning), ("model", whole.state_dict())):
+        halved = {key: each.half() if each.ndim > 1 else each for key, each in tensors.items()}
+        if not all(torch.isfinite(each).all() for each in halved.values()):
+            raise StudyError(f"{baseline}: a weight does not fit half precision; name another checkpoint")
+        write_tensors(folder / f"{name}.safetensors", halved)
+    made = {"network": network.settings.model_dump(), "bits": BITS[0], "method": METHOD, "settings": settings}
+    digests = {"sha256": _sha256(folder / "model.safetensors"), "learning_sha256": _sha256(folder / "learning.safetensors")}
+    facts = {"torch": facts.get("torch"), "baseline": facts["sha256"]} | made | digests
+    write_bytes(folder / "model.json", (json.dumps(facts, indent=1, sort_keys=True) + "\n").encode())
+    return folder
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _statistics(vectors: NDArray[np.float32]) -> dict[str, Tensor]:
+    """Mean and principal components of vectors [n, d]; variances are shares of the whole."""
+    mean = vectors.mean(0)
+    _, spread, basis = np.linalg.svd(vectors - mean, full_matrices=False)
+    variances = (spread**2 / (spread**2).sum())[:COMPONENTS]
+    return {"mean": torch.tensor(mean), "variances": torch.tensor(variances), "basis": torch.tensor(basis[:COMPONENTS])}

@@ -1,0 +1,168 @@
+"""Codes for one's own photos: the default network's hash layer, fitted to them as far as they show that it helps.
+
+Three candidates, each a hash layer on the default network's vectors:
+
+    default          its own layer, with its thresholds at the mean of these photos
+    own statistics   its directions turned into the principal components of these photos, without any label
+    trained          from there, trained on the pairs of the photos' 3D models
+
+Cross-validation over places (groups of 3D models) compares them; a candidate is used only if it is better than the default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+
+from bcdh_lib.params import Params
+from bcdh_lib.search.default_network.files import METHOD, DefaultNetwork
+from bcdh_lib.training.hash_layer import layer_rounds
+from bcdh_lib.training.network import HashLayer
+from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.validation import held_apart_precisions
+
+PLACES = 4
+"""Places with similar pairs that cross-validation needs: one is held apart, the largest and another one are trained on."""
+FOLDS = 5
+MEAN_PRIOR, SPREAD_PRIOR = 4, 1000
+"""Weight, in photos, of the default network's mean and of its covariance."""
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class OwnPhotos:
+    """One's own photos as vectors of the default network, and what their 3D models say about some of them."""
+
+    vectors: NDArray[np.float32]  # of all photos, [n, d]
+    members: TrainingVectors  # photos in 3D models, all of them for training
+
+
+def learn(default: DefaultNetwork, photos: OwnPhotos, params: Params, bits: int) -> tuple[HashLayer, pd.DataFrame]:
+    """The hash layer to use, and a table of the candidates: codes, bits, places, map (each place counts equally), its difference
+    from the default's with the bounds low and high of its confidence interval, chosen, and why.
+
+    Without enough places the one with own statistics is used and the table has no map.
+    """
+    layers = {
+        "default": recentred(default, photos.vectors, bits),
+        "own statistics": with_statistics(default, photos.vectors, bits),
+    }
+    places = np.unique(photos.members.group[photos.members.pairs[:, 0]])
+    if len(places) < PLACES:
+        why = f"{len(places)} places have 3D models with similar pairs; {PLACES} are needed to train and to compare"
+        table = pd.DataFrame({"codes": list(layers), "chosen": [False, True], "why": ["", why]})
+        return layers["own statistics"], table.assign(bits=bits, places=len(places))
+    precisions, rounds = _cross_validate(layers, photos.members, params, places)
+    if rounds:
+        trained = layer_rounds(layers["own statistics"], photos.members, params, METHOD, params.run.seed)
+        layers["trained"] = next(layer for layer, row in trained if row["round"] == rounds)
+    else:
+        layers["trained"] = layers["own statistics"]
+    table = compare(precisions, photos.members.group).assign(bits=bits)
+    return layers[table.loc[table["chosen"], "codes"].item()], table
+
+
+def recentred(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
+    """The default network's layer with its thresholds at the mean of these vectors, shrunk towards its own."""
+    layer = default.layers[bits]
+    return _layer(layer.linear.weight.detach().numpy(), _mean(default, vectors), layer.norm.running_var.numpy())
+
+
+def with_statistics(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
+    """A layer that spans the principal components of these vectors, rotated to be as near to the default's as it can.
+
+    The covariance is shrunk towards the default network's: few photos change little. An even scale of all bits keeps the
+    spread of the outputs, which asymmetric distances weigh bits by.
+    """
+    count, mean = len(vectors), _mean(default, vectors)
+    own = np.cov(vectors.T.astype(np.float64)) if count > 1 else np.zeros_like(default.covariance)
+    share = count / (count + SPREAD_PRIOR) / max(np.trace(own), 1e-12)
+    covariance = share * own + SPREAD_PRIOR / (count + SPREAD_PRIOR) * default.covariance
+    _, basis = np.linalg.eigh(covariance)
+    basis = basis[:, -bits:]
+    layer = default.layers[bits]
+    target = layer.linear.weight.detach().numpy() / np.sqrt(layer.norm.running_var.numpy() + layer.norm.eps)[:, None]
+    left, _, right = np.linalg.svd(basis.T @ target.T)
+    weight = (basis @ left @ right).T
+    variance = np.einsum("ij,jk,ik->i", weight, covariance, weight)
+    return _layer(weight.astype(np.float32), mean, np.full(bits, variance.mean(), np.float32))
+
+
+UNTRAINED = {"default": recentred, "own statistics": with_statistics}
+"""The candidates that need no pair."""
+
+
+def _mean(default: DefaultNetwork, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    total = vectors.sum(0, dtype=np.float64) + MEAN_PRIOR * default.mean
+    return (total / (len(vectors) + MEAN_PRIOR)).astype(np.float32)
+
+
+def _layer(weight: NDArray[np.float32], mean: NDArray[np.float32], variance: NDArray[np.float32]) -> HashLayer:
+    layer = HashLayer(weight.shape[1], weight.shape[0])
+    layer.linear.load_state_dict({"weight": torch.from_numpy(weight)})
+    statistics = {"running_mean": torch.from_numpy(weight @ mean), "running_var": torch.from_numpy(variance)}
+    layer.norm.load_state_dict(layer.norm.state_dict() | statistics)
+    return layer.eval()
+
+
+def folds(group: NDArray, places: NDArray, seed: int) -> list[NDArray]:
+    """The places that are held apart in each fold: every place but the largest once, large and small ones mixed."""
+    sizes = pd.Series(group).value_counts()
+    shuffled = np.random.default_rng([seed, 7]).permutation(places)
+    ordered = shuffled[np.argsort(-sizes[shuffled].to_numpy(), kind="stable")][1:]
+    count = min(FOLDS, len(ordered))
+    return [ordered[fold::count] for fold in range(count)]
+
+
+def _cross_validate(
+    layers: dict[str, HashLayer], members: TrainingVectors, params: Params, places: NDArray
+) -> tuple[dict[str, NDArray], int]:
+    """Each candidate's average precision of each photo as a query while its place is held apart from training, [n] (NaN if it
+    never is), and the number of rounds that is best for training; it is 0 if no round is better than the start.
+    """
+    rounds = params.training.hash_layer.rounds
+    precisions = {name: np.full(len(members.group), np.nan) for name in layers}
+    by_round = np.full((rounds + 1, len(members.group)), np.nan)
+    for held in folds(members.group, places, params.run.seed):
+        fold = replace(members, train=~np.isin(members.group, held))
+        for name, layer in layers.items():
+            precisions[name][~fold.train] = _precisions(layer, fold)
+        by_round[0] = precisions["own statistics"]
+        for layer, row in layer_rounds(layers["own statistics"], fold, params, METHOD, params.run.seed):
+            by_round[row["round"], ~fold.train] = _precisions(layer, fold)
+    means = [float(np.mean(of_places(each, members.group))) for each in by_round]
+    best = int(np.argmax(means))
+    return precisions | {"trained": by_round[best]}, best
+
+
+def _precisions(layer: HashLayer, fold: TrainingVectors) -> NDArray:
+    with torch.no_grad():
+        outputs = layer(torch.from_numpy(fold.vectors))
+    return held_apart_precisions(fold.group, fold.train, outputs, outputs.shape[1])
+
+
+def of_places(precisions: NDArray, group: NDArray) -> NDArray:
+    """The mean over each place's queries, of places with any."""
+    return pd.Series(precisions).groupby(group).mean().dropna().to_numpy()
+
+
+def compare(precisions: dict[str, NDArray], group: NDArray) -> pd.DataFrame:
+    """The table of `learn`: the best of the candidates that are better than the default beyond doubt is chosen, else the default."""
+    values = {name: of_places(each, group) for name, each in precisions.items()}
+    rows = []
+    for name, of_place in values.items():
+        difference = of_place - values["default"]
+        error = stats.sem(difference) * stats.t.ppf((1 + CONFIDENCE) / 2, len(difference) - 1)
+        rows.append(
+            (name, len(of_place), of_place.mean(), difference.mean(), difference.mean() - error, difference.mean() + error)
+        )
+    table = pd.DataFrame(rows, columns=["codes", "places", "map", "difference", "low", "high"])
+    better = table[table["low"] > 0]
+    chosen = int(better["map"].idxmax()) if len(better) else 0
+    why = "better than the default beyond doubt, and best" if chosen else "no other candidate is better beyond doubt"
+    return table.assign(chosen=table.index == chosen, why=np.where(table.index == chosen, why, ""))
