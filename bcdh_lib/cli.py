@@ -187,33 +187,17 @@ def _evaluate(options: argparse.Namespace) -> int:
     from bcdh_lib.search.evaluation import evaluate
 
     study = study_of(options.model)
-    index = _index_distractors(options.distractors, options.model) if options.distractors else None
-    table = evaluate(study, options.benchmark, options.model, index)
+    table = evaluate(study, options.benchmark, options.model)
     print(table.to_json(orient="records", indent=1) if options.json else _scores_as_text(table))
     return 0
 
 
-def _index_distractors(distractors: Path, model: Path) -> Path:
-    """An index stays as it is; that of a folder or list, in a folder named after the model too, is made or updated."""
-    from bcdh_lib.search.index_update import checked_digest, update_index
-
-    if (distractors / "index.json").is_file():
-        return distractors
-    folder = Path(f"{_name_of(distractors)}-{checked_digest(model)[:12]}.bcdh")
-    done = update_index(folder, distractors, model, recentre=False)
-    _tell(_summary(folder, done))
-    _print_remarks(folder, done)
-    return folder
-
-
 def _scores_as_text(table: pd.DataFrame) -> str:
     """A line a row: mAP with its bounds over the orders of equal distances, by both rules of average precision."""
-    first, rows = table.iloc[0], table[["map", "map_worst", "map_best", "map_rectangle"]]
+    first, rows = table.iloc[0], table.set_index("scoring")[["map", "map_worst", "map_best", "map_rectangle"]]
     bits = f"{first['bits']} bits" if table["bits"].notna().all() else "real vectors"
-    with_others = [f"with {count:,} distractors" if count else "" for count in table["distractors"]]
-    rows.index = [others or scoring for others, scoring in zip(with_others, table["scoring"], strict=True)]
     head = f"{first['benchmark']}: {first['method']}, {bits}; {first['queries']} queries, {first['empty']} without positives"
-    return f"{head}\n{rows.to_string(float_format='{:.3f}'.format)}"
+    return f"{head}\n{rows.rename_axis(None).to_string(float_format='{:.3f}'.format)}"
 
 
 def study_of(model: Path) -> Study:
@@ -269,8 +253,6 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
     evaluate.add_argument("benchmark", metavar="BENCHMARK", help="name, as in retrieval.benchmarks of params.yaml")
     evaluate.add_argument("--model", type=Path, required=True, metavar="FILE", help="checkpoint (.safetensors)")
-    others = "also with these photos (or an index) in the database"
-    evaluate.add_argument("--distractors", type=Path, metavar="PHOTOS", help=others)
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     return parser
 

@@ -1,8 +1,10 @@
-"""Whether `bcdh index`, killed (SIGKILL) at random moments and called again, ends as an undisturbed run: byte for byte.
+"""Whether `bcdh index` and `bcdh learn`, killed (SIGKILL) at random moments and called again, end as undisturbed: byte for byte.
 
-    python performance/killing.py [ROUNDS]
+    python performance/killing.py [ROUNDS [PHOTOS]]
 
 Each round makes an index of drawn photos, or updates one after changes, and kills it once at a random moment with its workers.
+With PHOTOS, a folder, `bcdh learn` on it is killed as often, always going on from the last time, and compared with one that ran
+through.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ from bcdh_lib.study import find_root, open_study
 from bcdh_lib.training.checkpoint import save_checkpoint
 from bcdh_lib.training.network import HashNetwork
 
-INDEX = """
+COMMAND = """
 import sys
-from bcdh_lib.search import index_update
+from bcdh_lib.search import index_update, own_study
 from bcdh_lib.cli import main
-index_update.PART_SECONDS = 0
-sys.exit(main(["index", *sys.argv[1:]]))
+index_update.PART_SECONDS, own_study.BLOCK = 0, 16
+sys.exit(main(sys.argv[1:]))
 """
 
 
@@ -39,21 +41,23 @@ def draw_photo(path: Path, number: int) -> None:
     Image.fromarray(pixels).save(path)
 
 
-def run_index(folder: Path, index: str, model: Path, kill_after: float | None = None) -> tuple[bool, float]:
-    """Whether the update was killed, and the seconds that it ran."""
-    command = [sys.executable, "-c", INDEX, "album", "--model", model, "--index", index]
+def run(folder: Path, arguments: list[str | Path], kill_after: float | None = None) -> tuple[bool, float]:
+    """Whether the command was killed, and the seconds that it ran."""
     environment = os.environ | {"PYTHONPATH": str(find_root(Path(__file__).parent))}
-    begun = time.monotonic()
-    run = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    begun, quiet = time.monotonic(), subprocess.DEVNULL
+    command = [sys.executable, "-c", COMMAND, *arguments]
+    started = subprocess.Popen(command, cwd=folder, env=environment, stdout=quiet, stderr=quiet, start_new_session=True)
     try:
-        run.wait(kill_after)
-        assert run.returncode == 0
+        started.wait(kill_after)
+        assert started.returncode == 0
     except subprocess.TimeoutExpired:
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
-    return run.returncode != 0, time.monotonic() - begun
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+    return started.returncode != 0, time.monotonic() - begun
+
+
+def run_index(folder: Path, index: str, model: Path, kill_after: float | None = None) -> tuple[bool, float]:
+    return run(folder, ["index", "album", "--model", model, "--index", index], kill_after)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -102,6 +106,19 @@ def compare_with_kills(place: Path, model: Path, rounds: int, photos: int, seed:
     return killed
 
 
+def learn_with_kills(place: Path, photos: Path, kills: int, seed: int) -> int:
+    """How often `bcdh learn` was killed before it ended as one that ran through, or AssertionError."""
+    chance = random.Random(seed)
+    _, seconds = run(place, ["learn", photos, "--into", "undisturbed"])
+    killed = 0
+    while killed < kills and run(place, ["learn", photos, "--into", "killed"], chance.uniform(0.05, 0.5) * seconds)[0]:
+        killed += 1
+    run(place, ["learn", photos, "--into", "killed"])
+    for name in ("learned.csv", "learned-64.safetensors", "learned-128.safetensors"):
+        assert (place / "killed" / name).read_bytes() == (place / "undisturbed" / name).read_bytes(), f"{name} differs"
+    return killed
+
+
 if __name__ == "__main__":
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     with tempfile.TemporaryDirectory(prefix="bcdh-") as folder:
@@ -109,4 +126,7 @@ if __name__ == "__main__":
         settings = open_study(root=find_root()).params.network
         save_checkpoint(Path(folder, "model.safetensors"), HashNetwork(settings, 64), {"method": "none"})
         killed = compare_with_kills(Path(folder), Path(folder, "model.safetensors"), rounds, photos=200, seed=0)
-    print(f"{rounds} rounds, {killed} of them killed at work: each ended as the undisturbed run")
+        print(f"{rounds} rounds, {killed} of them killed at work: each ended as the undisturbed run")
+        if len(sys.argv) > 2:
+            killed = learn_with_kills(Path(folder), Path(sys.argv[2]).resolve(), rounds, seed=0)
+            print(f"bcdh learn, killed {killed} times: the same networks and table as undisturbed")

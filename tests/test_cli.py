@@ -12,10 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bcdh_lib import study
 from bcdh_lib.cli import main, study_of
 from bcdh_lib.core.files import locked
 from bcdh_lib.search import evaluation, index_update, own_study
-from bcdh_lib.study import find_root
+from bcdh_lib.study import Study, find_root
 
 
 @pytest.fixture
@@ -97,14 +98,12 @@ def test_lost_photos_come_first_and_other_files_are_counted(here, capsys):
         ("search album album/4.png", "album: is no index"),
         ("evaluate oxford --model model.safetensors", "oxford"),
         ("evaluate rendered_oxford --model model.safetensors", "rendered_oxford: "),
-        ("evaluate collection --model model.safetensors --distractors nowhere", "nowhere: does not exist"),
         ("learn nowhere", "nowhere: does not exist"),
         ("learn album --into album/study", "lies in the other"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(here, capsys, monkeypatch, arguments, said):
     monkeypatch.setattr("bcdh_lib.search.default_network.files.default_model.__defaults__", (here,))
-    monkeypatch.setattr("bcdh_lib.search.default_network.files.default_photos.__defaults__", (here,))
     (here / "empty").mkdir()
     (here / "model.json").replace(here / "model2.json") if arguments == "index album" else None
     (here / "model.safetensors").unlink() if arguments == "index album" else None
@@ -157,53 +156,39 @@ SCORES = {"benchmark": "collection", "method": "dsh", "queries": 9, "empty": 1, 
 
 def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
     given = []
-    rows = [
-        SCORES | {"bits": 16, "map": 0.5, "map_rectangle": 0.4, "scoring": scoring, "distractors": count}
-        for scoring, count in (("hamming", 0), ("asymmetric", 0), ("hamming", 1_000_000))
-    ]
+    rows = [SCORES | {"bits": 16, "map": 0.5, "map_rectangle": 0.4, "scoring": scoring} for scoring in ("hamming", "asymmetric")]
     table = pd.DataFrame(rows).astype({"bits": "Int32"})
     monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: given.append(arguments) or table)
     assert main(["evaluate", "collection", "--model", "model.safetensors"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "collection: dsh, 16 bits; 9 queries, 1 without positives"
-    assert [line.split(" 0.")[0].rstrip() for line in lines[2:]] == ["hamming", "asymmetric", "with 1,000,000 distractors"]
+    assert [line.split(" 0.")[0].rstrip() for line in lines[2:]] == ["hamming", "asymmetric"]
     assert main(["evaluate", "collection", "--model", "model.safetensors", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows
-    assert given[1][3:] == (None,)
+    assert [arguments[1:] for arguments in given] == [("collection", Path("model.safetensors"))] * 2
 
 
-def test_distractors_are_indexed_first_but_an_index_stays_as_it_is(here, capsys, monkeypatch, draw_photo):
-    given = []
-    table = pd.DataFrame([SCORES | {"bits": 16, "map": 0.5, "map_rectangle": 0.4, "scoring": "hamming", "distractors": 0}])
-    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: given.append(arguments[-1]) or table)
-    evaluate = ["evaluate", "collection", "--model", "model.safetensors", "--distractors"]
-    (here / "photos.txt").write_text("album/2.png\nalbum/4.png\n")
-    sha256 = json.loads((here / "model.json").read_text())["sha256"]
-    for photos, name, counts in (("album", "album", "6 photos (6 new"), ("photos.txt", "photos", "2 photos (2 new")):
-        assert main([*evaluate, photos]) == 0
-        assert given.pop() == Path(f"{name}-{sha256[:12]}.bcdh")
-        assert f"{name}-{sha256[:12]}.bcdh: {counts}" in capsys.readouterr().err
-    draw_photo(here / "album/6.png", 6)
-    assert main([*evaluate, f"album-{sha256[:12]}.bcdh"]) == 0
-    assert capsys.readouterr().err == ""
+LEARNED = [
+    {"bits": 64, "codes": "default", "map": 0.5, "difference": 0.0, "low": 0.0, "high": 0.0, "chosen": False, "why": ""},
+    {"bits": 64, "codes": "trained", "map": 0.75, "difference": 0.25, "low": 0.2, "high": 0.3, "chosen": True, "why": "best"},
+]
 
 
-def test_learning_prepares_and_runs(here, capsys, monkeypatch):
-    ran = []
-    best = Path("a study/data/checkpoints/dsh-16.safetensors")
-    monkeypatch.setattr(own_study, "prepare_study", lambda photos, into, exclude: not ran)
-    monkeypatch.setattr(own_study, "reproduce", lambda study: ran.append(study) or len(ran) - 1)
-    monkeypatch.setattr(own_study, "best_checkpoint", lambda study: best)
-    assert main(["learn", "album", "--prepare", "--exclude", "*.gif"]) == 0
-    assert ran == []
-    printed = capsys.readouterr().out
-    assert f"photos.folder: {here}/album" in printed
-    assert "photos.exclude: ['*.gif']" in printed
+def test_learning_says_what_is_used_and_what_comes_next(here, capsys, monkeypatch):
+    monkeypatch.setattr(own_study, "prepare_study", lambda photos, into, exclude: not into.mkdir())
+    monkeypatch.setattr(study, "open_study", lambda root: Study(root, None))
+    monkeypatch.setattr(own_study, "learn_from", lambda _: pd.DataFrame(LEARNED))
+    assert main(["learn", "album", "--prepare"]) == 0
+    assert capsys.readouterr().out == "album-study: new, with the settings in its params.yaml\n"
     assert main(["learn", "album", "--into", "a study"]) == 0
-    assert ran == [Path("a study")]
-    assert f"bcdh index album --model '{best}'" in capsys.readouterr().out
-    assert main(["learn", "album"]) == 1
-    assert "dvc repro failed" in capsys.readouterr().err
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["64", "default", "0.500", "+0.000", "+0.000", "to", "+0.000"]
+    assert lines[4].strip() == "used: best"
+    assert lines[-1] == "Next: bcdh index album --model 'a study/learned-64.safetensors'"
+    few = pd.DataFrame([{"bits": 64, "codes": "own statistics", "chosen": True, "why": "0 places"}])
+    monkeypatch.setattr(own_study, "learn_from", lambda _: few)
+    assert main(["learn", "album", "--into", "another"]) == 0
+    assert "own statistics\n     used: 0 places" in capsys.readouterr().out
 
 
 def test_the_study_is_the_one_around_the_model_or_the_one_here(here, monkeypatch, tmp_path_factory):

@@ -22,63 +22,48 @@ BATCH = 32
 
 
 @dataclass(frozen=True)
-class View:
-    """A photo, and the pixels that the network sees of it, uint8 [1, 3, side, side]."""
+class Seen:
+    """A photo with the pixels that the network sees of it, uint8 [1, 3, side, side], or with its outputs of them, [L]."""
 
     photo: Photo
-    pixels: NDArray[np.uint8]
+    values: NDArray
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """A photo and the network's outputs of it, [L]."""
-
-    photo: Photo
-    outputs: NDArray[np.float32]
-
-
-def read_view(job: Job, limits: Photos, side: int) -> View | LeftOut:
+def read_view(job: Job, limits: Photos, side: int) -> Seen | LeftOut:
     """Read one file as the study does: the copy that its photos stage would keep, resized to the network's square."""
     outcome = decode_file(job, limits)
     if isinstance(outcome, LeftOut):
         return outcome
     photo, picture = outcome
-    return View(photo, plain_view(picture.as_copied(), side).numpy())
+    return Seen(photo, plain_view(picture.as_copied(), side).numpy())
 
 
-@dataclass(frozen=True)
-class Encoder:
-    """A network that is ready to encode."""
+def encode(network: HashNetwork, views: Iterable[Seen | LeftOut]) -> Iterator[list[Seen | LeftOut]]:
+    """The photos with their outputs, in lists of a batch; what was left out is passed on."""
+    waiting: list[Seen] = []
+    for view in views:
+        if isinstance(view, LeftOut):
+            yield [view]
+            continue
+        waiting.append(view)
+        if len(waiting) == BATCH:
+            yield _encoded(network, waiting)
+            waiting = []
+    if waiting:
+        yield _encoded(network, waiting)
 
-    network: HashNetwork
 
-    def __post_init__(self) -> None:
-        self.network.to("cuda" if torch.cuda.is_available() else "cpu")
+def _encoded(network: HashNetwork, views: list[Seen]) -> list[Seen | LeftOut]:
+    rows = outputs_of(network, np.concatenate([view.values for view in views]))
+    return [Seen(view.photo, row) for view, row in zip(views, rows, strict=True)]
 
-    def encode(self, views: Iterable[View | LeftOut]) -> Iterator[list[Encoded | LeftOut]]:
-        """The photos with their outputs, in lists of a batch; what was left out is passed on."""
-        waiting: list[View] = []
-        for view in views:
-            if isinstance(view, LeftOut):
-                yield [view]
-            else:
-                waiting.append(view)
-            if len(waiting) == BATCH:
-                yield self._encoded(waiting)
-                waiting = []
-        if waiting:
-            yield self._encoded(waiting)
 
-    def _encoded(self, views: list[View]) -> list[Encoded | LeftOut]:
-        outputs = self.outputs(np.concatenate([view.pixels for view in views]))
-        return [Encoded(view.photo, row) for view, row in zip(views, outputs, strict=True)]
+def outputs_of(network: HashNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Outputs [n, L] of up to BATCH views [n, 3, side, side].
 
-    def outputs(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Outputs [n, L] of up to BATCH views [n, 3, side, side].
-
-        The batch is always full: with another number of photos in it the last bit of a sum may differ.
-        """
-        shown = torch.from_numpy(pixels)
-        batch = torch.cat([shown, shown[:1].expand(BATCH - len(shown), -1, -1, -1)])
-        with torch.inference_mode():
-            return self.network(batch).cpu().numpy()[: len(pixels)]
+    The batch is always full: with another number of photos in it the last bit of a sum may differ.
+    """
+    shown = torch.from_numpy(pixels)
+    batch = torch.cat([shown, shown[:1].expand(BATCH - len(shown), -1, -1, -1)])
+    with torch.inference_mode():
+        return network(batch).cpu().numpy()[: len(pixels)]

@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from tqdm import tqdm
 
-from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.codes import Codes
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import locked, write_bytes
@@ -35,8 +34,8 @@ from bcdh_lib.core.settings import first_fault
 from bcdh_lib.params import Photos
 from bcdh_lib.photos.folder import path_from_table, path_in_table, walk
 from bcdh_lib.photos.photo_file import LeftOut, decode_all, state_of
-from bcdh_lib.search.default_network.files import default_model, default_photos
-from bcdh_lib.search.encoder import Encoded, read_view
+from bcdh_lib.search.default_network.files import default_model, photos_in
+from bcdh_lib.search.encoder import Seen, encode, read_view
 from bcdh_lib.search.parts import STATE, Parts
 from bcdh_lib.search.photo_index import ROW, Facts, PhotoIndex, Rows, open_index, publish
 from bcdh_lib.study import find_root, open_study
@@ -188,9 +187,8 @@ def checked_digest(model: Path) -> str:
 
 def _create(folder: Path, photos: Path, model: Path | None) -> PhotoIndex:
     """A new index without rows, the model copied into it."""
-    limits = _photo_settings(model) if model else default_photos()
     model = model or default_model()
-    sha256 = checked_digest(model)
+    sha256, limits = checked_digest(model), _photo_settings(model)
     for ending in (".json", ".safetensors"):
         write_bytes(folder / f"model{ending}", model.with_suffix(ending).read_bytes())
     limits = limits.model_copy(update={"source": "folder", "folder": path_in_table(_collection_folder(photos))})
@@ -200,14 +198,16 @@ def _create(folder: Path, photos: Path, model: Path | None) -> PhotoIndex:
 
 
 def _photo_settings(model: Path) -> Photos:
-    """The settings `photos` of the study around the checkpoint, the working directory or this library."""
-    for place in (model.parent, Path.cwd(), LIBRARY.parent):
-        try:
-            root = find_root(place)
-        except StudyError:
-            continue
-        return open_study(root=root).params.photos
-    return default_photos()
+    """The settings `photos` that the checkpoint names, or those of the study around it, or else the default network's."""
+    if limits := photos_in(model):
+        return limits
+    try:
+        root = find_root(model.parent)
+    except StudyError:
+        limits = photos_in(default_model())
+        assert limits is not None
+        return limits
+    return open_study(root=root).params.photos
 
 
 def _reopen(folder: Path, photos: Path, model: Path | None, moved: bool) -> PhotoIndex:
@@ -322,15 +322,15 @@ def _encode(index: PhotoIndex, photos: Path, wanted: pd.DataFrame, parts: Parts,
     todo = todo.loc[todo["_merge"] == "left_only", "path"]
     if todo.empty:
         return
-    base, encoder = _collection_folder(photos), index.encoder
+    base = _collection_folder(photos)
     jobs = ((path, base / path_from_table(path)) for path in todo)
-    seen = partial(read_view, limits=index.facts.photos, side=encoder.network.settings.side)
-    waiting: list[Encoded] = []
+    seen = partial(read_view, limits=index.facts.photos, side=index.network.settings.side)
+    waiting: list[Seen] = []
     written = time.monotonic()
     with tqdm(desc="photos", unit="photo", total=len(todo)) as bar:
-        for some in encoder.encode(decode_all(seen, jobs, workers)):
+        for some in encode(index.network, decode_all(seen, jobs, workers)):
             bar.update(len(some))
-            waiting += [one for one in some if isinstance(one, Encoded)]
+            waiting += [one for one in some if isinstance(one, Seen)]
             yield from (one for one in some if isinstance(one, LeftOut))
             if waiting and time.monotonic() - written >= PART_SECONDS:
                 parts.write(waiting)

@@ -3,7 +3,7 @@
 Three candidates, each a hash layer on the default network's vectors:
 
     default          its own layer, with its thresholds at the mean of these photos
-    own statistics   its directions turned into the principal components of these photos, without any label
+    own statistics   the principal components of these photos, which need no label
     trained          from there, trained on the pairs of the photos' 3D models
 
 Cross-validation over places (groups of 3D models) compares them; a candidate is used only if it is better than the default.
@@ -74,23 +74,18 @@ def recentred(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) 
 
 
 def with_statistics(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
-    """A layer that spans the principal components of these vectors, rotated to be as near to the default's as it can.
+    """A layer of the first principal components of these vectors, without any label.
 
-    The covariance is shrunk towards the default network's: few photos change little. An even scale of all bits keeps the
-    spread of the outputs, which asymmetric distances weigh bits by.
+    Their covariance is shrunk towards the default network's: few photos change little. All outputs have one scale, so the
+    components with a large variance weigh most in asymmetric distances.
     """
-    count, mean = len(vectors), _mean(default, vectors)
+    count = len(vectors)
     own = np.cov(vectors.T.astype(np.float64)) if count > 1 else np.zeros_like(default.covariance)
-    share = count / (count + SPREAD_PRIOR) / max(np.trace(own), 1e-12)
-    covariance = share * own + SPREAD_PRIOR / (count + SPREAD_PRIOR) * default.covariance
-    _, basis = np.linalg.eigh(covariance)
-    basis = basis[:, -bits:]
-    layer = default.layers[bits]
-    target = layer.linear.weight.detach().numpy() / np.sqrt(layer.norm.running_var.numpy() + layer.norm.eps)[:, None]
-    left, _, right = np.linalg.svd(basis.T @ target.T)
-    weight = (basis @ left @ right).T
-    variance = np.einsum("ij,jk,ik->i", weight, covariance, weight)
-    return _layer(weight.astype(np.float32), mean, np.full(bits, variance.mean(), np.float32))
+    share = count / (count + SPREAD_PRIOR)
+    covariance = share * own / max(np.trace(own), 1e-12) + (1 - share) * default.covariance
+    variances, basis = np.linalg.eigh(covariance)
+    scale = np.full(bits, variances[-bits:].mean(), np.float32)
+    return _layer(basis[:, : -bits - 1 : -1].T.astype(np.float32), _mean(default, vectors), scale)
 
 
 UNTRAINED = {"default": recentred, "own statistics": with_statistics}
@@ -152,7 +147,7 @@ def of_places(precisions: NDArray, group: NDArray) -> NDArray:
 
 
 def compare(precisions: dict[str, NDArray], group: NDArray) -> pd.DataFrame:
-    """The table of `learn`: the best of the candidates that are better than the default beyond doubt is chosen, else the default."""
+    """The table of `learn`: the best candidate that is better than the default beyond doubt is chosen, else the default."""
     values = {name: of_places(each, group) for name, each in precisions.items()}
     rows = []
     for name, of_place in values.items():

@@ -30,6 +30,7 @@ from bcdh_lib.search.default_network.files import DefaultNetwork, default_networ
 from bcdh_lib.search.own_learning import OwnPhotos, learn
 from bcdh_lib.study import Study
 from bcdh_lib.training.checkpoint import save_checkpoint
+from bcdh_lib.training.device import prepare
 from bcdh_lib.training.encoding import cache_activations, encode
 from bcdh_lib.training.hash_layer import assemble
 from bcdh_lib.training.training_set import TrainingVectors
@@ -66,16 +67,18 @@ def _check_places(photos: Path, into: Path) -> None:
         raise StudyError(f"{photos}: {'is a file' if photos.exists() else 'does not exist'}; name the folder of your photos")
     if into.resolve().is_relative_to(photos.resolve()) or photos.resolve().is_relative_to(into.resolve()):
         raise StudyError(f"{into}: one of study and photos lies in the other; photos are only read, so name another --into")
-    if into.exists() and not (into.is_dir() and ((into / "params.yaml").is_file() or not any(into.iterdir()))):
+    strange = {path.name for path in into.glob("*")} - {"params.yaml.part"}
+    if (into.exists() and not into.is_dir()) or (strange and not (into / "params.yaml").is_file()):
         raise StudyError(f"{into}: exists and is no folder of bcdh learn; name another folder with --into")
 
 
 def learn_from(study: Study) -> pd.DataFrame:
     """Compute what is missing: photos, 3D models, vectors, networks. The table of learned.csv. Raises StudyError."""
+    prepare(study.params)
     collect_photos(study)
     reconstruct(study)
     default = default_network()
-    photos = read_own_photos(study, default)
+    photos, _ = read_own_photos(study, default)
     tables = []
     for bits in default.layers:
         layer, table = learn(default, photos, study.params, bits)
@@ -92,8 +95,8 @@ def learned_model(study: Study, bits: int) -> Path:
     return study.root / f"learned-{bits}.safetensors"
 
 
-def read_own_photos(study: Study, default: DefaultNetwork) -> OwnPhotos:
-    """The photos of the study as vectors, and the similar pairs and groups of their 3D models."""
+def read_own_photos(study: Study, default: DefaultNetwork) -> tuple[OwnPhotos, NDArray[np.int64]]:
+    """The photos of the study as vectors, with the similar pairs and groups of their 3D models; which of them the members are."""
     views = encode_photos(study, default)
     registrations, tracks = (read_table(study.reconstruction, name) for name in ("registrations", "tracks"))
     settings = study.params.pairs
@@ -102,7 +105,7 @@ def read_own_photos(study: Study, default: DefaultNetwork) -> OwnPhotos:
     rows = np.stack([row.loc[pairs[name]].to_numpy(np.int64) for name in ("query_id", "positive_id")], 1)
     everyone = np.ones(len(registrations), dtype=bool)
     members = TrainingVectors(views[registrations["photo_id"]], registrations["group_id"].to_numpy(), everyone, rows)
-    return OwnPhotos(views[:, 0], members)
+    return OwnPhotos(views[:, 0], members), registrations["photo_id"].to_numpy()
 
 
 def encode_photos(study: Study, default: DefaultNetwork) -> NDArray[np.float32]:

@@ -37,8 +37,10 @@ from bcdh_lib.core.files import locked, read_array, write_array, write_bytes
 from bcdh_lib.core.settings import NotNegative, Section, first_fault
 from bcdh_lib.photos.photo_file import LeftOut
 from bcdh_lib.search import nearest
-from bcdh_lib.search.encoder import Encoded, Encoder, read_view
+from bcdh_lib.search.encoder import Seen, encode, read_view
 from bcdh_lib.training.checkpoint import load_checkpoint
+from bcdh_lib.training.device import device
+from bcdh_lib.training.network import HashNetwork
 
 ROW = pa.schema({"path": pa.string(), "size": pa.int64(), "mtime_ns": pa.int64(), "sha256": pa.string()})
 GROUP = 1 << 16
@@ -122,13 +124,13 @@ class PhotoIndex:
     rows: Rows
 
     @cached_property
-    def encoder(self) -> Encoder:
+    def network(self) -> HashNetwork:
         """The network that made the codes. Raises StudyError."""
         path = self.folder / "model.safetensors"
         network, facts = load_checkpoint(path)
         if facts["sha256"] != self.facts.model:
             raise StudyError(f"{path}: is not the network that made the codes; make a new index")
-        return Encoder(network)
+        return network.to(device())
 
     def search(
         self,
@@ -149,7 +151,7 @@ class PhotoIndex:
         """
         sought = self._search_by(method, nprobe)
         encoded = self._encode(queries)
-        outputs = np.array([one.outputs for one in encoded if isinstance(one, Encoded)], np.float32)
+        outputs = np.array([one.values for one in encoded if isinstance(one, Seen)], np.float32)
         outputs = outputs.reshape(-1, len(self.rows.centre)) - self.rows.centre
 
         def find(outputs: NDArray[np.float32], k: int) -> nearest.Found:
@@ -204,11 +206,11 @@ class PhotoIndex:
                 nearest.write_ivf(path, nearest.build_ivf(self.rows.codes))
         return partial(nearest.search_ivf, nearest.read_ivf(path, self.rows.codes), nprobe=nprobe or nearest.NPROBE)
 
-    def _encode(self, queries: Sequence[Path]) -> list[Encoded | LeftOut]:
+    def _encode(self, queries: Sequence[Path]) -> list[Seen | LeftOut]:
         """The queries' outputs, or why there are none, in order."""
-        side = self.encoder.network.settings.side
+        side = self.network.settings.side
         views = [read_view((str(number), query), self.facts.photos, side) for number, query in enumerate(queries)]
-        batches = self.encoder.encode(views)
+        batches = encode(self.network, views)
         outcomes = {one.path if isinstance(one, LeftOut) else one.photo.path: one for batch in batches for one in batch}
         return [outcomes[str(number)] for number in range(len(queries))]
 

@@ -1,8 +1,7 @@
-"""The default network: packed small from a checkpoint, with the study's settings; used without --model."""
+"""The default network: packed small from a float baseline, with the study's settings; read back as it was."""
 
 import hashlib
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -10,56 +9,104 @@ import torch
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.search.default_network import __main__ as command
-from bcdh_lib.search.default_network.files import FOLDER, default_model, default_photos, pack_network
-from bcdh_lib.study import find_root
+from bcdh_lib.search.default_network import files
+from bcdh_lib.search.default_network.files import (
+    FOLDER,
+    default_model,
+    default_network,
+    default_settings,
+    pack_network,
+    photos_in,
+)
 from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.training_set import TrainingVectors
 
 
-@pytest.fixture
-def packed(checkpoint, tmp_path):
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(find_root() / name, tmp_path)
-    for ending in (".safetensors", ".json"):
-        shutil.copy(checkpoint.with_suffix(ending), tmp_path)
-    (tmp_path / "packed").mkdir()
-    return pack_network(tmp_path / checkpoint.name, tmp_path / "packed")
+@pytest.fixture(scope="module")
+def baseline(params, tmp_path_factory):
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("baseline") / "float.safetensors"
+    save_checkpoint(path, HashNetwork(params.network, None), {"method": "float"})
+    return path
 
 
-def test_it_is_small_and_gives_the_same_outputs(packed, checkpoint):
-    assert packed.stat().st_size < 0.6 * checkpoint.stat().st_size
-    (small, facts), (whole, _) = load_checkpoint(packed), load_checkpoint(checkpoint)
+@pytest.fixture(scope="module")
+def vectors():
+    """Of 8 groups of 4 photos, the last two held apart, in the network's 1280 channels."""
+    random = np.random.default_rng(0)
+    group = np.repeat(np.arange(8), 4)
+    views = (random.normal(size=(8, 1, 1280))[group] + random.normal(size=(32, 1, 1280))).astype(np.float32)
+    views /= np.linalg.norm(views, axis=2, keepdims=True)
+    pairs = [(i, j) for i in range(32) for j in range(32) if i != j and group[i] == group[j]]
+    return TrainingVectors(views, group, group < 6, np.array(pairs))
+
+
+@pytest.fixture(scope="module")
+def packed(baseline, vectors, params, tmp_path_factory):
+    return pack_network(baseline, vectors, params, tmp_path_factory.mktemp("packed"))
+
+
+def test_it_is_small_and_its_parts_fit_each_other(packed, baseline, vectors, params):
+    assert sum(path.stat().st_size for path in packed.iterdir()) < 0.6 * baseline.stat().st_size + 1.5e6
+    network, facts = load_checkpoint(default_model(packed))
+    default = default_network(packed)
+    assert (facts["bits"], facts["sha256"], sorted(default.layers)) == (128, default.sha256, [64, 128])
     views = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        np.testing.assert_allclose(small(views).numpy(), whole(views).numpy(), rtol=0.05, atol=0.05)
-    assert facts["method"] == "dsh"
-    limits = default_photos(packed.parent)
-    assert (limits.source, limits.folder, limits.max_side) == ("rendered", None, 640)
+        own = default.baseline(views)
+        np.testing.assert_allclose(default.layers[128](own).numpy(), network(views).numpy(), atol=0.02)
+        np.testing.assert_allclose(own.numpy(), load_checkpoint(baseline)[0](views).numpy(), atol=0.01)
+    np.testing.assert_allclose(default.mean, vectors.vectors.mean(0), atol=1e-4)
+    true = np.cov(vectors.vectors.T)
+    np.testing.assert_allclose(default.covariance, true / np.trace(true), atol=1e-4)
+    settings = default_settings(packed)
+    assert (settings.photos.source, settings.photos.folder) == ("rendered", None)
+    assert photos_in(packed / "model.safetensors") == settings.photos
+    assert photos_in(baseline) is None
 
 
-def test_what_cannot_be_the_default_network(params, tmp_path, packed, capsys, monkeypatch):
-    save_checkpoint(tmp_path / "float.safetensors", HashNetwork(params.network, None), {"method": "float"})
-    with pytest.raises(StudyError, match="gives real vectors"):
-        pack_network(tmp_path / "float.safetensors", tmp_path)
+def test_what_cannot_be_the_default_network(packed, checkpoint, vectors, params, tmp_path, capsys):
+    with pytest.raises(StudyError, match="has a hash layer"):
+        pack_network(checkpoint, vectors, params, tmp_path)
     with pytest.raises(StudyError, match="there is no default network; pass --model"):
         default_model(tmp_path)
-    facts = json.loads(packed.with_suffix(".json").read_text())
-    packed.with_suffix(".json").write_text(json.dumps(facts | {"photos": {}}))
-    with pytest.raises(StudyError, match=r"model\.json: photos\."):
-        default_photos(packed.parent)
-    assert command.main([]) == 2
-    assert command.main([str(tmp_path / "gone.safetensors")]) == 1
-    assert "gone.safetensors" in capsys.readouterr().err
-    monkeypatch.setattr(command, "pack_network", lambda _: packed)
-    assert command.main(["model"]) == 0
+    for file in packed.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    facts = json.loads((tmp_path / "model.json").read_text())
+    (tmp_path / "model.json").write_text(json.dumps(facts | {"settings": {"photos": {}}}))
+    for read in (default_settings, lambda folder: photos_in(folder / "model.safetensors")):
+        with pytest.raises(StudyError, match=r"model\.json: settings\."):
+            read(tmp_path)
+    for broken in (b"", (tmp_path / "learning.safetensors").read_bytes()[:-9]):
+        (tmp_path / "learning.safetensors").write_bytes(broken)
+        with pytest.raises(StudyError, match=r"learning\.safetensors: cannot be read"):
+            default_network(tmp_path)
+    assert command.main(["one"]) == 2
+    assert command.main([str(tmp_path / "gone.safetensors"), str(tmp_path / "gone.npz")]) == 1
+    assert "gone.npz: holds no vectors" in capsys.readouterr().err
+
+
+def test_the_command_takes_the_tuned_loss(baseline, vectors, params, tmp_path, monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(command, "pack_network", lambda path, given, params: made.append((path, given, params)) or tmp_path)
+    np.savez(tmp_path / "v.npz", views=vectors.views, group=vectors.group, train=vectors.train, pairs=vectors.pairs)
+    (tmp_path / "chosen.json").write_text(json.dumps({files.METHOD: {"configuration": {"learning_rate": 0.0123}}}))
+    assert command.main([str(baseline), str(tmp_path / "v.npz"), str(tmp_path / "chosen.json")]) == 0
+    path, given, changed = made[0]
+    assert path == baseline
+    assert (given.pairs == vectors.pairs).all()
+    assert changed.losses[files.METHOD]["learning_rate"] == 0.0123
+    assert capsys.readouterr().out.startswith(str(tmp_path))
 
 
 @pytest.mark.skipif(not (FOLDER / "model.safetensors").is_file(), reason="this clone has no default network")
 def test_the_one_that_ships():
-    """It is the file that model.json describes, at most 20 MB, and gives codes."""
+    """It is the files that model.json describes, at most 20 MB, gives codes, and its settings are today's."""
     path = default_model()
-    assert path.stat().st_size <= 20e6
+    assert sum(file.stat().st_size for file in path.parent.glob("*.safetensors")) <= 20e6
     network, facts = load_checkpoint(path)
     assert facts["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert network.bits == facts["bits"] == 128
-    assert default_photos().source == "rendered"
+    assert network.bits == 128
+    assert sorted(default_network().layers) == [64, 128]
+    assert default_settings().photos.source == "rendered"

@@ -7,30 +7,30 @@ from PIL import ExifTags, Image
 
 from bcdh_lib.photos.folder import find_files
 from bcdh_lib.photos.photo_file import LeftOut, Photo, decode_file
-from bcdh_lib.search.encoder import BATCH, Encoded, Encoder, View, read_view
+from bcdh_lib.search.encoder import BATCH, Seen, encode, outputs_of, read_view
 from bcdh_lib.training.checkpoint import load_checkpoint
 from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.views import Views
 
 
 @pytest.fixture(scope="module")
-def encoder(checkpoint):
-    return Encoder(load_checkpoint(checkpoint)[0])
+def network(checkpoint):
+    return load_checkpoint(checkpoint)[0]
 
 
 def views_of(paths, side=64):
     return np.concatenate([view.numpy() for view in Views(paths, side)])
 
 
-def test_outputs_depend_on_no_other_photo_of_the_batch(encoder, tmp_path, draw_photo):
+def test_outputs_depend_on_no_other_photo_of_the_batch(network, tmp_path, draw_photo):
     paths = [tmp_path / f"{number}.png" for number in range(5)]
     for number, path in enumerate(paths):
         draw_photo(path, number)
-    together = encoder.outputs(views_of(paths))
+    together = outputs_of(network, views_of(paths))
     assert len(np.unique(together, axis=0)) == 5
-    assert all((encoder.outputs(views_of([path]))[0] == row).all() for path, row in zip(paths, together, strict=True))
+    assert all((outputs_of(network, views_of([path]))[0] == row).all() for path, row in zip(paths, together, strict=True))
     with torch.no_grad():
-        np.testing.assert_allclose(together, encoder.network(torch.from_numpy(views_of(paths))).numpy(), atol=1e-4)
+        np.testing.assert_allclose(together, network(torch.from_numpy(views_of(paths))).numpy(), atol=1e-4)
 
 
 def test_a_network_without_frozen_blocks(params, tmp_path, draw_photo):
@@ -39,7 +39,7 @@ def test_a_network_without_frozen_blocks(params, tmp_path, draw_photo):
     whole = HashNetwork(params.network.model_copy(update={"frozen_blocks": 0}), 8).eval()
     views = views_of([tmp_path / "a.png"])
     with torch.no_grad():
-        np.testing.assert_allclose(Encoder(whole).outputs(views), whole(torch.from_numpy(views)).numpy(), atol=1e-5)
+        np.testing.assert_allclose(outputs_of(whole, views), whole(torch.from_numpy(views)).numpy(), atol=1e-5)
 
 
 def test_the_network_sees_what_the_study_shows_it(params, tmp_path):
@@ -55,21 +55,21 @@ def test_the_network_sees_what_the_study_shows_it(params, tmp_path):
         photo, picture = decode_file(job, params.photos)
         picture.as_copied().save(tmp_path / "copy.png")
         assert view.photo == photo
-        assert (view.pixels == views_of([tmp_path / "copy.png"])).all()
+        assert (view.values == views_of([tmp_path / "copy.png"])).all()
 
 
-def test_no_more_than_a_batch_is_held_and_files_left_out_are_passed_on(encoder):
+def test_no_more_than_a_batch_is_held_and_files_left_out_are_passed_on(network):
     """Of an endless stream: what is read ahead of the lists that have been used."""
     read = []
 
     def endless():
         yield LeftOut("a", "empty", "0 bytes")
         while True:
-            read.append(View(Photo(str(len(read)), [1, 1], 64, 64, "", ""), np.zeros((1, 3, 64, 64), np.uint8)))
+            read.append(Seen(Photo(str(len(read)), [1, 1], 64, 64, "", ""), np.zeros((1, 3, 64, 64), np.uint8)))
             yield read[-1]
 
-    lists = encoder.encode(endless())
+    lists = encode(network, endless())
     assert next(lists) == [LeftOut("a", "empty", "0 bytes")]
-    assert [one.photo.path for one in next(lists) if isinstance(one, Encoded)] == [str(number) for number in range(BATCH)]
+    assert [one.photo.path for one in next(lists) if isinstance(one, Seen)] == [str(number) for number in range(BATCH)]
     assert len(read) == BATCH
-    assert list(encoder.encode([])) == []
+    assert list(encode(network, [])) == []

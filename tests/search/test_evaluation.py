@@ -1,6 +1,4 @@
-"""A checkpoint scored as the study scores it, by every scoring, and among distractors: equal to slow rankings."""
-
-from dataclasses import replace
+"""A checkpoint scored as the study scores it, by every scoring: equal to slow rankings."""
 
 import numpy as np
 import pytest
@@ -10,10 +8,8 @@ from bcdh_lib.core.codes import pack, unpack
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.metrics import average_precision, ties_of_distances
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
-from bcdh_lib.search import evaluation
-from bcdh_lib.search.encoder import Encoder
+from bcdh_lib.search import encoder, evaluation
 from bcdh_lib.search.evaluation import evaluate
-from bcdh_lib.search.index_update import update_index
 from bcdh_lib.study import Study
 from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from bcdh_lib.training.network import HashNetwork
@@ -43,10 +39,10 @@ def benchmark(tmp_path, draw_photo, monkeypatch):
 
 def outputs_of(benchmark, model):
     """Outputs of the queries, cut to their boxes, and of the database."""
-    encoder = Encoder(load_checkpoint(model)[0])
+    network = load_checkpoint(model)[0]
     queries = Views([benchmark.photos[q.photo] for q in benchmark.queries], 64, boxes=[q.box for q in benchmark.queries])
     parts = (queries, Views(list(benchmark.photos.values()), 64))
-    return [encoder.outputs(np.concatenate([view.numpy() for view in views])) for views in parts]
+    return [encoder.outputs_of(network, np.concatenate([view.numpy() for view in views])) for views in parts]
 
 
 def test_every_scoring_equals_its_slow_ranking(study, benchmark, checkpoint):
@@ -62,24 +58,7 @@ def test_every_scoring_equals_its_slow_ranking(study, benchmark, checkpoint):
     for scoring, each in distances.items():
         wanted = average_precision(ties_of_distances(each, benchmark.positive(), benchmark.junk()), "rectangle")
         assert table["map_rectangle"][scoring] == pytest.approx(np.nanmean(wanted), abs=1e-6)
-    assert table[["queries", "empty", "distractors"]].iloc[0].tolist() == [3, 1, 0]
-
-
-def test_distractors_equal_a_database_with_them_in_it(study, benchmark, checkpoint, tmp_path, draw_photo, taken, monkeypatch):
-    """One that is the benchmark's own does not count."""
-    (tmp_path / "others").mkdir()
-    others = {f"other {number}": tmp_path / f"others/{number}.jpg" for number in range(20)}
-    for number, path in enumerate(others.values()):
-        draw_photo(path, number)
-    (tmp_path / "others/own.jpg").write_bytes(benchmark.photos["1"].read_bytes())
-    update_index(tmp_path / "index", tmp_path / "others", checkpoint, recentre=False)
-    rows = evaluate(study, "made_up", checkpoint, distractors=tmp_path / "index").to_dict("records")
-    assert [row["distractors"] for row in rows] == [0, 0, 0, 20]
-    larger = replace(benchmark, photos=benchmark.photos | others)
-    monkeypatch.setattr(evaluation, "read_benchmark", lambda study, name: larger)
-    slow = evaluate(study, "made_up", checkpoint).to_dict("records")[0]
-    assert rows[-1] == pytest.approx(slow | {"distractors": 20})
-    assert rows[-1]["map"] < rows[0]["map"]
+    assert table[["queries", "empty"]].iloc[0].tolist() == [3, 1]
 
 
 def test_the_models_own_settings_hold(study, benchmark, params, checkpoint):

@@ -16,7 +16,7 @@ from bcdh_lib.core.files import LockError, locked
 from bcdh_lib.photos.folder import find_files
 from bcdh_lib.photos.photo_file import decode_file
 from bcdh_lib.search import index_update
-from bcdh_lib.search.encoder import Encoder
+from bcdh_lib.search.encoder import outputs_of
 from bcdh_lib.search.index_update import read_list, update_index
 from bcdh_lib.search.parts import Parts
 from bcdh_lib.search.photo_index import open_index
@@ -75,7 +75,7 @@ def test_codes_are_those_of_the_study(album, checkpoint, index, tmp_path, taken,
         if name != "notes.jpg":
             decode_file((name, job), params.photos)[1].as_copied().save(tmp_path / "copy.png")
             views.append(next(iter(Views([tmp_path / "copy.png"], params.network.side))).numpy())
-    outputs = Encoder(load_checkpoint(checkpoint)[0]).outputs(np.concatenate(views))
+    outputs = outputs_of(load_checkpoint(checkpoint)[0], np.concatenate(views))
     update_index(index, album, checkpoint, recentre=False)
     assert (open_index(index).rows.codes == pack(outputs)).all()
     assert open_index(index).facts.centred_on == 0
@@ -189,7 +189,7 @@ def test_a_killed_update_goes_on_from_its_parts(big_album, checkpoint, index, mo
             update_index(index, big_album, checkpoint)
     with pytest.raises(StudyError, match="is no index"):
         open_index(index)
-    parts = sorted(index.glob("unfinished/*/*.parquet"))
+    parts = sorted(index.glob("unfinished/*/*.npz"))
     assert len(parts) == 2  # 32 photos, 8 photos
     parts[1].write_bytes(parts[1].read_bytes()[:-20])
     draw_photo(big_album / "a/00.png", 50)

@@ -36,7 +36,7 @@ def test_search_equals_brute_force(index, album, tmp_path, draw_photo):
     draw_photo(tmp_path / "query.png", 77)
     queries = [tmp_path / "query.png", album / "inner/1.png", tmp_path / "query.png"]
     opened = open_index(index)
-    outputs = np.array([one.outputs for one in opened._encode(queries)]) - opened.rows.centre
+    outputs = np.array([one.values for one in opened._encode(queries)]) - opened.rows.centre
     paths, differs = opened.rows.photos()["path"], unpack(pack(outputs))[:, None] != unpack(opened.rows.codes)[None]
     weights = np.abs(outputs) * 16 / np.abs(outputs).sum(1, keepdims=True)
     for hamming, distances in ((True, differs.sum(2)), (False, np.einsum("qnl,ql->qn", differs, weights))):

@@ -11,7 +11,6 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from torch import Tensor
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import read_json, write_bytes
 from bcdh_lib.core.settings import first_fault
-from bcdh_lib.params import Params
+from bcdh_lib.params import Params, Photos
 from bcdh_lib.training.checkpoint import load_checkpoint, write_tensors
 from bcdh_lib.training.hash_layer import assemble, train_hash_layer
 from bcdh_lib.training.network import HashLayer, HashNetwork
@@ -61,15 +60,22 @@ def default_model(folder: Path = FOLDER) -> Path:
 
 def default_settings(folder: Path = FOLDER) -> Params:
     """The settings of the study that the default network is from. Raises StudyError."""
-    return settings_in(read_json(default_model(folder).with_suffix(".json")), folder / "model.json")
-
-
-def settings_in(facts: dict[str, Any], path: Path) -> Params:
-    """The settings that a checkpoint's facts hold. Raises StudyError."""
+    path = default_model(folder).with_suffix(".json")
     try:
-        return Params.model_validate(facts.get("settings"))
+        return Params.model_validate(read_json(path).get("settings"))
     except ValidationError as error:
-        raise StudyError(f"{path}: settings.{first_fault(error)}; make the network again") from None
+        raise StudyError(f"{path}: settings.{first_fault(error)}; make the default network again") from None
+
+
+def photos_in(checkpoint: Path) -> Photos | None:
+    """The settings `photos` that the facts of a checkpoint hold, None if they hold no settings. Raises StudyError."""
+    path = checkpoint.with_suffix(".json")
+    try:
+        settings = read_json(path).get("settings")
+        return None if settings is None else Photos.model_validate(dict(settings).get("photos"))
+    except (OSError, TypeError, ValueError) as error:
+        fault = first_fault(error) if isinstance(error, ValidationError) else one_line(error)
+        raise StudyError(f"{path}: settings.photos.{fault}; make the network again") from None
 
 
 def default_network(folder: Path = FOLDER) -> DefaultNetwork:

@@ -1,0 +1,126 @@
+"""Whether codes learned by `bcdh learn` serve places that it never saw: against the default network's and against shallow codes.
+
+    python performance/own_learning.py STUDY...
+
+Writes reports/own_learning.json. STUDY is a folder of `bcdh learn`, or any study with photos and 3D models. In each of SPLITS
+splits, places (groups of 3D models) with about a third of the photos in models are held apart, never the largest one. Learning
+sees all other photos. Each held-apart photo is a query among the others; all codes are recentred on them, as in an index. LSH,
+PCA signs and ITQ are fitted to the same vectors. `difference` is the mAP less the default network's, `lowest` that of the worst
+split.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from bcdh_lib.core.codes import asymmetric_distances, distances, pack
+from bcdh_lib.core.files import write_json
+from bcdh_lib.core.metrics import average_precision, ties_of_distances
+from bcdh_lib.params import Params
+from bcdh_lib.retrieval.shallow import fit_shallow
+from bcdh_lib.search.default_network.files import DefaultNetwork, default_network
+from bcdh_lib.search.own_learning import OwnPhotos, learn, recentred, with_statistics
+from bcdh_lib.search.own_study import read_own_photos
+from bcdh_lib.study import find_root, open_study
+from bcdh_lib.training.device import prepare
+
+SPLITS, SHARE = 5, 0.3
+SHALLOW = {"lsh": "LSH", "pcah": "PCA signs", "itq": "ITQ"}
+
+
+def held_apart(group: NDArray, split: int) -> NDArray:
+    """Places with about SHARE of the photos, drawn with the split's number."""
+    sizes = pd.Series(group).value_counts()
+    drawn = np.random.default_rng(split).permutation(sizes.index[1:])
+    return drawn[: max(2, int(np.searchsorted(sizes[drawn].cumsum(), SHARE * len(group))))]
+
+
+def without(photos: OwnPhotos, rows: NDArray, held: NDArray) -> OwnPhotos:
+    """The photos without the members (at `rows` of the vectors) of held-apart places."""
+    stays = ~np.isin(photos.members.group, held)
+    row, pairs = np.cumsum(stays) - 1, photos.members.pairs
+    members = replace(
+        photos.members,
+        views=photos.members.views[stays],
+        group=photos.members.group[stays],
+        train=stays[stays],
+        pairs=row[pairs[stays[pairs].all(1)]],
+    )
+    return OwnPhotos(np.delete(photos.vectors, rows[~stays], 0), members)
+
+
+def outputs_of(
+    default: DefaultNetwork, photos: OwnPhotos, queries: NDArray, params: Params, bits: int
+) -> Iterator[tuple[str, str, NDArray]]:
+    """Every contestant: its name, which candidate it is, and its outputs of the queries' vectors."""
+    learned, table = learn(default, photos, params, bits)
+    layers = {
+        "default": recentred(default, photos.vectors, bits),
+        "learned": learned,
+        "own statistics": with_statistics(default, photos.vectors, bits),
+    }
+    for name, layer in layers.items():
+        with torch.no_grad():
+            yield name, table.loc[table["chosen"], "codes"].item(), layer(torch.from_numpy(queries)).numpy()
+    for method, name in SHALLOW.items():
+        if min(photos.vectors.shape) >= bits:
+            yield name, "", fit_shallow(method, photos.vectors, bits, params.run.seed)(queries)
+
+
+def maps(outputs: NDArray, group: NDArray) -> dict[str, float]:
+    """mAP by each scoring, every photo a query among the others."""
+    outputs = outputs - outputs.mean(0)
+    codes, same, itself = pack(outputs), group[:, None] == group, np.eye(len(group), dtype=bool)
+    scorings = {"recentred": distances(codes, codes), "asymmetric": asymmetric_distances(outputs, codes)}
+    return {
+        scoring: float(np.nanmean(average_precision(ties_of_distances(each, same, itself), "rectangle")))
+        for scoring, each in scorings.items()
+    }
+
+
+def measure(root: Path, default: DefaultNetwork) -> pd.DataFrame:
+    """A row a split, code length, contestant and scoring."""
+    study = open_study(root=root)
+    prepare(study.params)
+    photos, rows = read_own_photos(study, default)
+    found = []
+    for split in range(SPLITS):
+        held = held_apart(photos.members.group, split)
+        tested = np.isin(photos.members.group, held)
+        queries, group = photos.members.vectors[tested], photos.members.group[tested]
+        for bits in default.layers:
+            for name, chosen, outputs in outputs_of(default, without(photos, rows, held), queries, study.params, bits):
+                for scoring, value in maps(outputs, group).items():
+                    found.append((split, bits, name, chosen, scoring, value, len(queries), len(held)))
+    columns = ["split", "bits", "codes", "chosen", "scoring", "map", "queries", "places"]
+    return pd.DataFrame(found, columns=columns).assign(study=str(root))
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Means over the splits, and the difference from the default network's codes of the same split."""
+    key = ["study", "bits", "scoring", "split"]
+    default = table[table["codes"] == "default"].set_index(key)["map"]
+    table = table.assign(difference=table["map"] - default.reindex(pd.MultiIndex.from_frame(table[key])).to_numpy())
+    grouped = table.groupby(["study", "bits", "scoring", "codes"], sort=False)
+    means = grouped[["map", "difference", "queries", "places"]].mean()
+    means["lowest"] = grouped["difference"].min()
+    chosen = table[table["codes"] == "learned"].groupby(["study", "bits", "scoring"])["chosen"]
+    print(chosen.value_counts().unstack(fill_value=0).to_string())
+    return means.round(4).reset_index()
+
+
+if __name__ == "__main__":
+    start = default_network()
+    result = pd.concat([measure(Path(argument).resolve(), start) for argument in sys.argv[1:]])
+    short = summary(result)
+    print(short.to_string(index=False))
+    write_json(find_root(Path(__file__).parent) / "reports/own_learning.json", json.loads(short.to_json(orient="records")))
