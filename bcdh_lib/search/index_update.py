@@ -87,7 +87,7 @@ def update_index(
     Raises StudyError; LockError if another process writes the index.
     """
     _check_places(folder, photos)
-    with _writing(folder):
+    with writing(folder, "--index"):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / "lock"):
             new = not (folder / "index.json").is_file()
@@ -152,13 +152,13 @@ def _update(index: PhotoIndex, photos: Path, again: bool, forget_missing: bool, 
 
 
 @contextmanager
-def _writing(folder: Path) -> Iterator[None]:
+def writing(folder: Path, option: str) -> Iterator[None]:
     """Turn what the system says about writing (no room, no right) into one line. Files being read are handled elsewhere."""
     try:
         yield
     except OSError as error:
         reason = one_line(error.strerror or error)
-        raise StudyError(f"{error.filename or folder}: cannot be written ({reason}); make room, or change --index") from None
+        raise StudyError(f"{error.filename or folder}: cannot be written ({reason}); make room, or change {option}") from None
 
 
 def _check_places(folder: Path, photos: Path) -> None:

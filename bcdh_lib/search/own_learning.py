@@ -48,13 +48,10 @@ def learn(default: DefaultNetwork, photos: OwnPhotos, params: Params, bits: int)
 
     Without enough places the one with own statistics is used and the table has no map.
     """
-    layers = {
-        "default": recentred(default, photos.vectors, bits),
-        "own statistics": with_statistics(default, photos.vectors, bits),
-    }
+    layers = {name: make(default, photos.vectors, bits) for name, make in UNTRAINED.items()}
     places = np.unique(photos.members.group[photos.members.pairs[:, 0]])
     if len(places) < PLACES:
-        why = f"{len(places)} places have 3D models with similar pairs; {PLACES} are needed to train and to compare"
+        why = f"{len(places)} places have 3D models with similar pairs; at least {PLACES} are needed"
         table = pd.DataFrame({"codes": list(layers), "chosen": [False, True], "why": ["", why]})
         return layers["own statistics"], table.assign(bits=bits, places=len(places))
     precisions, rounds = _cross_validate(layers, photos.members, params, places)
@@ -153,10 +150,9 @@ def compare(precisions: dict[str, NDArray], group: NDArray) -> pd.DataFrame:
     for name, of_place in values.items():
         difference = of_place - values["default"]
         error = stats.sem(difference) * stats.t.ppf((1 + CONFIDENCE) / 2, len(difference) - 1)
-        rows.append(
-            (name, len(of_place), of_place.mean(), difference.mean(), difference.mean() - error, difference.mean() + error)
-        )
-    table = pd.DataFrame(rows, columns=["codes", "places", "map", "difference", "low", "high"])
+        rows.append((name, len(of_place), of_place.mean(), difference.mean(), error))
+    table = pd.DataFrame(rows, columns=["codes", "places", "map", "difference", "error"])
+    table = table.assign(low=table["difference"] - table["error"], high=table["difference"] + table.pop("error"))
     better = table[table["low"] > 0]
     chosen = int(better["map"].idxmax()) if len(better) else 0
     why = "better than the default beyond doubt, and best" if chosen else "no other candidate is better beyond doubt"

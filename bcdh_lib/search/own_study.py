@@ -19,7 +19,7 @@ import yaml
 from numpy.typing import NDArray
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.files import read_array, write_array, write_bytes
+from bcdh_lib.core.files import locked, read_array, write_array, write_bytes
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.pairs.covisibility import similar_pairs
 from bcdh_lib.params import load_params
@@ -27,6 +27,7 @@ from bcdh_lib.photos.collect import collect_photos
 from bcdh_lib.photos.folder import path_in_table
 from bcdh_lib.reconstruction.reconstruct import reconstruct
 from bcdh_lib.search.default_network.files import DefaultNetwork, default_network, default_settings
+from bcdh_lib.search.index_update import writing
 from bcdh_lib.search.own_learning import OwnPhotos, learn
 from bcdh_lib.study import Study
 from bcdh_lib.training.checkpoint import save_checkpoint
@@ -54,11 +55,8 @@ def prepare_study(photos: Path, into: Path, exclude: Sequence[str] = ()) -> bool
     settings["run"]["threads"] = os.cpu_count() or 1
     head = "# Settings of `bcdh learn`; each one is explained in the params.yaml of the study.\n"
     text = head + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-    try:
-        into.mkdir(parents=True, exist_ok=True)
+    with writing(into, "--into"):
         write_bytes(into / "params.yaml", text.encode())
-    except OSError as error:
-        raise StudyError(f"{error.filename or into}: cannot be written ({error.strerror or error}); make room there") from None
     return True
 
 
@@ -73,7 +71,15 @@ def _check_places(photos: Path, into: Path) -> None:
 
 
 def learn_from(study: Study) -> pd.DataFrame:
-    """Compute what is missing: photos, 3D models, vectors, networks. The table of learned.csv. Raises StudyError."""
+    """Compute what is missing: photos, 3D models, vectors, networks. The table of learned.csv.
+
+    Raises StudyError; LockError if another process learns there.
+    """
+    with writing(study.root, "--into"), locked(study.root / "lock"):
+        return _learn(study)
+
+
+def _learn(study: Study) -> pd.DataFrame:
     prepare(study.params)
     collect_photos(study)
     reconstruct(study)
