@@ -28,7 +28,7 @@ from bcdh_lib.core.metrics import average_precision, ties_of_distances
 from bcdh_lib.params import Params
 from bcdh_lib.retrieval.shallow import fit_shallow
 from bcdh_lib.search.default_network.files import DefaultNetwork, default_network
-from bcdh_lib.search.own_learning import OwnPhotos, learn, recentred, with_statistics
+from bcdh_lib.search.own_learning import UNTRAINED, OwnPhotos, learn
 from bcdh_lib.search.own_study import read_own_photos
 from bcdh_lib.study import find_root, open_study
 from bcdh_lib.training.device import prepare
@@ -64,9 +64,8 @@ def outputs_of(
     """Every contestant: its name, which candidate it is, and its outputs of the queries' vectors."""
     learned, table = learn(default, photos, params, bits)
     layers = {
-        "default": recentred(default, photos.vectors, bits),
         "learned": learned,
-        "own statistics": with_statistics(default, photos.vectors, bits),
+        **{name: make(default, photos.vectors, bits) for name, make in UNTRAINED.items()},
     }
     for name, layer in layers.items():
         with torch.no_grad():

@@ -1,10 +1,11 @@
 """Codes for one's own photos: the default network's hash layer, fitted to them as far as they show that it helps.
 
-Three candidates, each a hash layer on the default network's vectors:
+Four candidates, each a hash layer on the default network's vectors:
 
     default          its own layer, with its thresholds at the mean of these photos
-    own statistics   the principal components of these photos, which need no label
-    trained          from there, trained on the pairs of the photos' 3D models
+    own statistics   the principal components of these photos, without any label, rotated towards the default's directions
+    own components   the same components themselves
+    trained          own statistics, trained on the pairs of the photos' 3D models
 
 Cross-validation over places (groups of 3D models) compares them; a candidate is used only if it is better than the default.
 """
@@ -52,7 +53,7 @@ def learn(default: DefaultNetwork, photos: OwnPhotos, params: Params, bits: int)
     places = np.unique(photos.members.group[photos.members.pairs[:, 0]])
     if len(places) < PLACES:
         why = f"{len(places)} places have 3D models with similar pairs; at least {PLACES} are needed"
-        table = pd.DataFrame({"codes": list(layers), "chosen": [False, True], "why": ["", why]})
+        table = pd.DataFrame({"codes": ["default", "own statistics"], "chosen": [False, True], "why": ["", why]})
         return layers["own statistics"], table.assign(bits=bits, places=len(places))
     precisions, rounds = _cross_validate(layers, photos.members, params, places)
     if rounds:
@@ -70,23 +71,36 @@ def recentred(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) 
     return _layer(layer.linear.weight.detach().numpy(), _mean(default, vectors), layer.norm.running_var.numpy())
 
 
-def with_statistics(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
-    """A layer of the first principal components of these vectors, without any label.
+def with_components(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
+    """A layer of the first principal components of these vectors.
 
     Their covariance is shrunk towards the default network's: few photos change little. All outputs have one scale, so the
     components with a large variance weigh most in asymmetric distances.
     """
-    count = len(vectors)
-    own = np.cov(vectors.T.astype(np.float64)) if count > 1 else np.zeros_like(default.covariance)
-    share = count / (count + SPREAD_PRIOR)
-    covariance = share * own / max(np.trace(own), 1e-12) + (1 - share) * default.covariance
+    covariance = _covariance(default, vectors)
     variances, basis = np.linalg.eigh(covariance)
-    scale = np.full(bits, variances[-bits:].mean(), np.float32)
-    return _layer(basis[:, : -bits - 1 : -1].T.astype(np.float32), _mean(default, vectors), scale)
+    return _layer(basis[:, : -bits - 1 : -1].T, _mean(default, vectors), np.full(bits, variances[-bits:].mean()))
 
 
-UNTRAINED = {"default": recentred, "own statistics": with_statistics}
+def with_statistics(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
+    """The same components, rotated to be as near to the default's directions as they can; every bit has the same variance."""
+    covariance = _covariance(default, vectors)
+    basis = np.linalg.eigh(covariance)[1][:, -bits:]
+    layer = default.layers[bits]
+    directions = layer.linear.weight.detach().numpy() / np.sqrt(layer.norm.running_var.numpy() + layer.norm.eps)[:, None]
+    left, _, right = np.linalg.svd(basis.T @ directions.T)
+    weight = (basis @ left @ right).T
+    return _layer(weight, _mean(default, vectors), np.einsum("ij,jk,ik->i", weight, covariance, weight))
+
+
+UNTRAINED = {"default": recentred, "own statistics": with_statistics, "own components": with_components}
 """The candidates that need no pair."""
+
+
+def _covariance(default: DefaultNetwork, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    own = np.cov(vectors.T.astype(np.float64)) if len(vectors) > 1 else np.zeros_like(default.covariance)
+    share = len(vectors) / (len(vectors) + SPREAD_PRIOR)
+    return share * own / max(np.trace(own), 1e-12) + (1 - share) * default.covariance
 
 
 def _mean(default: DefaultNetwork, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -94,7 +108,8 @@ def _mean(default: DefaultNetwork, vectors: NDArray[np.float32]) -> NDArray[np.f
     return (total / (len(vectors) + MEAN_PRIOR)).astype(np.float32)
 
 
-def _layer(weight: NDArray[np.float32], mean: NDArray[np.float32], variance: NDArray[np.float32]) -> HashLayer:
+def _layer(weight: NDArray, mean: NDArray[np.float32], variance: NDArray) -> HashLayer:
+    weight, variance = weight.astype(np.float32), variance.astype(np.float32)
     layer = HashLayer(weight.shape[1], weight.shape[0])
     layer.linear.load_state_dict({"weight": torch.from_numpy(weight)})
     statistics = {"running_mean": torch.from_numpy(weight @ mean), "running_var": torch.from_numpy(variance)}

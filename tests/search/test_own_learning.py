@@ -7,7 +7,7 @@ import torch
 
 from bcdh_lib.params import Params
 from bcdh_lib.search.default_network.files import DefaultNetwork
-from bcdh_lib.search.own_learning import OwnPhotos, compare, folds, learn, recentred, with_statistics
+from bcdh_lib.search.own_learning import OwnPhotos, compare, folds, learn, recentred, with_components, with_statistics
 from bcdh_lib.training.network import HashLayer
 from bcdh_lib.training.training_set import TrainingVectors
 
@@ -50,7 +50,7 @@ def photos_of(places, each=6, seed=0, useful=4):
 
 def test_candidates_are_centred_and_without_photos_they_are_the_default(default):
     vectors = photos_of(40).vectors
-    for make in (recentred, with_statistics):
+    for make in (recentred, with_statistics, with_components):
         many = np.tile(vectors, (10, 1))
         np.testing.assert_allclose(outputs(make(default, many, BITS), many).mean(0), 0, atol=0.1)
         none = outputs(make(default, vectors[:0], BITS), vectors)
@@ -64,9 +64,10 @@ def test_own_statistics_follow_many_photos(default):
     random = np.random.default_rng(1)
     spread = np.r_[np.full(BITS, 5.0), np.full(CHANNELS - BITS, 0.1)]
     vectors = (random.normal(size=(20_000, CHANNELS)) * spread).astype(np.float32)
-    weight = with_statistics(default, vectors, BITS).linear.weight.detach().numpy()
-    np.testing.assert_allclose(weight @ weight.T, np.eye(BITS), atol=1e-4)
-    assert np.abs(weight[:, BITS:]).max() < 0.02
+    for make in (with_statistics, with_components):
+        weight = make(default, vectors, BITS).linear.weight.detach().numpy()
+        np.testing.assert_allclose(weight @ weight.T, np.eye(BITS), atol=1e-4)
+        assert np.abs(weight[:, BITS:]).max() < 0.02
     few = with_statistics(default, vectors[:3], BITS).linear.weight.detach().numpy()
     assert np.abs(few[:, BITS:]).max() > 0.02
 
