@@ -177,7 +177,7 @@ def _learned_as_text(table: pd.DataFrame) -> str:
             if row.get("map", 0) > 0
             else ""
         )
-        lines.append(f"{row['bits']:4} {row['codes']:16}{scores}")
+        lines.append(f"{row['bits']:4} {row['codes']:16}{scores}".rstrip())
         if row["chosen"]:
             lines.append(f"     used: {row['why']}")
     return "\n".join(lines)
