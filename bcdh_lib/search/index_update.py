@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from tqdm import tqdm
 
+from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.codes import Codes
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import locked, write_bytes
@@ -198,16 +199,18 @@ def _create(folder: Path, photos: Path, model: Path | None) -> PhotoIndex:
 
 
 def _photo_settings(model: Path) -> Photos:
-    """The settings `photos` that the checkpoint names, or those of the study around it, or else the default network's."""
+    """The settings `photos` of the checkpoint, or of the study around it or this library, or of the default network."""
     if limits := photos_in(model):
         return limits
-    try:
-        root = find_root(model.parent)
-    except StudyError:
-        limits = photos_in(default_model())
-        assert limits is not None
-        return limits
-    return open_study(root=root).params.photos
+    for place in (model.parent, LIBRARY.parent):
+        try:
+            root = find_root(place)
+        except StudyError:
+            continue
+        return open_study(root=root).params.photos
+    limits = photos_in(default_model())
+    assert limits is not None
+    return limits
 
 
 def _reopen(folder: Path, photos: Path, model: Path | None, moved: bool) -> PhotoIndex:
