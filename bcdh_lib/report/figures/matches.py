@@ -51,6 +51,7 @@ def reconstruct_few(paths: Sequence[Path], seed: int = 7) -> Reconstructed:
         extraction.num_threads = matching.num_threads = 1
         verification, mapping = pycolmap.TwoViewGeometryOptions(), pycolmap.IncrementalPipelineOptions()
         mapping.num_threads = mapping.mapper.num_threads = 1
+        mapping.multiple_models, mapping.mapper.init_min_num_inliers, mapping.mapper.abs_pose_min_num_inliers = False, 50, 15
         mapping.random_seed = mapping.mapper.random_seed = mapping.triangulation.random_seed = seed
         verification.ransac.random_seed = seed
         mapping.snapshot_path, mapping.snapshot_frames_freq = f"{folder}/stages", 1

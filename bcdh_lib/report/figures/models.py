@@ -207,7 +207,7 @@ def aligned(stage: pycolmap.Reconstruction, last: pycolmap.Reconstruction) -> py
     both = sorted(set(stage.reg_image_ids()) & set(last.reg_image_ids()))
     centres = [np.array([each.images[number].projection_center() for number in both]) for each in (stage, last)]
     copy = pycolmap.Reconstruction(stage)
-    if found := pycolmap.estimate_sim3d(*centres):
+    if len(both) >= 3 and (found := pycolmap.estimate_sim3d(*centres)):
         copy.transform(found)
     return copy
 
