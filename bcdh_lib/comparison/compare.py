@@ -66,7 +66,7 @@ def compare(root: Path, tables: Path, prefix: str = "") -> None:
     made = {name: summarise_study(part) | {"trials.csv": tried[name]} for name, part in runs.items()}
     facts = {
         "chosen.json": chosen if plan.trained_on else chosen[""],
-        "provenance.json": provenance(root, processes) | {"minutes": minutes_of(pieces)},
+        "provenance.json": provenance(Path(__file__).parent, processes) | {"minutes": minutes_of(pieces)},
     }
     write_tables(tables, _together(made) | facts, prefix)
 
@@ -186,7 +186,7 @@ def _changed_run(params: Params, **changes: int) -> Params:
 
 
 def provenance(root: Path, processes: int) -> dict[str, Any]:
-    """The commit of `root`, the machine, how many processes of one thread worked on it, and versions."""
+    """The commit of the code in `root`, the machine, how many processes of one thread worked on it, and versions."""
     described = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         commit = subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
