@@ -44,8 +44,8 @@ def held_apart(group: NDArray, split: int) -> NDArray:
     return drawn[: max(2, int(np.searchsorted(sizes[drawn].cumsum(), SHARE * len(group))))]
 
 
-def without(photos: OwnPhotos, rows: NDArray, held: NDArray) -> OwnPhotos:
-    """The photos without the members (at `rows` of the vectors) of held-apart places."""
+def without(photos: OwnPhotos, held: NDArray) -> OwnPhotos:
+    """The photos without those of held-apart places."""
     stays = ~np.isin(photos.members.group, held)
     row, pairs = np.cumsum(stays) - 1, photos.members.pairs
     members = replace(
@@ -55,7 +55,9 @@ def without(photos: OwnPhotos, rows: NDArray, held: NDArray) -> OwnPhotos:
         train=stays[stays],
         pairs=row[pairs[stays[pairs].all(1)]],
     )
-    return OwnPhotos(np.delete(photos.vectors, rows[~stays], 0), members)
+    kept = np.ones(len(photos.vectors), dtype=bool)
+    kept[photos.rows[~stays]] = False
+    return OwnPhotos(photos.vectors[kept], members, (np.cumsum(kept) - 1)[photos.rows[stays]])
 
 
 def outputs_of(
@@ -90,14 +92,14 @@ def measure(root: Path, default: DefaultNetwork) -> pd.DataFrame:
     """A row a split, code length, contestant and scoring."""
     study = open_study(root=root)
     prepare(study.params)
-    photos, rows = read_own_photos(study, default)
+    photos = read_own_photos(study, default)
     found = []
     for split in range(SPLITS):
         held = held_apart(photos.members.group, split)
         tested = np.isin(photos.members.group, held)
         queries, group = photos.members.vectors[tested], photos.members.group[tested]
         for bits in default.layers:
-            for name, chosen, outputs in outputs_of(default, without(photos, rows, held), queries, study.params, bits):
+            for name, chosen, outputs in outputs_of(default, without(photos, held), queries, study.params, bits):
                 for scoring, value in maps(outputs, group).items():
                     found.append((split, bits, name, chosen, scoring, value, len(queries), len(held)))
     columns = ["split", "bits", "codes", "chosen", "scoring", "map", "queries", "places"]

@@ -41,6 +41,7 @@ class OwnPhotos:
 
     vectors: NDArray[np.float32]  # of all photos, [n, d]
     members: TrainingVectors  # photos in 3D models, all of them for training
+    rows: NDArray[np.int64]  # of the members among all photos
 
 
 def learn(default: DefaultNetwork, photos: OwnPhotos, params: Params, bits: int) -> tuple[HashLayer, pd.DataFrame]:
@@ -55,7 +56,7 @@ def learn(default: DefaultNetwork, photos: OwnPhotos, params: Params, bits: int)
         why = f"{len(places)} places have 3D models with similar pairs; at least {PLACES} are needed"
         table = pd.DataFrame({"codes": ["default", "own statistics"], "chosen": [False, True], "why": ["", why]})
         return layers["own statistics"], table.assign(bits=bits, places=len(places))
-    precisions, rounds = _cross_validate(layers, photos.members, params, places)
+    precisions, rounds = _cross_validate(default, photos, params, bits, places)
     if rounds:
         trained = layer_rounds(layers["own statistics"], photos.members, params, METHOD, params.run.seed)
         layers["trained"] = next(layer for layer, row in trained if row["round"] == rounds)
@@ -127,16 +128,19 @@ def folds(group: NDArray, places: NDArray, seed: int) -> list[NDArray]:
 
 
 def _cross_validate(
-    layers: dict[str, HashLayer], members: TrainingVectors, params: Params, places: NDArray
+    default: DefaultNetwork, photos: OwnPhotos, params: Params, bits: int, places: NDArray
 ) -> tuple[dict[str, NDArray], int]:
-    """Each candidate's average precision of each photo as a query while its place is held apart from training, [n] (NaN if it
-    never is), and the number of rounds that is best for training; it is 0 if no round is better than the start.
+    """Each candidate's average precision of each photo as a query, [n] (NaN if it never is), while its place is held apart, from
+    the statistics too: candidates are compared on places that are new to them. And the number of rounds that is best for
+    training; it is 0 if no round is better than the start.
     """
-    rounds = params.training.hash_layer.rounds
-    precisions = {name: np.full(len(members.group), np.nan) for name in layers}
+    rounds, members = params.training.hash_layer.rounds, photos.members
+    precisions = {name: np.full(len(members.group), np.nan) for name in UNTRAINED}
     by_round = np.full((rounds + 1, len(members.group)), np.nan)
     for held in folds(members.group, places, params.run.seed):
         fold = replace(members, train=~np.isin(members.group, held))
+        others = np.delete(photos.vectors, photos.rows[~fold.train], 0)
+        layers = {name: make(default, others, bits) for name, make in UNTRAINED.items()}
         for name, layer in layers.items():
             precisions[name][~fold.train] = _precisions(layer, fold)
         by_round[0] = precisions["own statistics"]

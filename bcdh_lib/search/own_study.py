@@ -84,7 +84,7 @@ def _learn(study: Study) -> pd.DataFrame:
     collect_photos(study)
     reconstruct(study)
     default = default_network()
-    photos, _ = read_own_photos(study, default)
+    photos = read_own_photos(study, default)
     tables = []
     for bits in default.layers:
         layer, table = learn(default, photos, study.params, bits)
@@ -101,8 +101,8 @@ def learned_model(study: Study, bits: int) -> Path:
     return study.root / f"learned-{bits}.safetensors"
 
 
-def read_own_photos(study: Study, default: DefaultNetwork) -> tuple[OwnPhotos, NDArray[np.int64]]:
-    """The photos of the study as vectors, with the similar pairs and groups of their 3D models; which of them the members are."""
+def read_own_photos(study: Study, default: DefaultNetwork) -> OwnPhotos:
+    """The photos of the study as vectors, with the similar pairs and groups of their 3D models."""
     views = encode_photos(study, default)
     registrations, tracks = (read_table(study.reconstruction, name) for name in ("registrations", "tracks"))
     settings = study.params.pairs
@@ -111,7 +111,7 @@ def read_own_photos(study: Study, default: DefaultNetwork) -> tuple[OwnPhotos, N
     rows = np.stack([row.loc[pairs[name]].to_numpy(np.int64) for name in ("query_id", "positive_id")], 1)
     everyone = np.ones(len(registrations), dtype=bool)
     members = TrainingVectors(views[registrations["photo_id"]], registrations["group_id"].to_numpy(), everyone, rows)
-    return OwnPhotos(views[:, 0], members), registrations["photo_id"].to_numpy()
+    return OwnPhotos(views[:, 0], members, registrations["photo_id"].to_numpy())
 
 
 def encode_photos(study: Study, default: DefaultNetwork) -> NDArray[np.float32]:

@@ -45,7 +45,7 @@ def photos_of(places, each=6, seed=0, useful=4):
     vectors += 3  # on another side than the default's photos
     first, second = np.nonzero((group[:, None] == group) & ~np.eye(len(group), dtype=bool))
     members = TrainingVectors(vectors[:, None], group, np.ones(len(group), dtype=bool), np.stack([first, second], 1))
-    return OwnPhotos(vectors, members)
+    return OwnPhotos(vectors, members, np.arange(len(vectors)))
 
 
 def test_candidates_are_centred_and_without_photos_they_are_the_default(default):
@@ -114,7 +114,7 @@ def test_too_few_places(default, params, places):
     row = np.cumsum(inside) - 1
     pairs = photos.members.pairs[inside[photos.members.pairs[:, 0]]]
     members = TrainingVectors(photos.members.views[inside], photos.members.group[inside], inside[inside], row[pairs])
-    layer, table = learn(default, OwnPhotos(photos.vectors, members), params, BITS)
+    layer, table = learn(default, OwnPhotos(photos.vectors, members, np.flatnonzero(inside)), params, BITS)
     assert table["chosen"].tolist() == [False, True]
     assert f"{places} places have" in table["why"].iloc[1]
     expected = with_statistics(default, photos.vectors, BITS)
