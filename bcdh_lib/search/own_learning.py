@@ -19,6 +19,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy import stats
+from torch import Tensor
 
 from bcdh_lib.params import Params
 from bcdh_lib.search.default_network.files import METHOD, DefaultNetwork
@@ -69,7 +70,7 @@ def learn(default: DefaultNetwork, photos: OwnPhotos, params: Params, bits: int)
 def recentred(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
     """The default network's layer with its thresholds at the mean of these vectors, shrunk towards its own."""
     layer = default.layers[bits]
-    return _layer(layer.linear.weight.detach().numpy(), _mean(default, vectors), layer.norm.running_var.numpy())
+    return _layer(layer.linear.weight.detach().numpy(), _mean(default, vectors), _variances(layer).numpy())
 
 
 def with_components(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
@@ -88,7 +89,7 @@ def with_statistics(default: DefaultNetwork, vectors: NDArray[np.float32], bits:
     covariance = _covariance(default, vectors)
     basis = np.linalg.eigh(covariance)[1][:, -bits:]
     layer = default.layers[bits]
-    directions = layer.linear.weight.detach().numpy() / np.sqrt(layer.norm.running_var.numpy() + layer.norm.eps)[:, None]
+    directions = layer.linear.weight.detach().numpy() / np.sqrt(_variances(layer).numpy() + layer.norm.eps)[:, None]
     left, _, right = np.linalg.svd(basis.T @ directions.T)
     weight = (basis @ left @ right).T
     return _layer(weight, _mean(default, vectors), np.einsum("ij,jk,ik->i", weight, covariance, weight))
@@ -107,6 +108,11 @@ def _covariance(default: DefaultNetwork, vectors: NDArray[np.float32]) -> NDArra
 def _mean(default: DefaultNetwork, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     total = vectors.sum(0, dtype=np.float64) + MEAN_PRIOR * default.mean
     return (total / (len(vectors) + MEAN_PRIOR)).astype(np.float32)
+
+
+def _variances(layer: HashLayer) -> Tensor:
+    """Of the layer's outputs before their normalisation, one a bit."""
+    return layer.norm.state_dict()["running_var"]
 
 
 def _layer(weight: NDArray, mean: NDArray[np.float32], variance: NDArray) -> HashLayer:
