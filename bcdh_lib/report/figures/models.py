@@ -186,6 +186,10 @@ def draw(axes: Axes, model: Model, frame: Model, new: Sequence[int] = (), aspect
 @styled()
 def growth(stages: Sequence[pycolmap.Reconstruction], shown: int = 6) -> Picture:
     """A 3D model as it grows, from its first cameras to the last, all from one point of view; new cameras are blue."""
+    if not stages:
+        figure, axes = new_figure(height=2)
+        blank(axes[0, 0], "these photos give no 3D model: take more of the place")
+        return Picture(figure, "An empty picture: these photos give no 3D model.")
     last = drawable(stages[-1])
     turn = upright(np.array([stages[-1].images[number].cam_from_world().matrix() for number in stages[-1].reg_image_ids()]))
     chosen = [stages[place] for place in evenly(len(stages), shown)]

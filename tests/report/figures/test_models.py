@@ -170,3 +170,8 @@ def test_sizes_count_photos_and_mark_linked_models(printed: Printed) -> None:
 def test_bars_of_few_and_of_many_models(printed: Printed, count: int) -> None:
     drawn = printed(models.sizes, registrations({number: [number] for number in range(count)}))
     assert len(drawn[0].axes[0].patches) == min(count, models.SHOWN)
+
+
+def test_no_model_grows_from_photos_that_give_none(printed: Printed) -> None:
+    figure, _ = printed(models.growth, [])
+    assert not figure.axes[0].lines
