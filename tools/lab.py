@@ -9,26 +9,28 @@ import sys
 from pathlib import Path
 
 from ipykernel.ipkernel import IPythonKernel
+from jupyter_client.kernelspec import get_kernel_spec
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 SETTINGS = {
     "page_config.json": {"buildAvailable": False, "buildCheck": False},  # open3d brings dash, whose extension asks for a build
     "overrides.json": {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False}},
 }
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}  # as tools/setup.sh installs it
 
 
 def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False).stdout
 
 
+kernel = get_kernel_spec("python3")
+kernelspec = {"display_name": kernel.display_name, "language": kernel.language, "name": "python3"}
 folder = Path(sys.prefix, "share/jupyter/lab/settings")
 folder.mkdir(parents=True, exist_ok=True)
 for name, values in SETTINGS.items():
     (folder / name).write_text(json.dumps(values) + "\n", encoding="utf-8")
 for path in sorted(FOLDER.glob("*.ipynb")):
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    wanted = notebook["metadata"] | {"kernelspec": KERNEL, "language_info": IPythonKernel.language_info}
+    wanted = notebook["metadata"] | {"kernelspec": kernelspec, "language_info": IPythonKernel.language_info}
     if wanted != notebook["metadata"]:
         unchanged = git("ls-files", path.name) and not git("diff", "--", path.name)
         path.write_text(json.dumps(notebook | {"metadata": wanted}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
