@@ -71,7 +71,7 @@ def test_a_notebook_opens_quietly_and_runs_to_its_last_figure(address: str) -> N
     with playwright.sync_playwright() as engine:
         browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.goto(address, wait_until="commit")
         page.wait_for_selector(".jp-Notebook .jp-CodeCell")
         page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]', state="attached")
