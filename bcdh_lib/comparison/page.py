@@ -8,12 +8,15 @@ A mark names a table, what to choose, and what to show: columns, or ROWS x COLUM
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from bcdh_lib.comparison.tables import read_tables
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, exit_code
+from bcdh_lib.core.files import write_bytes
 from bcdh_lib.study import find_root
 
 MARK = re.compile(r"(<!-- table (?P<name>\w+):(?P<choice>[^;]*);(?P<shown>[^-]*)-->\n).*?(<!-- end -->)", re.DOTALL)
@@ -49,8 +52,13 @@ def shown(table: pd.DataFrame, choice: str, what: str) -> str:
         table = table.pivot_table(index=rows.split(","), columns=columns, values=value, sort=False, aggfunc="first").reset_index()
     else:
         table = table[what.split()]
-    lines = [table.columns, ["---"] * table.shape[1], *table.itertuples(index=False)]
-    return "\n".join(f"| {' | '.join(map(_text, line))} |" for line in lines)
+    return markdown_table([table.columns, *table.itertuples(index=False)])
+
+
+def markdown_table(lines: Sequence[Iterable[object]]) -> str:
+    """A table in Markdown; the first line is its head."""
+    head, *rows = [list(map(_text, line)) for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows))
 
 
 def _text(value: object) -> str:
@@ -59,12 +67,12 @@ def _text(value: object) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def main() -> None:
-    """Write the tables into docs/study.md."""
+def write() -> None:
+    """Write the tables into docs/study.md. Raises StudyError."""
     root = find_root()
     page = root / "docs/study.md"
-    page.write_text(fill(page.read_text(encoding="utf-8"), root), encoding="utf-8")
+    write_bytes(page, fill(page.read_text(encoding="utf-8"), root).encode())
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(write, "stopped; docs/study.md is unchanged"))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bcdh_lib.comparison.page import markdown_table
 from bcdh_lib.comparison.tables import read_tables
 from bcdh_lib.core.errors import StudyError, exit_code, one_line
 from bcdh_lib.core.files import read_json, write_bytes
@@ -116,7 +117,7 @@ def read_counts(path: Path) -> list[tuple[str, int]]:
 def markdown(headline: pd.DataFrame, differences: pd.DataFrame | None = None) -> str:
     """The small table in Markdown, then how it is measured and what the comparison says."""
     table = small_table(headline)
-    lines = [["mAP", *(f"{bits} bits" for bits in table.lengths)], ["---"] * (1 + len(table.lengths))]
+    lines = [["mAP", *(f"{bits} bits" for bits in table.lengths)]]
     for scoring, roles in table.rows.items():
         for role, cells in roles.items():
             label = f"{role}, asymmetric" if scoring == SCORINGS["asymmetric"] else role
@@ -127,8 +128,7 @@ def markdown(headline: pd.DataFrame, differences: pd.DataFrame | None = None) ->
         f"Mean average precision over the rendered benchmarks, mean over {table.seeds} seeds. Bold: the best code of "
         "its length, by Hamming distance and by asymmetric distance (the query's real outputs against bits)."
     )
-    rows = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return "\n\n".join([rows, " ".join([about, *verdicts(differences)])])
+    return "\n\n".join([markdown_table(lines), " ".join([about, *verdicts(differences)])])
 
 
 def facts(root: Path) -> dict[str, str]:
@@ -159,13 +159,12 @@ def fill(text: str, figures: dict[str, str]) -> str:
     )
 
 
-def main() -> int:
-    """The command line; returns the exit code."""
+def write() -> None:
+    """Write the figures into README.md. Raises StudyError."""
     root = find_root()
     readme = root / "README.md"
-    text = fill(readme.read_text(encoding="utf-8"), facts(root))
-    return exit_code(lambda: write_bytes(readme, text.encode()), "stopped; README.md is unchanged")
+    write_bytes(readme, fill(readme.read_text(encoding="utf-8"), facts(root)).encode())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(write, "stopped; README.md is unchanged"))

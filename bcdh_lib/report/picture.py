@@ -11,9 +11,14 @@ from bcdh_lib.core.errors import StudyError, exit_code
 from bcdh_lib.study import find_root
 
 
+def find_browser() -> str | None:
+    """The path of an installed Chromium or Chrome."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 def take_picture(root: Path) -> Path:
     """The top of the site's first page, down to the end of its curves, as docs/site.jpg. Raises StudyError."""
-    page, browser = root / "reports/site/index.html", next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    page, browser = root / "reports/site/index.html", find_browser()
     if not page.is_file():
         raise StudyError(f"{page}: does not exist; make it with: dvc repro")
     try:

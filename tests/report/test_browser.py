@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from plotly.offline import get_plotlyjs
 
 from bcdh_lib.core.codes import asymmetric_distances, hamming
 from bcdh_lib.core.tables import read_table
+from bcdh_lib.report.picture import find_browser
 from bcdh_lib.report.site import build_site
 from bcdh_lib.retrieval.benchmarks import read_benchmark
 from bcdh_lib.retrieval.codes import read_codes
@@ -29,7 +29,7 @@ from bcdh_lib.study import Study
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install axe-playwright-python")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = find_browser()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed: apt-get install chromium")
 ROOT = Path(__file__).parents[2]
 PARAMS, PLOTS = ROOT / "params.yaml", ROOT / ".dvc/plots"
