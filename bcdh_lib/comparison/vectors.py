@@ -139,7 +139,7 @@ class Vectors(Piece):
             training_set = fewer_models(training_set, self.models, self.params.run.seed)
         network, history = self._network(training_set)
         made = encode_training_set(network, training_set)
-        arrays = {field: getattr(made, field) for field in ("views", "group", "train", "pairs")}
+        arrays: dict[str, Any] = made.arrays()
         arrays |= {name: encode(network, activations).numpy() for name, activations in _map(self.benchmarks.tensors).items()}
         content = io.BytesIO()
         np.savez(content, **arrays)
@@ -174,7 +174,7 @@ def _map(path: Path) -> dict[str, Tensor]:
 @functools.lru_cache(maxsize=2)
 def _load(path: Path) -> tuple[TrainingVectors, dict[str, Parts]]:
     with np.load(path, allow_pickle=False) as arrays:
-        training = TrainingVectors(*(arrays[field] for field in ("views", "group", "train", "pairs")))
+        training = TrainingVectors.of_arrays(arrays)
         benchmarks: dict[str, Parts] = {}
         for name in arrays.files:
             if "/" in name:

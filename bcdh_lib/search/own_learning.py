@@ -58,13 +58,12 @@ def learn(default: DefaultNetwork, photos: OwnPhotos, params: Params, bits: int)
         table = pd.DataFrame({"codes": ["default", "own statistics"], "chosen": [False, True], "why": ["", why]})
         return layers["own statistics"], table.assign(bits=bits, places=len(places))
     precisions, rounds = _cross_validate(default, photos, params, bits, places)
-    if rounds:
-        trained = layer_rounds(layers["own statistics"], photos.members, params, METHOD, params.run.seed)
-        layers["trained"] = next(layer for layer, row in trained if row["round"] == rounds)
-    else:
-        layers["trained"] = layers["own statistics"]
     table = compare(precisions, photos.members.group).assign(bits=bits)
-    return layers[table.loc[table["chosen"], "codes"].item()], table
+    chosen = table.loc[table["chosen"], "codes"].item()
+    if chosen in layers:
+        return layers[chosen], table
+    trained = layer_rounds(layers["own statistics"], photos.members, params, METHOD, params.run.seed)
+    return next(layer for layer, row in trained if row["round"] == rounds), table
 
 
 def recentred(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
@@ -116,12 +115,8 @@ def _variances(layer: HashLayer) -> Tensor:
 
 
 def _layer(weight: NDArray, mean: NDArray[np.float32], variance: NDArray) -> HashLayer:
-    weight, variance = weight.astype(np.float32), variance.astype(np.float32)
-    layer = HashLayer(weight.shape[1], weight.shape[0])
-    layer.linear.load_state_dict({"weight": torch.from_numpy(weight)})
-    statistics = {"running_mean": torch.from_numpy(weight @ mean), "running_var": torch.from_numpy(variance)}
-    layer.norm.load_state_dict(layer.norm.state_dict() | statistics)
-    return layer.eval()
+    weight = weight.astype(np.float32)
+    return HashLayer.of(*map(torch.from_numpy, (weight, weight @ mean, variance.astype(np.float32))))
 
 
 def folds(group: NDArray, places: NDArray, seed: int) -> list[NDArray]:

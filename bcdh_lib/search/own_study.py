@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 from numpy.typing import NDArray
 
@@ -32,9 +31,9 @@ from bcdh_lib.search.own_learning import OwnPhotos, learn
 from bcdh_lib.study import Study
 from bcdh_lib.training.checkpoint import save_checkpoint
 from bcdh_lib.training.device import prepare
-from bcdh_lib.training.encoding import cache_activations, encode
+from bcdh_lib.training.encoding import cache_activations, encode_views
 from bcdh_lib.training.hash_layer import assemble
-from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.training_set import TrainingVectors, rows_of
 from bcdh_lib.training.views import Views
 
 BLOCK = 256
@@ -107,9 +106,7 @@ def read_own_photos(study: Study, default: DefaultNetwork) -> OwnPhotos:
     registrations, tracks = (read_table(study.reconstruction, name) for name in ("registrations", "tracks"))
     settings = study.params.pairs
     pairs = similar_pairs(tracks, registrations, settings.min_shared, settings.max_scale_change)
-    row = pd.Series(range(len(registrations)), index=registrations["photo_id"])
-    rows = np.stack([row.loc[pairs[name]].to_numpy(np.int64) for name in ("query_id", "positive_id")], 1)
-    everyone = np.ones(len(registrations), dtype=bool)
+    everyone, rows = np.ones(len(registrations), dtype=bool), rows_of(registrations, pairs)
     members = TrainingVectors(views[registrations["photo_id"]], registrations["group_id"].to_numpy(), everyone, rows)
     return OwnPhotos(views[:, 0], members, registrations["photo_id"].to_numpy())
 
@@ -126,6 +123,6 @@ def encode_photos(study: Study, default: DefaultNetwork) -> NDArray[np.float32]:
             views = Views(paths[start : start + BLOCK], default.baseline.settings.side, augmented=settings[2], seed=start)
             title = f"vectors {start:,} of {len(paths):,}"
             activations = cache_activations(default.baseline, views, study.params.run.threads, title)
-            write_array(file, torch.stack([encode(default.baseline, view[:, None]) for view in activations.unbind(1)], 1).numpy())
+            write_array(file, encode_views(default.baseline, activations).numpy())
         blocks.append(read_array(file))
     return np.concatenate(blocks)

@@ -1,23 +1,21 @@
 """End to end, pixels to bits: blocks and hash layer of a hash network learn on together, at a low rate.
 
 The float baseline and the hash layer were trained one after the other; here the loss on codes reaches the blocks too. Vectors
-move with every step, so each batch goes through the blocks that train, and the layer's normalisation is set anew every round.
+move with every step, so each batch goes through the blocks that train, and the layer's normalisation is recomputed every round.
 """
 
 from __future__ import annotations
 
 import copy
 
-import numpy as np
 import torch
 
 from bcdh_lib.params import Params
 from bcdh_lib.training.batches import draw_places
 from bcdh_lib.training.device import device
 from bcdh_lib.training.encoding import pool, pool_all
-from bcdh_lib.training.hash_layer import History, recompute_normalisation
+from bcdh_lib.training.hash_layer import History, recompute_normalisation, row_of_round, step_on
 from bcdh_lib.training.losses import make_loss
-from bcdh_lib.training.losses.pairwise import descend
 from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import TrainingSet
 from bcdh_lib.training.validation import validation_map
@@ -44,19 +42,16 @@ def train_end_to_end(
     batches = draw_places(training_set, settings.photos, settings.places, seed, params.training.hash_layer.similar)
     train = torch.from_numpy(training_set.train)
     for _ in range(settings.rounds):
-        losses, quantization = [], []
+        found = []
         for _ in range(settings.steps_per_round):
             batch = next(batches)
             outputs = network.train().finish(pool(network, training_set.activations[batch.rows, batch.views]))
-            value = loss.of_batch(outputs, batch.similar.to(outputs.device), batch.dissimilar.to(outputs.device))
-            losses.append(descend(value, optimiser, "training.end_to_end.learning_rate"))
-            quantization.append((outputs.detach().abs() - 1).square().mean().item())
+            found.append(step_on(outputs, batch, loss, optimiser, "training.end_to_end.learning_rate"))
         with torch.no_grad():
             vectors = network.eval().whiten(pool_all(network, training_set.activations))
             recompute_normalisation(layer, vectors[train])
             validated = validation_map(training_set.group, training_set.train, layer(vectors).cpu(), bits)
         if validated > max(row["validation_map"] for row in history):
             best = copy.deepcopy(network).cpu()
-        row = {"round": len(history), "loss": float(np.mean(losses)), "quantization": float(np.mean(quantization))}
-        history.append(row | {"validation_map": validated})
+        history.append(row_of_round(len(history), found) | {"validation_map": validated})
     return best, history

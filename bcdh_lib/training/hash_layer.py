@@ -6,7 +6,7 @@ A layer on cached vectors takes seconds, so batches can hold hundreds of photos 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from bcdh_lib.params import Params
-from bcdh_lib.training.batches import draw_places
+from bcdh_lib.training.batches import Batch, draw_places
 from bcdh_lib.training.device import device
 from bcdh_lib.training.itq import itq_projection
 from bcdh_lib.training.losses import make_loss
-from bcdh_lib.training.losses.pairwise import descend
+from bcdh_lib.training.losses.pairwise import PairwiseLoss, descend
 from bcdh_lib.training.network import HashLayer, HashNetwork
 from bcdh_lib.training.training_set import TrainingVectors
 from bcdh_lib.training.validation import validation_map
@@ -40,8 +40,7 @@ def recompute_normalisation(layer: HashLayer, vectors: Tensor) -> None:
     """Set the normalisation to the statistics of these vectors' outputs: a running mean would describe the last batches."""
     with torch.no_grad():
         outputs = layer.linear(vectors)
-    statistics = {"running_mean": outputs.mean(0), "running_var": outputs.var(0)}
-    layer.norm.load_state_dict(layer.norm.state_dict() | statistics)
+    layer.normalise_by(outputs.mean(0), outputs.var(0))
 
 
 def train_hash_layer(vectors: TrainingVectors, params: Params, method: str, bits: int, seed: int) -> tuple[HashLayer, History]:
@@ -74,18 +73,32 @@ def layer_rounds(
     optimiser, steps = torch.optim.Adam(layer.linear.parameters(), lr=rate), settings.rounds * settings.steps_per_round
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for round_number in range(1, settings.rounds + 1):
-        losses, quantization = [], []
+        found = []
         for step in range(settings.steps_per_round):
             loss.advance(((round_number - 1) * settings.steps_per_round + step) / max(steps - 1, 1))
             batch = next(batches)
             outputs = layer.train()(views[batch.rows, batch.views])
-            value = loss.of_batch(outputs, batch.similar.to(outputs.device), batch.dissimilar.to(outputs.device))
-            losses.append(descend(value, optimiser, f"losses.{method}.learning_rate"))
+            found.append(step_on(outputs, batch, loss, optimiser, f"losses.{method}.learning_rate"))
             schedule.step()
-            quantization.append((outputs.detach().abs() - 1).square().mean().item())
         recompute_normalisation(layer.eval(), views[train, 0])
-        row = {"round": round_number, "loss": float(np.mean(losses)), "quantization": float(np.mean(quantization))}
-        yield copy.deepcopy(layer).cpu(), row
+        yield copy.deepcopy(layer).cpu(), row_of_round(round_number, found)
+
+
+def step_on(
+    outputs: Tensor, batch: Batch, loss: PairwiseLoss, optimiser: torch.optim.Optimizer, setting: str
+) -> tuple[float, float]:
+    """One step of the optimiser on the outputs [n, L] of a batch; the batch's loss and its mean quantization error.
+
+    Raises StudyError, which names the setting to lower, if the loss is not finite.
+    """
+    value = loss.of_batch(outputs, batch.similar.to(outputs.device), batch.dissimilar.to(outputs.device))
+    return descend(value, optimiser, setting), (outputs.detach().abs() - 1).square().mean().item()
+
+
+def row_of_round(number: int, steps: Sequence[tuple[float, float]]) -> dict[str, Any]:
+    """The row of the history for a round, from what its steps returned; without validation."""
+    losses, quantization = zip(*steps, strict=True)
+    return {"round": number, "loss": float(np.mean(losses)), "quantization": float(np.mean(quantization))}
 
 
 def _validated(layer: HashLayer, vectors: TrainingVectors, row: dict[str, Any]) -> dict[str, Any]:

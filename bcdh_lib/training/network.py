@@ -22,6 +22,18 @@ class HashLayer(nn.Module):
         self.linear = nn.Linear(channels, bits, bias=False)
         self.norm = nn.BatchNorm1d(bits, affine=False)
 
+    @classmethod
+    def of(cls, weight: Tensor, mean: Tensor, variance: Tensor) -> HashLayer:
+        """The layer of a linear map [L, d], ready to encode; mean and variance [L] are those of its outputs."""
+        layer = cls(weight.shape[1], weight.shape[0])
+        layer.linear.load_state_dict({"weight": weight})
+        layer.normalise_by(mean, variance)
+        return layer.eval()
+
+    def normalise_by(self, mean: Tensor, variance: Tensor) -> None:
+        """Set the statistics [L] of the linear map's outputs that the normalisation uses."""
+        self.norm.load_state_dict(self.norm.state_dict() | {"running_mean": mean, "running_var": variance})
+
     def forward(self, vectors: Tensor) -> Tensor:
         """Outputs float [n, L] of the float baseline's vectors [n, d]."""
         return self.norm(self.linear(vectors))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from bcdh_lib.core.files import read_array
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.study import Study
 from bcdh_lib.training.device import device, prepare
-from bcdh_lib.training.encoding import cache_activations, encode, pool_all
+from bcdh_lib.training.encoding import cache_activations, encode_views, pool_all
 from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.views import Views
 from bcdh_lib.training.whitening import learn_whitening
@@ -73,6 +74,15 @@ class TrainingVectors(Labelled):
         """Those of the plain views, [n, d]."""
         return self.views[:, 0]
 
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> TrainingVectors:
+        """From arrays by the names of the fields, such as those of a .npz file. Raises KeyError if one is missing."""
+        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `of_arrays` reads."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
 
 def load_training_set(study: Study, workers: int | None = None) -> TrainingSet:
     """The photos that pairs are drawn from, as activations of the frozen blocks, with their groups and similar pairs.
@@ -99,7 +109,7 @@ def _read_members(study: Study) -> tuple[pd.DataFrame, np.ndarray]:
     """The table `members` without the photos of the benchmark `collection`, and the similar pairs as its rows, [p, 2]."""
     members, pairs = read_table(study.pairs, "members"), read_table(study.pairs, "pairs")
     members = members[members["split"] != "test"].reset_index(drop=True)
-    return members, _rows_of(members, pairs[pairs["query_id"].isin(members["photo_id"])])
+    return members, rows_of(members, pairs[pairs["query_id"].isin(members["photo_id"])])
 
 
 def vectors_path(study: Study) -> Path:
@@ -119,8 +129,8 @@ def read_vectors(study: Study) -> TrainingVectors:
 
 def encode_training_set(baseline: HashNetwork, training_set: TrainingSet) -> TrainingVectors:
     """The training set as vectors of the float baseline, of every view."""
-    views = [encode(baseline, view[:, None]) for view in training_set.activations.unbind(1)]
-    return TrainingVectors(torch.stack(views, 1).numpy(), training_set.group, training_set.train, training_set.pairs)
+    views = encode_views(baseline, training_set.activations).numpy()
+    return TrainingVectors(views, training_set.group, training_set.train, training_set.pairs)
 
 
 def set_whitening(baseline: HashNetwork, training_set: TrainingSet) -> Tensor:
@@ -134,16 +144,16 @@ def set_whitening(baseline: HashNetwork, training_set: TrainingSet) -> Tensor:
     return baseline.finish(pooled).cpu()
 
 
-def _rows_of(members: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
-    """The similar pairs as rows of the table `members`, [p, 2]."""
+def rows_of(members: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+    """The similar pairs as rows of a table of photos, int64 [p, 2]."""
     row = pd.Series(range(len(members)), index=members["photo_id"])
-    return np.stack([row.loc[pairs["query_id"]], row.loc[pairs["positive_id"]]], 1)
+    return np.stack([row.loc[pairs[name]].to_numpy(np.int64) for name in ("query_id", "positive_id")], 1)
 
 
 def pairs_by_row(study: Study, split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Similar pairs and as many random dissimilar pairs of a split, as rows of the table `members`, [p, 2] each."""
     members, pairs = read_table(study.pairs, "members"), read_table(study.pairs, "pairs")
-    similar = _rows_of(members, pairs)
+    similar = rows_of(members, pairs)
     chosen, group = np.flatnonzero(members["split"] == split), members["group_id"].to_numpy()
     similar = similar[np.isin(similar[:, 0], chosen)]
     drawn = np.random.default_rng(seed).choice(chosen, (4 * len(similar), 2))

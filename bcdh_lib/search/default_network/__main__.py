@@ -42,7 +42,7 @@ def _pack(baseline: Path | None = None, vectors: Path | None = None, chosen: Pat
 def _read(path: Path) -> TrainingVectors:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return TrainingVectors(*(arrays[field] for field in ("views", "group", "train", "pairs")))
+            return TrainingVectors.of_arrays(arrays)
     except (OSError, KeyError, ValueError) as error:
         raise StudyError(f"{path}: holds no vectors of a study ({one_line(error)})") from None
 

@@ -32,6 +32,8 @@ from bcdh_lib.training.training_set import TrainingVectors
 FOLDER = Path(__file__).parent
 METHOD, BITS = "binary_constrained", (128, 64)
 """The loss and the code lengths of the hash layers; model.safetensors has the first."""
+PARTS = {"weight": "linear.weight", "running_mean": "norm.running_mean", "running_var": "norm.running_var"}
+"""Of a hash layer: their names in learning.safetensors, after the code length, and in the layer."""
 COMPONENTS = 256
 """Principal components kept; the variance of the others is shared equally among the other directions."""
 
@@ -86,7 +88,8 @@ def default_network(folder: Path = FOLDER) -> DefaultNetwork:
         if _sha256(path) != facts["learning_sha256"]:
             raise ValueError("its bytes are not those that model.json describes")
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
-        layers = {int(name.split(".")[0]): _layer(tensors, name.split(".")[0]) for name in tensors if name.endswith(".weight")}
+        lengths = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
+        layers = {int(bits): HashLayer.of(*(tensors[f"{bits}.{part}"] for part in PARTS)) for bits in lengths}
         basis, variances, mean = (tensors[name].numpy() for name in ("basis", "variances", "mean"))
         rest = (1 - variances.sum()) / (len(mean) - len(variances))
         covariance = basis.T * (variances - rest) @ basis + rest * np.eye(len(mean), dtype=np.float32)
@@ -94,15 +97,6 @@ def default_network(folder: Path = FOLDER) -> DefaultNetwork:
         raise StudyError(f"{path}: cannot be read ({one_line(error)}); make the default network again") from None
     network.hash_layer = None
     return DefaultNetwork(network, layers, mean, covariance, str(facts["sha256"]))
-
-
-def _layer(tensors: dict[str, Tensor], name: str) -> HashLayer:
-    weight = tensors[f"{name}.weight"]
-    layer = HashLayer(weight.shape[1], weight.shape[0])
-    layer.linear.load_state_dict({"weight": weight})
-    statistics = {key: tensors[f"{name}.{key}"] for key in ("running_mean", "running_var")}
-    layer.norm.load_state_dict(layer.norm.state_dict() | statistics)
-    return layer.eval()
 
 
 def pack_network(baseline: Path, vectors: TrainingVectors, params: Params, folder: Path = FOLDER) -> Path:
@@ -116,8 +110,8 @@ def pack_network(baseline: Path, vectors: TrainingVectors, params: Params, folde
     learning = _statistics(vectors.vectors)
     for bits in BITS:
         layer, _ = train_hash_layer(vectors, params, METHOD, bits, params.run.seed)
-        learning[f"{bits}.weight"] = layer.linear.weight
-        learning |= {f"{bits}.{key}": getattr(layer.norm, key) for key in ("running_mean", "running_var")}
+        state = layer.state_dict()
+        learning |= {f"{bits}.{part}": state[name] for part, name in PARTS.items()}
         if bits == BITS[0]:
             whole = assemble(network, layer)
     settings = params.model_dump(mode="json")
