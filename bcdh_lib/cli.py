@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("-k", type=_count, default=10, metavar="N", help="how many photos (default 10)")
     search.add_argument("--hamming", action="store_true", help="plain Hamming distance, without the query's real outputs")
     search.add_argument("--within", type=float, metavar="BITS", help="of these N, only those at this distance at most")
-    distinct = "show equal files once; with BITS also photos whose codes differ in at most so many bits"
+    distinct = "show equal files once; with BITS also photos whose codes differ in at most that many bits"
     search.add_argument("--distinct", type=float, nargs="?", const=-1.0, metavar="BITS", help=distinct)
     search.add_argument("--method", choices=("flat", "ivf"), default="flat", help="ivf finds most, sooner: for many millions")
     search.add_argument("--nprobe", type=_count, metavar="N", help="lists that ivf reads (default 128)")

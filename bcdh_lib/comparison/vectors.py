@@ -197,7 +197,7 @@ def joined(sets: Sequence[TrainingSet]) -> TrainingSet:
 
 
 def fewer_models(training_set: TrainingSet, models: int, seed: int) -> TrainingSet:
-    """Only so many of the training groups, drawn with the seed; those of a smaller number are among those of a larger one.
+    """`models` of the training groups, drawn with the seed; those of a smaller number are among those of a larger one.
 
     Photos held apart for validation stay.
     """

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 
 def verified_pairs(matches: pd.DataFrame, min_inliers: int) -> np.ndarray:
-    """The pairs of the table `candidates` with so many verified matches, photo ids, int64 [n, 2]."""
+    """The pairs of the table `candidates` with at least `min_inliers` verified matches, photo ids, int64 [n, 2]."""
     return matches.loc[matches.inliers >= min_inliers, ["photo_id", "other_id"]].to_numpy(dtype=np.int64)
 
 

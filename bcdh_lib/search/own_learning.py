@@ -164,7 +164,7 @@ def of_places(precisions: NDArray, group: NDArray) -> NDArray:
 
 
 def compare(precisions: dict[str, NDArray], group: NDArray) -> pd.DataFrame:
-    """The table of `learn`: the best candidate that is better than the default beyond doubt is chosen, else the default."""
+    """The table of `learn`: the best candidate that is significantly better than the default is chosen, else the default."""
     values = {name: of_places(each, group) for name, each in precisions.items()}
     rows = []
     for name, of_place in values.items():
@@ -175,5 +175,5 @@ def compare(precisions: dict[str, NDArray], group: NDArray) -> pd.DataFrame:
     table = table.assign(low=table["difference"] - table["error"], high=table["difference"] + table.pop("error"))
     better = table[table["low"] > 0]
     chosen = int(better["map"].idxmax()) if len(better) else 0
-    why = "better than the default beyond doubt, and best" if chosen else "no other candidate is better beyond doubt"
+    why = "significantly better than the default, and the best" if chosen else "no other candidate is significantly better"
     return table.assign(chosen=table.index == chosen, why=np.where(table.index == chosen, why, ""))

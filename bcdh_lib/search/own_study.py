@@ -37,7 +37,7 @@ from bcdh_lib.training.training_set import TrainingVectors, rows_of
 from bcdh_lib.training.views import Views
 
 BLOCK = 256
-"""Photos whose vectors are one file: a kill loses so many at most."""
+"""Photos whose vectors are one file: a kill loses at most this many."""
 
 
 def prepare_study(photos: Path, into: Path, exclude: Sequence[str] = ()) -> bool:

@@ -32,7 +32,7 @@ def held_apart_precisions(group: np.ndarray, train: np.ndarray, outputs: Tensor,
 
     group [n], train bool [n]; outputs [n, L], whose signs are compared, or unit vectors [n, d] if bits is None. Training pushes
     its own photos apart and not new ones, so they would be distractors of a kind that no database has: they take part
-    only where fewer than FEW groups are held apart.
+    only if fewer than FEW groups are held apart.
     """
     held = np.flatnonzero(~train)
     rows = held if len(np.unique(group[held])) >= FEW else np.concatenate([held, np.flatnonzero(train)])

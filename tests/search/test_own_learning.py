@@ -1,4 +1,4 @@
-"""Own learning: candidates by hand, the default's where nothing is better, the trained one where pairs help; few places."""
+"""Own learning: candidates by hand, the default if nothing is better, the trained one if pairs help; few places."""
 
 import numpy as np
 import pandas as pd

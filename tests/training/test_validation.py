@@ -22,12 +22,12 @@ def test_by_hand():
 def test_training_photos_are_no_distractors_where_enough_groups_are_held_apart():
     """Training photos that lie on the held-apart ones change nothing; with fewer groups they do."""
     group, outputs = np.repeat(np.arange(12), 4), torch.randn(48, 16, generator=torch.Generator().manual_seed(3))
-    for held, told in ((8, False), (7, True)):
+    for held, expected in ((8, False), (7, True)):
         train = group < 12 - held
         copied = outputs.clone()
         copied[torch.from_numpy(train)] = outputs[-1]
         differs = validation_map(group, train, outputs, 16) != validation_map(group, train, copied, 16)
-        assert differs == told
+        assert differs == expected
 
 
 def test_in_blocks_as_at_once(monkeypatch):

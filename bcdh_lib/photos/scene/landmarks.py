@@ -199,7 +199,7 @@ class Mason:
 
 
 def _wider(span: Span, by: float) -> Span:
-    """The span, longer by so many metres at both ends."""
+    """The span with `by` metres added at both ends."""
     return span[0] - by, span[1] + by
 
 
