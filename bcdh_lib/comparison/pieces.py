@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import write_bytes

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 from pydantic import TypeAdapter
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from bcdh_lib import params
 from bcdh_lib.core.errors import StudyError

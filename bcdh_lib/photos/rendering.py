@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from bcdh_lib.core.files import write_json
 from bcdh_lib.core.imports import import_open3d

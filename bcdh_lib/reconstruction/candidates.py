@@ -11,7 +11,7 @@ import faiss
 import numpy as np
 import pandas as pd
 import scipy.sparse as sparse
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from bcdh_lib.params import Reconstruction
 from bcdh_lib.reconstruction.features import count_features, read_descriptors

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pycolmap
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.parallel import side_by_side

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pycolmap
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from bcdh_lib.reconstruction.database import colmap, image_id, image_name, photo_id, query, work_in_excerpts
 from bcdh_lib.study import Study

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pycolmap
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.parallel import side_by_side

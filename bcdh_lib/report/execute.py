@@ -1,8 +1,8 @@
 """Execute a notebook of the study: `python -m bcdh_lib.report.execute 03_pairs`.
 
 notebooks/03_pairs.ipynb runs through papermill and becomes reports/executed/03_pairs.ipynb, without anything that differs between
-two runs of one study. Progress bars go to the terminal, not into the notebook. A run that fails writes nothing to
-reports/executed; the notebook as far as it got is in work/failed.
+two runs of one study. Progress bars are text and go to the terminal; in JupyterLab they are widgets. A run that fails writes
+nothing to reports/executed; the notebook as far as it got is in work/failed.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bcdh_lib.core.errors import StudyError, exit_code, one_line
 from bcdh_lib.study import find_root, open_study
 
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+TEXT_BARS = "--IPKernelApp.exec_lines=import sys; sys.modules['tqdm.notebook'] = None"  # no browser is there to show widgets
 
 
 def execute(name: str, changes: Mapping[str, Any] | None = None, root: Path | None = None) -> Path:
@@ -57,6 +58,7 @@ def execute(name: str, changes: Mapping[str, Any] | None = None, root: Path | No
                 language="python",
                 progress_bar=False,
                 stderr_file=sys.stderr,
+                extra_arguments=[TEXT_BARS],
                 cwd=source.parent,
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
             )

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.core.codes import Codes

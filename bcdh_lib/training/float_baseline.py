@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import write_bytes

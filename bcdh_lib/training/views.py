@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.imports import import_torchvision

@@ -100,7 +100,7 @@ def test_a_dead_kernel_is_a_failure(root: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_progress_reaches_the_terminal_and_not_the_notebook(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    write_notebook(root, "from tqdm import tqdm", "for step in tqdm(range(2), desc='pairing'): pass")
+    write_notebook(root, "from tqdm.auto import tqdm", "for step in tqdm(range(2), desc='pairing'): pass")
     assert main(["01_photos"]) == 0
     assert "pairing: 100%" in capfd.readouterr().err
     assert outputs(root / "reports/executed/01_photos.ipynb") == [[], [], []]
