@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
-from bcdh_lib.core.errors import StudyError, one_line
-from bcdh_lib.core.settings import NotNegative, Positive, Section, Share, dotted, read_yaml
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.settings import NotNegative, Positive, Section, Share, key_and_fault, read_yaml
 
 _brief = reprlib.Repr()
 """Truncated repr for error messages."""
@@ -176,13 +176,12 @@ def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
 
 def _fault(path: Path, fault: Any) -> str:
     """One line: the file, the dotted key, what is wrong, and what is known there or was found."""
-    place, found = fault["loc"], f", got {_brief.repr(fault['input'])}"
-    said = one_line(fault["msg"].removeprefix("Value error, "), 500)
+    (key, said), found = key_and_fault(fault), f", got {_brief.repr(fault['input'])}"
     if fault["type"] == "extra_forbidden":
-        said, found = "unknown key", f"; known here: {', '.join(_section(place[:-1]).model_fields)}"
+        said, found = "unknown key", f"; known here: {', '.join(_section(fault['loc'][:-1]).model_fields)}"
     elif fault["type"] == "missing":
         said, found = "is missing", "; to see what was there: git diff params.yaml"
-    return f"{path}: {dotted(place) or '(the whole file)'}: {said}{found}"
+    return f"{path}: {key or '(the whole file)'}: {said}{found}"
 
 
 def _section(place: tuple[int | str, ...]) -> type[Section]:

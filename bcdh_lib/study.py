@@ -16,6 +16,7 @@ from typing import Any
 
 from bcdh_lib.core.code import code_digest
 from bcdh_lib.core.errors import StudyError, exit_code
+from bcdh_lib.core.files import read_json, write_bytes
 from bcdh_lib.params import Params, load_params
 
 
@@ -30,23 +31,14 @@ class Step:
 
 
 STEPS = {
-    "photos": Step(
-        settings=("run", "photos", "rendered"),
-        reads=(),
-        writes=("data/photos", "data/pool", "data/truth", "data/benchmarks/rendered_*"),
-    ),
-    "reconstruction": Step(settings=("run", "reconstruction"), reads=("photos",), writes=("data/reconstruction",)),
-    "pairs": Step(
-        settings=("run", "pairs"), reads=("photos", "reconstruction"), writes=("data/pairs",), reports=("diagnostics.json",)
-    ),
+    "photos": Step(("run", "photos", "rendered"), (), ("data/photos", "data/pool", "data/truth", "data/benchmarks/rendered_*")),
+    "reconstruction": Step(("run", "reconstruction"), ("photos",), ("data/reconstruction",)),
+    "pairs": Step(("run", "pairs"), ("photos", "reconstruction"), ("data/pairs",), ("diagnostics.json",)),
     "training": Step(
-        settings=("run", "network", "training", "losses"),
-        reads=("photos", "pairs"),
-        writes=("data/checkpoints",),
-        reports=("history.csv",),
+        ("run", "network", "training", "losses"), ("photos", "pairs"), ("data/checkpoints",), reports=("history.csv",)
     ),
     "retrieval": Step(
-        settings=("run", "network", "training.runs", "retrieval"),
+        ("run", "network", "training.runs", "retrieval"),
         reads=("photos", "pairs", "training"),
         writes=("data/codes", "reports/queries.parquet"),
         reports=("curves.csv", "map.csv", "scores.json"),
@@ -144,7 +136,7 @@ class Study:
 
     def stamp(self, step: str) -> Path:
         """The file that says what a step's results on disk were made with."""
-        return self.base(step) / "data/stamps" / f"{step}.json"
+        return self.base(step) / f"data/stamps/{step}.json"
 
 
 Compute = Callable[[Study], None]
@@ -173,12 +165,12 @@ def computes(step: str, inputs: Callable[[Study], Iterable[Path]]) -> Callable[[
             if found == origin | {"outs": _outs(base, step)} and len(texts) == len(reports):
                 for path, text in zip(reports, texts, strict=True):
                     if not path.is_file() or path.read_bytes() != text.encode():
-                        _write(path, text)
+                        write_bytes(path, text.encode())
                 return
             stamp.unlink(missing_ok=True)
             work(study)
             made = origin | {"outs": _outs(base, step), "reports": [path.read_bytes().decode() for path in reports]}
-            _write(stamp, json.dumps(made, indent=1, sort_keys=True) + "\n")
+            write_bytes(stamp, (json.dumps(made, indent=1, sort_keys=True) + "\n").encode())
             study.forget(step)
 
         return compute
@@ -189,15 +181,9 @@ def computes(step: str, inputs: Callable[[Study], Iterable[Path]]) -> Callable[[
 def _read(stamp: Path) -> dict[str, Any]:
     """What a stamp says; nothing if there is none or it is damaged."""
     try:
-        content = json.loads(stamp.read_bytes())
-    except (OSError, ValueError):
+        return read_json(stamp)
+    except StudyError:
         return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode())
 
 
 def _settings_of(params: Params, step: str) -> dict[str, Any]:
@@ -265,11 +251,11 @@ def fix_threads(threads: int) -> None:
 
 def touched_steps(params: Params, changed: Params) -> frozenset[str]:
     """The steps whose results other settings change: those that read such a setting, and those that read their results."""
-    touched: set[str] = set()
+    touched: frozenset[str] = frozenset()
     for name, step in STEPS.items():
         if touched.intersection(step.reads) or _settings_of(params, name) != _settings_of(changed, name):
-            touched.add(name)
-    return frozenset(touched)
+            touched |= {name}
+    return touched
 
 
 def run(module: str, function: str) -> None:

@@ -32,12 +32,10 @@ def code_digest(*modules: str, without: Collection[str] = ()) -> str:
 def modules_of(*modules: str, without: Collection[str] = ()) -> set[str]:
     """The modules themselves and all that they import from bcdh_lib, directly or not."""
     found: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        if name not in found and name not in without and name not in SETTINGS and _file_of(name):
-            found.add(name)
-            waiting += imports_of(name)
+    waiting = set(modules)
+    while waiting := {name for name in waiting - found if _file_of(name)}.difference(without, SETTINGS):
+        found |= waiting
+        waiting = {imported for name in waiting for imported in imports_of(name)}
     return found
 
 
@@ -69,8 +67,7 @@ def _tree(module: str) -> str:
     """A module's syntax tree as text, without docstrings; comments are in no tree."""
     tree = _parse(module)
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):  # a string by itself is a docstring, or describes the line above it
-            texts = [each for each in body if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant)]
-            node.body = [each for each in body if each not in texts] or [ast.Pass()]  # type: ignore[attr-defined]
+        if isinstance(body := getattr(node, "body", None), list):  # a string by itself describes what is around or above it
+            code = [each for each in body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))]
+            node.body = code or [ast.Pass()]  # type: ignore[attr-defined]
     return ast.dump(tree)

@@ -9,15 +9,12 @@ value on nearly all of them and separates nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 from numpy.typing import NDArray
 
 from bcdh_lib.core.errors import StudyError
 
 Codes = NDArray[np.uint8]
-Centre = NDArray[np.float32]
 STEPS = 2.0**30
 """A query's largest output, in the integer steps that asymmetric distances count: sums over up to 2^22 bits are exact."""
 BLOCK = 1 << 14
@@ -45,14 +42,19 @@ def hamming(queries: Codes, database: Codes) -> NDArray[np.uint8 | np.uint16]:
     """
     if queries.shape[1] != database.shape[1]:
         raise StudyError(f"codes of {8 * queries.shape[1]} and {8 * database.shape[1]} bits cannot be compared")
-    distances = np.empty((len(queries), len(database)), dtype=np.min_scalar_type(8 * queries.shape[1]))
+    found = np.empty((len(queries), len(database)), dtype=np.min_scalar_type(8 * queries.shape[1]))
     stored = np.ascontiguousarray(_words(database).T)
     # One query at a time: the differing bits stay in the processor's cache.
-    for row, query in zip(distances, _words(queries), strict=True):
+    for row, query in zip(found, _words(queries), strict=True):
         np.bitwise_count(stored[0] ^ query[0], out=row)
         for word in range(1, len(query)):
             row += np.bitwise_count(stored[word] ^ query[word])
-    return distances
+    return found
+
+
+def _words(codes: Codes) -> NDArray:
+    """The same bits in the widest words that divide the code, for fewer XORs."""
+    return np.ascontiguousarray(codes).view(f"u{np.gcd(codes.shape[1], 8)}")
 
 
 def distances(queries: NDArray, database: NDArray) -> NDArray:
@@ -78,15 +80,6 @@ def asymmetric_distances(outputs: NDArray, database: Codes) -> NDArray[np.float6
     return found
 
 
-def centre_of(blocks: Iterable[NDArray[np.float32]]) -> Centre:
-    """The mean output [L] over blocks [n, L], at least one photo; summed in double precision, so float32 rounds once."""
-    total, count = np.zeros(1), 0
-    for outputs in blocks:
-        total, count = total + outputs.sum(0, dtype=np.float64), count + len(outputs)
-    return (total / count).astype(np.float32)
-
-
-def _words(codes: Codes) -> NDArray:
-    """The same bits in the widest words that divide the code, for fewer XORs."""
-    kind = next(kind for kind in (np.uint64, np.uint32, np.uint16, np.uint8) if codes.shape[1] % np.dtype(kind).itemsize == 0)
-    return np.ascontiguousarray(codes).view(kind)
+def centre_of(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean [L] of outputs [n, L], n >= 1; summed in double precision, so float32 rounds once."""
+    return outputs.mean(0, dtype=np.float64).astype(np.float32)

@@ -17,10 +17,7 @@ def one_line(said: object, most: int = 200) -> str:
 
 
 def exit_code(command: Callable[[], int | None], stopped: str, faults: tuple[type[Exception], ...] = (StudyError,)) -> int:
-    """Run a command. Returns its own code (None counts as 0), 1 after one of `faults`, or 130 after Ctrl-C.
-
-    The fault, or the line `stopped`, goes to stderr.
-    """
+    """Run a command. Returns its own code (None counts as 0); or, with a line on stderr, 1 after a fault and 130 after Ctrl-C."""
     try:
         return command() or 0
     except faults as error:

@@ -1,4 +1,4 @@
-"""Files: written atomically, read with one clear fault, and a lock for one writer at a time."""
+"""Files: written atomically, read with one clear fault and without running what they may carry, and a lock for one writer."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import io
 import json
 import math
 import os
+import pickle
+import pickletools
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,13 +70,34 @@ def read_array(path: Path, mapped: bool = False) -> np.ndarray:
     return np.load(path, mmap_mode="r" if mapped and there else None, allow_pickle=False)
 
 
-class LockError(StudyError):
-    """Another process holds the lock; the message names the file and the holder."""
+class _PlainUnpickler(pickle.Unpickler):
+    """Accepts only what the pickle format itself encodes: containers, numbers, strings, bytes, None and booleans."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}; only plain containers, numbers and strings are read")
+
+
+def read_plain_pickle(path: Path) -> Any:
+    """The content of a pickle of plain containers, numbers and strings. Raises StudyError on anything else.
+
+    pickletools builds nothing and compares each length with the bytes that follow. Memo indexes need their own check: the
+    unpickler allocates every place up to the largest index.
+    """
+    try:
+        content = path.read_bytes()
+        puts = [int(to or 0) for code, to, _ in pickletools.genops(content) if code.name in ("PUT", "BINPUT", "LONG_BINPUT")]
+        if max(puts, default=0) > len(content):
+            raise ValueError("it remembers more objects than it has bytes")
+        return _PlainUnpickler(io.BytesIO(content), encoding="latin1").load()
+    except OSError as error:
+        raise StudyError(f"{path}: cannot be read ({error.strerror})") from None
+    except Exception as error:  # a damaged pickle can raise nearly anything
+        raise StudyError(f"{path}: is not a pickle of plain data ({one_line(error)})") from None
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file `path`. Raises LockError if another process holds it or the file system has no locks.
+    """Hold the lock file `path`. Raises StudyError if another process holds it or the file system has no locks.
 
     The kernel locks the open file, so a dead process holds nothing. The file names its holder. It is never removed: a process
     that had opened the removed file would lock something nobody else sees.
@@ -84,9 +107,9 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise LockError(f"{path}: held by {file.read() or 'another process'}; wait until it ends, or stop it") from None
+            raise StudyError(f"{path}: held by {file.read() or 'another process'}; wait until it ends, or stop it") from None
         except OSError as error:
-            raise LockError(f"{path}: cannot be locked ({error.strerror}); use a folder on a file system with locks") from None
+            raise StudyError(f"{path}: cannot be locked ({error.strerror}); use a folder on a file system with locks") from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {datetime.now():%Y-%m-%d %H:%M:%S}")
         file.flush()

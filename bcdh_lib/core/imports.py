@@ -1,4 +1,4 @@
-"""open3d and torchvision, imported the one way that works on every machine."""
+"""Modules imported in a special way: open3d and torchvision, so that they load on every machine, and all files of a registry."""
 
 from __future__ import annotations
 

@@ -54,17 +54,17 @@ def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDA
             raise ValueError("a distance is NaN: the network's outputs are not finite")
         distances = rankdata(distances, "dense", axis=1).astype(np.int64) - 1
     width = int(distances.max(initial=0)) + 1
+    sizes, hits = tally(distances, width), positive
+    if junk is not None:
+        sizes, hits = sizes - _tally_of(junk, distances, width), positive & ~junk
+    return Ties(sizes=sizes, hits=_tally_of(hits, distances, width))
 
-    def count(chosen: NDArray[np.bool_]) -> Counts:
-        """How many of the chosen photos, which are few, lie at each distance."""
-        places = np.flatnonzero(chosen)
-        cells = distances.reshape(-1)[places].astype(np.int64) + width * (places // max(chosen.shape[1], 1))
-        return np.bincount(cells, minlength=len(distances) * width).reshape(-1, width)
 
-    sizes = tally(distances, width)
-    if junk is None:
-        return Ties(sizes=sizes, hits=count(positive))
-    return Ties(sizes=sizes - count(junk), hits=count(positive & ~junk))
+def _tally_of(chosen: NDArray[np.bool_], distances: NDArray, width: int) -> Counts:
+    """How many of the chosen photos, which are few, lie at each distance, [q, width]."""
+    places = np.flatnonzero(chosen)
+    cells = distances.reshape(-1)[places].astype(np.int64) + width * (places // max(chosen.shape[1], 1))
+    return np.bincount(cells, minlength=len(distances) * width).reshape(-1, width)
 
 
 def tally(distances: NDArray, width: int) -> Counts:

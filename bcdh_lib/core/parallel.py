@@ -18,8 +18,10 @@ from bcdh_lib.core.errors import StudyError
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-# Each job runs on one thread, so its result does not depend on the number of cores.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+"""Each job runs on one thread, so its result does not depend on the number of cores."""
+PATIENCE = 60
+"""Seconds to wait for a Dask scheduler to answer, and then for its first worker."""
 
 
 def side_by_side(
@@ -30,19 +32,17 @@ def side_by_side(
     scheduler: address of a Dask scheduler; its workers then do the jobs instead (cluster.scheduler in params.yaml).
     Raises what `work` raises, and StudyError if a process dies; unfinished jobs are then cancelled.
     """
-    if not jobs:
-        return
-    if scheduler:
+    if scheduler and jobs:
         yield from _on_cluster(work, jobs, scheduler)
-        return
-    pool = process_pool(min(workers, len(jobs)))
-    try:
-        for done in as_completed([pool.submit(work, job) for job in jobs]):
-            yield done.result()
-    except BrokenProcessPool:
-        raise StudyError("a worker process died, probably because memory ran out; try a smaller run.threads") from None
-    finally:
-        pool.shutdown(kill_workers=True)
+    elif jobs:
+        pool = process_pool(min(workers, len(jobs)))
+        try:
+            for done in as_completed([pool.submit(work, job) for job in jobs]):
+                yield done.result()
+        except BrokenProcessPool:
+            raise StudyError("a worker process died, probably because memory ran out; try a smaller run.threads") from None
+        finally:
+            pool.shutdown(kill_workers=True)
 
 
 def process_pool(workers: int, prepare: Callable[[], None] | None = None) -> ProcessPoolExecutor:
@@ -64,10 +64,6 @@ def _begin(parent: int, prepare: Callable[[], None] | None) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     if prepare:
         prepare()
-
-
-PATIENCE = 60
-"""Seconds to wait for the scheduler to answer, and then for its first worker."""
 
 
 def _on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: str) -> Iterator[Result]:
@@ -103,7 +99,7 @@ def _on_one_thread(work: Callable[[Job], Result], job: Job) -> Result:
     from distributed import get_worker
 
     worker = get_worker()
-    if worker.state.nthreads != 1 or any(os.environ.get(name) != value for name, value in ONE_THREAD.items()):
+    if worker.state.nthreads != 1 or not ONE_THREAD.items() <= os.environ.items():
         needed = " ".join(f"{name}={value}" for name, value in ONE_THREAD.items())
         raise StudyError(f"the Dask worker at {worker.address} may use several threads: {needed} dask worker ... --nthreads 1")
     return work(job)

@@ -37,12 +37,11 @@ def read_yaml(path: Path) -> Any:
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first fault in settings: its key, if it has one, and what is wrong."""
-    fault = error.errors()[0]
-    key = dotted(fault["loc"])
-    return f"{key}{': ' if key else ''}{one_line(fault['msg'].removeprefix('Value error, '), 500)}"
+    """The first fault in settings: its dotted key, if it has one, and what is wrong."""
+    key, said = key_and_fault(error.errors()[0])
+    return f"{key}{': ' if key else ''}{said}"
 
 
-def dotted(place: tuple[int | str, ...]) -> str:
-    """The place of a fault as a dotted key."""
-    return ".".join(one_line(part) for part in place)
+def key_and_fault(fault: Any) -> tuple[str, str]:
+    """Where a fault is, as a dotted key, and what pydantic says, as parts of a line."""
+    return ".".join(one_line(part) for part in fault["loc"]), one_line(fault["msg"].removeprefix("Value error, "), 500)

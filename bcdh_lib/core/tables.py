@@ -120,11 +120,11 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
         raise StudyError(f"{path}: is not there; make it with: dvc repro {table.stage}")
     try:
         content = read_parquet(path)
+        for column, kind in table.columns.items():
+            if content.column_names.count(column) != 1 or content.schema.field(column).type != kind:
+                raise ValueError(f"column {column} ({kind}) is missing")
     except ValueError as error:
-        raise StudyError(f"{path}: is not a readable table ({error}); make it again with: dvc repro -f {table.stage}") from None
-    for column, kind in table.columns.items():
-        if content.column_names.count(column) != 1 or content.schema.field(column).type != kind:
-            raise StudyError(f"{path}: column {column} ({kind}) is missing; make it again with: dvc repro -f {table.stage}")
+        raise StudyError(f"{path}: {error}; make it again with: dvc repro -f {table.stage}") from None
     return content.select(list(table.columns)).to_pandas()
 
 

@@ -46,7 +46,7 @@ def code_outputs(queries: Floats, database: Floats, bits: int | None) -> Benchma
     """The codes of real outputs [n, L]; if bits is None, the vectors themselves. Raises StudyError if one is not finite."""
     if bits is None:
         return BenchmarkCodes(queries, database)
-    centre = centre_of([database])
+    centre = centre_of(database)
     return BenchmarkCodes(pack(queries), pack(database), pack(database - centre), queries - centre)
 
 

@@ -85,7 +85,7 @@ def update_index(
     for an existing one True encodes all again about the new mean, else its thresholds stay. changes: settings of `photos` laid
     over those of the index (exclude, max_megapixels, min_side). moved: the collection is the same, in another place.
     forget_missing: drop rows without photos at once, however many.
-    Raises StudyError; LockError if another process writes the index.
+    Raises StudyError, also if another process writes the index.
     """
     _check_places(folder, photos)
     with writing(folder, "--index"):

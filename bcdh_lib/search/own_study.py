@@ -72,7 +72,7 @@ def _check_places(photos: Path, into: Path) -> None:
 def learn_from(study: Study) -> pd.DataFrame:
     """Compute what is missing: photos, 3D models, vectors, networks. The table of learned.csv.
 
-    Raises StudyError; LockError if another process learns there.
+    Raises StudyError, also if another process learns there.
     """
     with writing(study.root, "--into"), locked(study.root / "lock"):
         return _learn(study)

@@ -147,7 +147,7 @@ class PhotoIndex:
 
         within: no photo farther than this, in bits. distinct: equal files, and photos whose codes differ in at most so many
         bits, are shown once (0: equal files and equal codes; negative: equal files alone). method, nprobe: nearest.py.
-        Raises StudyError, and LockError if the method's file is to be made while another process writes the index.
+        Raises StudyError, also if the method's file is to be made while another process writes the index.
         """
         sought = self._search_by(method, nprobe)
         encoded = self._encode(queries)

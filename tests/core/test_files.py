@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.files import LockError, locked, read_array, read_json, write_array, write_bytes
+from bcdh_lib.core.files import locked, read_array, read_json, write_array, write_bytes
 
 HOLD = """
 import sys, time
@@ -23,7 +23,7 @@ with locked(Path(sys.argv[1])):
 
 def test_held_once_and_free_again(tmp_path):
     path = tmp_path / "lock"
-    with pytest.raises(LockError, match=rf"lock: held by process {os.getpid()} on "), locked(path), locked(path):
+    with pytest.raises(StudyError, match=rf"lock: held by process {os.getpid()} on "), locked(path), locked(path):
         pass
     with locked(path):
         pass
@@ -36,7 +36,7 @@ def test_another_process_holds_it_until_it_is_killed(tmp_path):
     path = tmp_path / "lock"
     with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(LockError, match=rf"^[^\n]*held by process {holder.pid} on [^\n]*$"), locked(path):
+        with pytest.raises(StudyError, match=rf"^[^\n]*held by process {holder.pid} on [^\n]*$"), locked(path):
             pass
         holder.kill()
         holder.wait()

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.plain_pickle import read_plain_pickle
+from bcdh_lib.core.files import read_plain_pickle
 from bcdh_lib.core.tables import read_table, write_table
 from bcdh_lib.pairs.sources.retrieval_sfm import photo_path, read_published_pairs
 

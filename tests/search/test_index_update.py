@@ -12,7 +12,7 @@ from killing import compare_with_kills
 
 from bcdh_lib.core.codes import pack, unpack
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.files import LockError, locked
+from bcdh_lib.core.files import locked
 from bcdh_lib.photos.folder import find_files
 from bcdh_lib.photos.photo_file import decode_file
 from bcdh_lib.search import index_update
@@ -312,7 +312,7 @@ def test_two_writers(album, checkpoint, index, taken):
     update_index(index, album, checkpoint)
     before = contents(index)
     with locked(index / "lock"):
-        with pytest.raises(LockError, match=rf"lock: held by process {os.getpid()} on .* since"):
+        with pytest.raises(StudyError, match=rf"lock: held by process {os.getpid()} on .* since"):
             update_index(index, album)
         assert len(open_index(index).search([album / "0.png"], 3)[0].hits) == 3  # it may be searched meanwhile
     update_index(index, album)

@@ -15,7 +15,7 @@ import pandas as pd
 from pydantic import BaseModel, Field
 
 from bcdh_lib.core.errors import StudyError, one_line
-from bcdh_lib.core.plain_pickle import read_plain_pickle
+from bcdh_lib.core.files import read_plain_pickle
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.pairs.covisibility import PairTables
 from bcdh_lib.study import Study

@@ -14,7 +14,7 @@ from typing import Annotated, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.plain_pickle import read_plain_pickle
+from bcdh_lib.core.files import read_plain_pickle
 from bcdh_lib.core.settings import first_fault
 from bcdh_lib.retrieval.benchmarks.benchmark import Box
 
