@@ -26,12 +26,11 @@ import pandas as pd
 import torch
 
 from bcdh_lib.comparison.pieces import Piece, do_all
-from bcdh_lib.comparison.plan import Configuration, Plan, choose, configured, draw_configurations, load_plan
-from bcdh_lib.comparison.runs import Labelled, Run, Trial
-from bcdh_lib.comparison.summary import summarise_study
+from bcdh_lib.comparison.plan import Chosen, Plan, changed, choose, draw_configurations, load_plan, nearest
+from bcdh_lib.comparison.runs import Run, Trial
+from bcdh_lib.comparison.summary import LONGER_BASELINE, summarise_study
 from bcdh_lib.comparison.tables import write_tables
 from bcdh_lib.comparison.vectors import Activations, Vectors, digest_of_benchmarks, digest_of_tables
-from bcdh_lib.params import Params
 from bcdh_lib.retrieval.systems import BCDH, FLOAT, PRETRAINED, WHITENED
 from bcdh_lib.study import Study, open_study
 
@@ -51,18 +50,19 @@ def compare(root: Path, tables: Path, prefix: str = "") -> None:
     processes, scheduler = study.params.run.threads, study.params.cluster.scheduler
     pieces: list[Piece] = []
 
-    def do(kind: str, asked: Sequence[Piece], processes: int = processes) -> None:
-        do_all(asked, kind, processes, scheduler if kind != "activations" else None)
+    def do(title: str, asked: Sequence[Piece], processes: int = processes, scheduler: str | None = scheduler) -> None:
+        do_all(asked, title, processes, scheduler)
         pieces.extend(asked)
 
-    do("activations", [piece for work in parts.values() for piece in work.activations], 1)
-    do("vectors", [piece for work in parts.values() for piece in work.all_vectors()])
-    do("trials", [piece for work in parts.values() for piece in work.trials()])
+    works = parts.values()
+    do("activations", [piece for work in works for piece in work.activations], 1, None)
+    do("vectors", [piece for work in works for piece in work.all_vectors()])
+    do("vectors of longer training", [piece for work in works for piece in work.longer()])
+    do("trials", [piece for work in works for piece in work.trials()])
     tried = {name: pd.concat([trial.read().rows for trial in work.trials()], ignore_index=True) for name, work in parts.items()}
     chosen = {name: choose(table) for name, table in tried.items()}
-    best = {name: {method: each["configuration"] for method, each in methods.items()} for name, methods in chosen.items()}
-    runs = {name: list(work.runs(best[name])) for name, work in parts.items()}
-    do("runs", [each.run for part in runs.values() for each in part])
+    runs = {name: list(work.runs(chosen[name])) for name, work in parts.items()}
+    do("runs", [run for part in runs.values() for run in part])
     made = {name: summarise_study(part) | {"trials.csv": tried[name]} for name, part in runs.items()}
     facts = {
         "chosen.json": chosen if plan.trained_on else chosen[""],
@@ -94,80 +94,105 @@ class Work:
     def __init__(self, study: Study, plan: Plan, folders: Sequence[Path] = ()) -> None:
         """folders: studies whose collections are trained on together; none: the study's own."""
         self.plan = plan
-        self.study = replace(study, params=_changed_run(study.params, threads=1))
-        workers, own = study.params.run.threads, self.study
+        own = self.study = replace(study, params=changed(study.params, {"run": {"threads": 1}}))
         collections = [Study(folder, own.params) for folder in folders] or [own]
+        workers = study.params.run.threads
         self.collections = tuple(Activations(own, digest_of_tables(each), each, workers) for each in collections)
         self.benchmarks = Activations(own, digest_of_benchmarks(own), None, workers)
         self.activations = [*self.collections, self.benchmarks]
         self.inputs = " ".join(each.inputs for each in self.activations)
 
-    def vectors(self, seed: int, models: int | None = None) -> Vectors:
-        """Those of the float baseline of a seed."""
-        return self._vectors(_changed_run(self.study.params, seed=seed), FLOAT, models)
-
-    def _vectors(self, params: Params, method: str, models: int | None = None) -> Vectors:
-        return Vectors(self.study, self.inputs, params, self.collections, self.benchmarks, method, models)
+    def vectors(self, seed: int, method: str = FLOAT, models: int | None = None, longer: bool = False) -> Vectors:
+        """Those of the float baseline of a seed, or of another network; longer: trained on alone as `end_to_end` trains on."""
+        changes: dict[str, Mapping[str, Any]] = {"run": {"seed": seed}}
+        if longer and self.plan.end_to_end:
+            changes["training.end_to_end"] = self.plan.end_to_end.settings
+        params = changed(self.study.params, changes)
+        return Vectors(self.study, self.inputs, params, self.collections, self.benchmarks, method, models, longer)
 
     def untrained(self) -> list[Vectors]:
         """Those of the pretrained network, plain and, if the network has a whitening, whitened."""
         methods = [PRETRAINED] + [WHITENED] * (self.study.params.network.whitening is not None)
-        params = _changed_run(self.study.params, seed=self.plan.seeds[0])
-        return [self._vectors(params, method) for method in methods]
+        return [self.vectors(self.plan.seeds[0], method) for method in methods]
 
     def all_vectors(self) -> list[Vectors]:
         curve = self.plan.models
-        few = [self.vectors(seed, models) for models in curve.counts for seed in curve.seeds] if curve else []
+        few = [self.vectors(seed, models=models) for models in curve.counts for seed in curve.seeds] if curve else []
         return [*(self.vectors(seed) for seed in self.plan.seeds), *self.untrained(), *few]
+
+    def longer(self) -> list[Vectors]:
+        """The float baselines trained on alone: the control of training end to end."""
+        return [self.vectors(seed, longer=True) for seed in self.plan.end_to_end.seeds] if self.plan.end_to_end else []
 
     def trials(self) -> list[Trial]:
         """Every configuration of every method, all with the vectors of the first seed."""
         tuning, vectors = self.plan.tuning, self.vectors(self.plan.seeds[0])
-        params, layer = _changed_run(self.study.params, seed=tuning.seed), {"rounds": tuning.rounds}
-        return [
-            Trial(self.study, self.inputs, configured(params, method, each, layer), method, bits, number, each, vectors)
-            for method in self.plan.methods
-            for number, each in enumerate(draw_configurations(tuning, method))
-            for bits in tuning.bits
-        ]
+        layer = {"run": {"seed": tuning.seed}, "training.hash_layer": {"rounds": tuning.rounds}}
+        trials = []
+        for method in self.plan.methods:
+            for number, each in enumerate(draw_configurations(tuning, method)):
+                params = changed(self.study.params, layer | {f"losses.{method}": each})
+                trials += [Trial(self.study, self.inputs, params, method, bits, vectors, number, each) for bits in tuning.bits]
+        return trials
 
-    def runs(self, chosen: Mapping[str, Configuration]) -> Iterator[Labelled]:
-        """Every run of the comparison, the ablations, and the curve over the number of models."""
+    def runs(self, chosen: Chosen) -> Iterator[Run]:
+        """Every run of the comparison, of training end to end, the ablations, and the curve over the number of models."""
         plan = self.plan
         for vectors in self.untrained():
-            yield Labelled(Run(self.study, self.inputs, vectors.params, vectors.method, None, vectors), "comparison")
+            yield self._run(vectors, vectors.method, None)
         for seed in plan.seeds:
-            vectors = self.vectors(seed)
-            yield from self._from_vectors(vectors, plan.methods, plan.shallow, plan.bits, chosen, "comparison")
-            if plan.ablations and seed in plan.ablations.seeds:
-                for name, change in plan.ablations.changes.items():
-                    params = configured(vectors.params, BCDH, chosen[BCDH] | change.loss, change.hash_layer)
-                    other = None if change.supply.from_models else self.untrained()[0]
-                    for bits in plan.ablations.bits:
-                        run = Run(self.study, self.inputs, params, BCDH, bits, vectors, change.supply, other)
-                        yield Labelled(run, "ablations", name)
+            yield from self._codes(self.vectors(seed), plan.methods, plan.shallow, plan.bits, chosen)
+        if plan.end_to_end:
+            part, named = plan.end_to_end, {"experiment": "end_to_end"}
+            for vectors in map(self.vectors, part.seeds):
+                for method in plan.methods:
+                    for bits in part.bits:
+                        changes = {"training.end_to_end": part.settings, f"losses.{method}": nearest(chosen, method, bits)}
+                        yield self._run(vectors, method, bits, changes, end_to_end=True, **named)
+            for vectors in self.longer():
+                yield from self._codes(vectors, plan.methods, [], part.bits, chosen, variant=LONGER_BASELINE, **named)
+        if plan.ablations:
+            for vectors in map(self.vectors, plan.ablations.seeds):
+                for bits in plan.ablations.bits:
+                    for name, change in plan.ablations.changes.items():
+                        loss = nearest(chosen, BCDH, bits) | change.loss
+                        changes = {f"losses.{BCDH}": loss, "training.hash_layer": change.hash_layer}
+                        other = {"supply": change.supply, "pretrained": self.untrained()[0]}
+                        yield self._run(vectors, BCDH, bits, changes, experiment="ablations", variant=name, **other)
         if plan.models:
             for models in plan.models.counts:
-                for vectors in (self.vectors(seed, models) for seed in plan.models.seeds):
-                    yield from self._from_vectors(
-                        vectors, plan.models.methods, ["itq"], plan.models.bits, chosen, "models", str(models)
-                    )
+                for seed in plan.models.seeds:
+                    named = {"experiment": "models", "variant": str(models)}
+                    vectors = self.vectors(seed, models=models)
+                    yield from self._codes(vectors, plan.models.methods, ["itq"], plan.models.bits, chosen, **named)
 
-    def _from_vectors(
+    def _codes(
         self,
         vectors: Vectors,
         methods: Sequence[str],
         shallow: Sequence[str],
         lengths: Sequence[int],
-        chosen: Mapping[str, Configuration],
-        *labels: str,
-    ) -> Iterator[Labelled]:
+        chosen: Chosen,
+        **named: str,
+    ) -> Iterator[Run]:
         """The vectors themselves, and codes of every method and length."""
-        params = {method: configured(vectors.params, method, chosen[method]) for method in methods}
-        params |= dict.fromkeys([FLOAT, *shallow], vectors.params)
-        for method in params:
-            for bits in [None] if method == FLOAT else lengths:
-                yield Labelled(Run(self.study, self.inputs, params[method], method, bits, vectors), *labels)
+        yield self._run(vectors, FLOAT, None, **named)
+        for bits in lengths:
+            for method in methods:
+                yield self._run(vectors, method, bits, {f"losses.{method}": nearest(chosen, method, bits)}, **named)
+            for method in shallow:
+                yield self._run(vectors, method, bits, **named)
+
+    def _run(
+        self,
+        vectors: Vectors,
+        method: str,
+        bits: int | None,
+        changes: Mapping[str, Mapping[str, Any]] | None = None,
+        **more: Any,
+    ) -> Run:
+        params = changed(vectors.params, changes) if changes else vectors.params
+        return Run(self.study, self.inputs, params, method, bits, vectors, **more)
 
 
 def minutes_of(pieces: Sequence[Piece]) -> dict[str, dict[str, float]]:
@@ -180,20 +205,12 @@ def minutes_of(pieces: Sequence[Piece]) -> dict[str, dict[str, float]]:
     }
 
 
-def _changed_run(params: Params, **changes: int) -> Params:
-    """The settings with another run.seed or run.threads."""
-    return params.model_copy(update={"run": params.run.model_copy(update=changes)})
-
-
 def provenance(root: Path, processes: int) -> dict[str, Any]:
     """The commit of the code in `root`, the machine, how many processes of one thread worked on it, and versions."""
     described = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        commit = subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        commit = "unknown"
+    git = subprocess.run(described, capture_output=True, text=True, check=False)
     return {
-        "commit": commit,
+        "commit": git.stdout.strip() or "unknown",
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "processes": processes,

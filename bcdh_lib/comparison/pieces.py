@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -28,8 +28,7 @@ from bcdh_lib.core.tables import read_parquet
 from bcdh_lib.study import Study
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """A table, and facts next to it."""
 
     rows: pd.DataFrame
@@ -38,7 +37,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of work of the study. Subclasses say what decides it and how it is done.
+    """A piece of work of the study; a subclass says what decides it (in JSON's types) and how it is done.
 
     inputs: digest of the tables and photos that it reads.
     """
@@ -53,11 +52,9 @@ class Piece:
 
     @property
     def decided_by(self) -> dict[str, Any]:
-        """What decides the result, in JSON's types: settings, code, inputs."""
         raise NotImplementedError
 
     def work(self) -> Result:
-        """Do the piece."""
         raise NotImplementedError
 
     @cached_property
@@ -72,11 +69,11 @@ class Piece:
     def make(self) -> None:
         """Do the piece and write its result atomically; the facts then also hold the `seconds` it took."""
         started = monotonic()
-        done = self.work()
-        facts = done.facts | {"seconds": round(monotonic() - started, 2)}
-        table = pa.Table.from_pandas(done.rows, preserve_index=False)
+        rows, facts = self.work()
+        facts = facts | {"seconds": round(monotonic() - started, 2)}
+        notes = {"made_with": self.made_with, "facts": json.dumps(facts)}
         content = io.BytesIO()
-        pq.write_table(table.replace_schema_metadata({"made_with": self.made_with, "facts": json.dumps(facts)}), content)
+        pq.write_table(pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(notes), content)
         write_bytes(self.path, content.getvalue())
 
     def read(self) -> Result:
@@ -99,9 +96,8 @@ def do_all(pieces: Sequence[Piece], title: str, processes: int, scheduler: str |
     scheduler: address of a Dask scheduler, whose workers share the study's folder and do them instead. Raises StudyError.
     """
     pending = [piece for piece in pieces if not piece.path.is_file()]
-    done = len(pieces) - len(pending)
-    with tqdm(desc=title, unit="piece", total=len(pieces), initial=done, disable=not pieces) as bar:
-        here = processes == 1 and scheduler is None
+    here = processes == 1 and scheduler is None
+    with tqdm(desc=title, unit="piece", total=len(pieces), initial=len(pieces) - len(pending), disable=not pieces) as bar:
         for _ in map(_make, pending) if here else side_by_side(_make, pending, processes, scheduler):
             bar.update()
 

@@ -1,8 +1,8 @@
 """study.yaml as typed, validated settings: what the study over seeds compares, and how it tunes.
 
-Tuning is equal: as many random configurations for every method; the best on held-apart places is chosen, and no benchmark is
-read. A trial trains one configuration at one code length and is scored by the validation mAP of its codes. All trials use the
-same vectors, those of the float baseline of the study's first seed.
+Tuning is equal: as many random configurations for every method, each tried at every length of tuning.bits and scored by the
+validation mAP of its codes; no benchmark is read. A code length uses the best configuration of the nearest length that was
+tuned. All trials use the same vectors, those of the float baseline of the study's first seed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
+from math import log2
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,12 +25,12 @@ from bcdh_lib.retrieval.shallow import SHALLOW
 from bcdh_lib.retrieval.systems import BCDH
 from bcdh_lib.training.losses import LOSSES, check_losses
 
-Value = float | int | str | bool | None
-Configuration = dict[str, Value]
-"""Settings of losses.METHOD in params.yaml, by name."""
+Settings = dict[str, float | int | str | bool | None]
+"""Settings of one section of params.yaml, by name."""
 Bits = Annotated[int, Field(gt=0, multiple_of=8)]
 Lengths = Annotated[list[Bits], Field(min_length=1)]
 Seeds = Annotated[list[NotNegative], Field(min_length=1)]
+Names = Annotated[list[str], Field(min_length=1)]
 
 
 class Interval(Section):
@@ -52,23 +53,14 @@ class Interval(Section):
         return float(f"{np.exp(generator.uniform(np.log(self.low), np.log(self.high))):.4g}")
 
 
-class Choice(Section):
-    """Values to choose from."""
-
-    among: Annotated[list[float | str | bool], Field(min_length=1)]
-
-    def draw(self, generator: np.random.Generator) -> float | str | bool:
-        return self.among[generator.integers(len(self.among))]
-
-
 class Tuning(Section):
-    """Random search: as many configurations for every method, chosen by validation mAP, mean over `bits`."""
+    """Random search: as many configurations for every method, each tried at all of `bits`."""
 
     configurations: Positive
     seed: NotNegative  # of the draw of configurations, and of the trials
     bits: Lengths
     rounds: Positive  # of a trial
-    ranges: dict[str, dict[str, Interval | Choice]]
+    ranges: dict[str, dict[str, Interval]]
 
 
 class Supply(Section):
@@ -81,17 +73,12 @@ class Supply(Section):
     source: Literal["models", "truth", "clusters"] = "models"
     wrong: Share = 0.0
 
-    @property
-    def from_models(self) -> bool:
-        """Whether nothing is changed."""
-        return self == Supply()
-
 
 class Ablation(Section):
     """What one ablation changes: settings of our loss, of training.hash_layer, or the supply of pairs."""
 
-    loss: Configuration = Field(default_factory=dict)
-    hash_layer: Configuration = Field(default_factory=dict)
+    loss: Settings = Field(default_factory=dict)
+    hash_layer: Settings = Field(default_factory=dict)
     supply: Supply = Supply()
 
 
@@ -99,25 +86,31 @@ REFERENCE = "reference"
 """The ablation that changes nothing; the others are compared with it."""
 
 
-class Ablations(Section):
+class Part(Section):
+    """A part of the study besides the comparison, at some of its code lengths and seeds."""
+
     bits: Lengths
     seeds: Seeds
+
+
+class EndToEnd(Part):
+    """Blocks and hash layer of every method trained on together: the settings differ from training.end_to_end in `settings`.
+
+    Its control is a float baseline that is trained on alone for as many photos, with a hash layer of every method on top.
+    """
+
+    settings: Settings
+
+
+class Ablations(Part):
     changes: dict[str, Ablation]
 
-    @model_validator(mode="after")
-    def reference_free(self) -> Ablations:
-        if REFERENCE in self.changes:
-            raise ValueError(f"changes.{REFERENCE}: this name is taken by the unchanged method; use another")
-        return self
 
-
-class Models(Section):
+class Models(Part):
     """The curve over the number of 3D models (groups of linked models); each point trains its own float baseline."""
 
     counts: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
-    methods: Annotated[list[str], Field(min_length=1)]
-    bits: Lengths
-    seeds: Seeds
+    methods: Names
 
 
 class Plan(Section):
@@ -128,37 +121,31 @@ class Plan(Section):
     """
 
     changes: dict[str, Any] = Field(default_factory=dict)
-    trained_on: dict[str, Annotated[list[str], Field(min_length=1)]] | None = None
-    methods: Annotated[list[str], Field(min_length=1)]
+    trained_on: dict[str, Names] | None = None
+    methods: Names
     shallow: list[str] = Field(default_factory=lambda: list(SHALLOW))
     bits: Lengths
     seeds: Seeds
     tuning: Tuning
+    end_to_end: EndToEnd | None = None
     ablations: Ablations | None = None
     models: Models | None = None
 
     @model_validator(mode="after")
-    def methods_known(self) -> Plan:
-        for method in (*self.methods, *(self.models.methods if self.models else ())):
-            if method not in LOSSES:
-                raise ValueError(f"methods: {one_line(method)} is unknown; known: {', '.join(LOSSES)}")
-        for method in set(self.shallow) - SHALLOW.keys():
-            raise ValueError(f"shallow: {one_line(method)} is unknown; known: {', '.join(SHALLOW)}")
+    def consistent(self) -> Plan:
+        for key, names, known in (("methods", self.methods, LOSSES), ("shallow", self.shallow, SHALLOW)):
+            for name in set(names) - known.keys():
+                raise ValueError(f"{key}: {one_line(name)} is unknown; known: {', '.join(known)}")
         for method in self.tuning.ranges.keys() ^ set(self.methods):
             raise ValueError(f"tuning.ranges: must name exactly the methods; see {one_line(method)}")
-        return self
-
-    @model_validator(mode="after")
-    def parts_of_the_comparison(self) -> Plan:
-        if self.ablations and BCDH not in self.methods:
-            raise ValueError(f"ablations: need {BCDH} among methods")
-        if self.ablations and self.trained_on:
-            raise ValueError("ablations: are for the study's own collection; remove ablations or trained_on")
-        for name, part in (("ablations", self.ablations), ("models", self.models)):
+        parts = {"end_to_end": self.end_to_end, "ablations": self.ablations, "models": self.models}
+        for key, part in parts.items():
             if part and not (set(part.seeds) <= set(self.seeds) and set(part.bits) <= set(self.bits)):
-                raise ValueError(f"{name}: its seeds and bits must be among those of the comparison")
+                raise ValueError(f"{key}: its seeds and bits must be among those of the comparison")
         if self.models and not set(self.models.methods) <= set(self.methods):
             raise ValueError("models.methods: must be among methods")
+        if self.ablations and (BCDH not in self.methods or self.trained_on or REFERENCE in self.ablations.changes):
+            raise ValueError(f"ablations: need {BCDH} among methods, no trained_on, and no change of the name {REFERENCE}")
         return self
 
 
@@ -172,44 +159,50 @@ def load_plan(path: Path) -> Plan:
         raise StudyError(f"{path}: cannot be read ({one_line(error)}); restore it with: git checkout study.yaml") from None
 
 
-def draw_configurations(tuning: Tuning, method: str) -> list[Configuration]:
+def draw_configurations(tuning: Tuning, method: str) -> list[Settings]:
     """The method's random configurations. They depend on its name and ranges alone, so other methods can come and go."""
     generator = np.random.default_rng([tuning.seed, zlib.crc32(method.encode())])
     ranges = sorted(tuning.ranges[method].items())
     return [{key: values.draw(generator) for key, values in ranges} for _ in range(tuning.configurations)]
 
 
-def configured(
-    params: Params, method: str, configuration: Mapping[str, Any], hash_layer: Mapping[str, Any] | None = None
-) -> Params:
-    """The settings with a configuration of a method, and settings of training.hash_layer, laid over their own.
-
-    Raises StudyError if one is unknown or has a bad value.
-    """
+def changed(params: Params, changes: Mapping[str, Mapping[str, Any]]) -> Params:
+    """The settings with changes laid over sections, which dotted names name. Raises StudyError if one is not valid."""
     settings = params.model_dump()
-    settings["losses"][method] = settings["losses"].get(method, {}) | dict(configuration)
-    settings["training"]["hash_layer"] |= hash_layer or {}
+    for name, values in changes.items():
+        section = settings
+        for part in name.split("."):
+            section = section.setdefault(part, {})
+        section.update(values)
     try:
-        changed = Params.model_validate(settings)
-        check_losses(changed)
+        made = Params.model_validate(settings)
+        check_losses(made)
     except (ValidationError, StudyError) as error:
         fault = first_fault(error) if isinstance(error, ValidationError) else str(error)
-        raise StudyError(f"study.yaml: a configuration of {method} is not valid: {fault}") from None
-    return changed
+        raise StudyError(f"study.yaml: settings of {', '.join(changes)} are not valid: {fault}") from None
+    return made
 
 
-def choose(trials: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """By method: the configuration with the best validation mAP, mean over code lengths; the first of equals.
+Chosen = dict[str, dict[int, dict[str, Any]]]
+"""By method and code length tuned: number, configuration and validation_map of the best trial."""
 
-    trials: columns of trials.csv. A configuration that diverged at any length is never chosen. Raises StudyError if all of a
-    method's diverged.
+
+def choose(trials: pd.DataFrame) -> Chosen:
+    """The configuration with the best validation mAP of each method and length; the first of equals.
+
+    trials: columns of trials.csv. Raises StudyError if every configuration diverged at a length.
     """
-    chosen = {}
-    for method, own in trials.groupby("method", sort=False):
-        means = own.groupby("number")["validation_map"].agg(lambda values: values.mean(skipna=False))
-        if means.isna().all():
-            raise StudyError(f"study.yaml: tuning.ranges.{method}: every configuration diverged; narrow its ranges")
-        number = means.idxmax()
-        configuration = json.loads(own.loc[own["number"] == number, "configuration"].iloc[0])
-        chosen[str(method)] = {"number": int(number), "configuration": configuration, "validation_map": float(means[number])}
+    chosen: Chosen = {}
+    for (method, bits), own in trials.groupby(["method", "bits"], sort=False):
+        if own["validation_map"].isna().all():
+            raise StudyError(f"study.yaml: tuning.ranges.{method}: all diverged at {bits} bits; narrow its ranges")
+        best = own.loc[own["validation_map"].idxmax()]
+        found = {"number": int(best["number"]), "configuration": json.loads(best["configuration"])}
+        chosen.setdefault(str(method), {})[int(bits)] = found | {"validation_map": float(best["validation_map"])}
     return chosen
+
+
+def nearest(chosen: Chosen, method: str, bits: int) -> Settings:
+    """The configuration that a method uses at a code length: that of the nearest length tuned, by ratio; of two, the shorter."""
+    tuned = chosen[method]
+    return tuned[min(tuned, key=lambda length: (abs(log2(length / bits)), length))]["configuration"]

@@ -15,21 +15,22 @@ from numpy.typing import NDArray
 
 from bcdh_lib.comparison.bit_statistics import bit_statistics
 from bcdh_lib.comparison.pieces import Piece, Result
-from bcdh_lib.comparison.plan import Configuration, Supply
+from bcdh_lib.comparison.plan import Settings, Supply
 from bcdh_lib.comparison.supply import supplied
-from bcdh_lib.comparison.vectors import Vectors
+from bcdh_lib.comparison.vectors import Outputs, Vectors
 from bcdh_lib.core.code import code_digest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import Params, run_name
-from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks
+from bcdh_lib.retrieval.benchmarks import read_benchmarks
 from bcdh_lib.retrieval.codes import code_outputs
 from bcdh_lib.retrieval.score import score_codes
 from bcdh_lib.retrieval.shallow import SHALLOW, fit_shallow
 from bcdh_lib.retrieval.systems import System
-from bcdh_lib.study import Study
 from bcdh_lib.training.device import prepare
-from bcdh_lib.training.hash_layer import start_layer, train_hash_layer
+from bcdh_lib.training.end_to_end import train_end_to_end
+from bcdh_lib.training.hash_layer import History, assemble, start_layer, train_hash_layer
 from bcdh_lib.training.losses import LOSSES
+from bcdh_lib.training.network import HashLayer
 from bcdh_lib.training.training_set import TrainingVectors
 
 Floats = NDArray[np.float32]
@@ -45,76 +46,68 @@ def code_of(method: str) -> str:
     return code_digest(__name__, *own, without=(others | registries) - set(own))
 
 
-def settings_of(params: Params, method: str) -> dict[str, Any]:
-    """What decides the hash layer of a method, apart from its vectors and the seed."""
-    return {"loss": params.losses[method], "hash_layer": params.training.hash_layer.model_dump()} if method in LOSSES else {}
-
-
-_read: dict[str, list[Benchmark]] = {}
-
-
-def _benchmarks(study: Study) -> list[Benchmark]:
-    """The benchmarks, read once a process."""
-    key = repr((study.benchmarks, study.rendered_benchmarks, study.params.retrieval))
-    if key not in _read:
-        _read[key] = read_benchmarks(study)
-    return _read[key]
-
-
 @dataclass(frozen=True)
-class Trial(Piece):
-    """One configuration of a method, by its number, at one code length."""
+class Coded(Piece):
+    """A method at a code length (None: the vectors themselves), made from `vectors`."""
 
     params: Params
     method: str
+    bits: int | None
+    vectors: Vectors
+
+    @property
+    def seed(self) -> int:
+        return self.params.run.seed
+
+    @property
+    def decided_by(self) -> dict[str, Any]:
+        made = {"method": self.method, "bits": self.bits, "seed": self.seed, "code": code_of(self.method)}
+        made["vectors"] = self.vectors.path.stem
+        if self.method not in LOSSES:
+            return made
+        return made | {"loss": self.params.losses[self.method], "hash_layer": self.params.training.hash_layer.model_dump()}
+
+
+@dataclass(frozen=True)
+class Trial(Coded):
+    """One configuration of a method, by its number."""
+
     bits: int
     number: int
-    configuration: Configuration
-    vectors: Vectors
+    configuration: Settings
     kind = "trials"
 
     @property
     def name(self) -> str:
         return f"{run_name(self.method, self.bits)}-{self.number:02d}"
 
-    @property
-    def decided_by(self) -> dict[str, Any]:
-        made = {"method": self.method, "bits": self.bits, "seed": self.params.run.seed, "code": code_of(self.method)}
-        return made | settings_of(self.params, self.method) | {"vectors": self.vectors.path.stem}
-
     def work(self) -> Result:
         """One row: validation_map, or the fault of a trial that diverged."""
         prepare(self.params)
-        value, fault = float("nan"), ""
+        row = {"method": self.method, "number": self.number, "bits": self.bits, "seed": self.seed}
+        row |= {"configuration": json.dumps(self.configuration), "validation_map": float("nan"), "fault": ""}
         try:
-            training, _ = self.vectors.load()
-            _, history = train_hash_layer(training, self.params, self.method, self.bits, self.params.run.seed)
-            value = max(row["validation_map"] for row in history)
+            _, history = train_hash_layer(self.vectors.load()[0], self.params, self.method, self.bits, self.seed)
+            row["validation_map"] = max(each["validation_map"] for each in history)
         except StudyError as error:
-            fault = str(error)
-        row = {"method": self.method, "number": self.number, "bits": self.bits, "seed": self.params.run.seed}
-        measured = {"configuration": json.dumps(self.configuration), "validation_map": value, "fault": fault}
-        return Result(pd.DataFrame([row | measured]), {})
+            row["fault"] = str(error)
+        return Result(pd.DataFrame([row]), {})
 
 
 @dataclass(frozen=True)
-class Run(Piece):
-    """A method at a code length (None: the vectors themselves), made from `vectors` and scored on every benchmark.
+class Run(Coded):
+    """Scored on every benchmark; the tables know it by its experiment and its variant within that.
 
-    pretrained: vectors that another supply of pairs may be clustered from.
+    supply: which pairs the layer learns from; pretrained: the vectors that a supply of clusters is made from.
+    end_to_end: blocks and hash layer are trained on together after the layer.
     """
 
-    params: Params
-    method: str
-    bits: int | None
-    vectors: Vectors
+    experiment: str = field(default="comparison", compare=False)
+    variant: str = field(default="", compare=False)
     supply: Supply = field(default_factory=Supply)
     pretrained: Vectors | None = None
+    end_to_end: bool = False
     kind = "runs"
-
-    @property
-    def seed(self) -> int:
-        return self.params.run.seed
 
     @property
     def name(self) -> str:
@@ -122,38 +115,34 @@ class Run(Piece):
 
     @property
     def decided_by(self) -> dict[str, Any]:
-        made = {"method": self.method, "bits": self.bits, "seed": self.seed, "code": code_of(self.method)}
-        made |= {"vectors": self.vectors.path.stem, "radius": self.params.retrieval.radius}
-        return made | settings_of(self.params, self.method) | {"supply": self.supply.model_dump()}
+        made = super().decided_by | {"supply": self.supply.model_dump(), "radius": self.params.retrieval.radius}
+        return made | ({"end_to_end": self.params.training.end_to_end.model_dump()} if self.end_to_end else {})
 
     def work(self) -> Result:
-        """Rows of the table `queries`. Facts of a trained run: history, statistics of its bits, and the fault if it diverged."""
+        """Rows of the table `queries`. Facts of codes: statistics of the bits; of a trained run: whether it kept a round of
+        training end to end, and the fault if it diverged."""
         prepare(self.params)
-        training, photo_sets = self.vectors.load()
+        training, outputs = self.vectors.load()
         facts: dict[str, Any] = {}
-        encode = self._encoder(training, facts)
-        if self.bits:
+        if self.end_to_end:
+            outputs = self._end_to_end(training, facts)
+        elif self.bits:
+            encode = self._encoder(training, facts)
             facts["statistics"] = bit_statistics(encode(training.vectors[training.train]), training.group[training.train])
-        study = replace(self.study, params=self.params)  # the rows bear the run's seed
+            outputs = {name: encode(vectors) for name, vectors in outputs.items()}
+        study = replace(self.study, params=self.params)  # the rows have the run's seed
         rows = []
-        for benchmark in _benchmarks(self.study):
-            parts = photo_sets[benchmark.photo_set]
-            codes = code_outputs(encode(parts["queries"]), encode(parts["database"]), self.bits)
+        for benchmark in read_benchmarks(self.study):
+            queries, database = (outputs[f"{benchmark.photo_set}/{part}"] for part in ("queries", "database"))
+            codes = code_outputs(queries, database, self.bits)
             rows.append(score_codes(study, benchmark, System(self.method, self.bits), codes))
         return Result(pd.concat(rows, ignore_index=True), facts)
 
     def _encoder(self, training: TrainingVectors, facts: dict[str, Any]) -> Callable[[Floats], Floats]:
-        """Vectors [n, d] -> what is scored: themselves, or real outputs [n, L]."""
-        if self.bits is None:
-            return lambda vectors: vectors
+        """Vectors [n, d] -> real outputs [n, L]."""
         if self.method in SHALLOW:
-            return fit_shallow(self.method, training.vectors[training.train], self.bits, self.seed)
-        if self.pretrained is not None:
-            training = supplied(self.study, training, self.pretrained.load()[0], self.supply, self.seed)
-        try:
-            layer, facts["history"] = train_hash_layer(training, self.params, self.method, self.bits, self.seed)
-        except StudyError as error:  # it diverged: no round is better than the start
-            layer, facts["fault"] = start_layer(training, self.bits, self.seed), str(error)
+            return fit_shallow(self.method, training.vectors[training.train], self.bits or 0, self.seed)
+        layer, _ = self._layer(training, facts)
 
         def encode(vectors: Floats) -> Floats:
             with torch.no_grad():
@@ -161,11 +150,25 @@ class Run(Piece):
 
         return encode
 
+    def _layer(self, training: TrainingVectors, facts: dict[str, Any]) -> tuple[HashLayer, History]:
+        """The trained layer; if it diverged, no round is better than the start."""
+        bits = self.bits or 0
+        if self.pretrained is not None:
+            training = supplied(self.study, training, self.pretrained.load()[0], self.supply, self.seed)
+        try:
+            return train_hash_layer(training, self.params, self.method, bits, self.seed)
+        except StudyError as error:
+            facts["fault"] = str(error)
+            return start_layer(training, bits, self.seed), []
 
-@dataclass(frozen=True)
-class Labelled:
-    """A run and what the tables call it: its experiment (comparison, ablations, models) and its variant within that."""
-
-    run: Run
-    experiment: str
-    variant: str = ""
+    def _end_to_end(self, training: TrainingVectors, facts: dict[str, Any]) -> Outputs:
+        """The benchmarks' outputs of the whole network, trained on from the layer; if that diverged, those of the layer."""
+        layer, history = self._layer(training, facts)
+        start = network = assemble(self.vectors.network(), layer)
+        photos = self.vectors.training_set()
+        try:
+            network, _ = train_end_to_end(start, photos, self.params, self.method, self.seed, history)
+        except StudyError as error:
+            facts["fault"] = str(error)
+        facts["kept"] = network is not start
+        return self.vectors.encode_benchmarks(network)

@@ -7,16 +7,12 @@ queries. Seeds are drawn too, since training again gives another network. Benchm
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-
-from bcdh_lib.retrieval.shallow import SHALLOW
-from bcdh_lib.retrieval.systems import BCDH
-from bcdh_lib.training.losses import LOSSES
 
 LEVEL = 0.05
 DRAWS = 10_000
@@ -50,9 +46,9 @@ def _counts(seed: int, draws: int, n: int) -> NDArray[np.float64]:
     return np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
 
 
-def interval(values: pd.DataFrame) -> dict[str, float]:
-    """`low` and `high`, the 95 % bootstrap interval of the mean over benchmarks; columns as in `bootstrap`."""
-    low, high = np.quantile(bootstrap(values), [LEVEL / 2, 1 - LEVEL / 2])
+def interval(drawn: NDArray[np.float64]) -> dict[str, float]:
+    """`low` and `high`, the 95 % interval of the values that `bootstrap` drew."""
+    low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2])
     return {"low": float(low), "high": float(high)}
 
 
@@ -67,13 +63,11 @@ def difference(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
     values = both.assign(value=both["ap"] - both["ap_second"])
     drawn = bootstrap(values)
     tail = min((drawn <= 0).mean(), (drawn >= 0).mean())
-    low, high = np.quantile(drawn, [LEVEL / 2, 1 - LEVEL / 2])
     return {
         "places": len(values[["benchmark", "group"]].drop_duplicates()),
         "seeds": values["seed"].nunique(),
         "difference": float(values.groupby("benchmark")["value"].mean().mean()),
-        "low": float(low),
-        "high": float(high),
+        **interval(drawn),
         "p": float(np.clip(2 * tail, 1 / DRAWS, 1)),
     }
 
@@ -92,45 +86,25 @@ def holm(p: Sequence[float] | pd.Series) -> NDArray[np.float64]:
     return corrected
 
 
-def with_verdicts(table: pd.DataFrame, family: Sequence[str]) -> pd.DataFrame:
-    """The table with p_holm, corrected within each family (rows with equal values in these columns), and the verdict.
+Asked = tuple[dict[str, Any], pd.DataFrame, pd.DataFrame]
+"""What a difference is called in a table, and the rows of `queries` of its two sides."""
 
-    verdict: better or worse if p_holm is below LEVEL, else undecided.
+
+def differences(asked: Iterable[Asked], names: Sequence[str], family: Sequence[str], each_benchmark: bool = True) -> pd.DataFrame:
+    """First less second of everything asked: a row for the mean over the benchmarks and, if wanted, one for each of them.
+
+    Columns: names, which may place `benchmark`; those of `difference`; p_holm, corrected within each family (rows with equal
+    values in these columns); verdict: better or worse if p_holm is below LEVEL, else undecided.
     """
+    rows = []
+    for called, first, second in asked:
+        rows.append(called | {"benchmark": MEAN} | difference(first, second))
+        for name in sorted(set(first["benchmark"])) if each_benchmark else []:
+            own = [side[side["benchmark"] == name] for side in (first, second)]
+            rows.append(called | {"benchmark": name} | difference(*own))
+    columns = [*names, "places", "seeds", "difference", "low", "high", "p"]
+    table = pd.DataFrame(rows, columns=columns).astype({"bits": "Int32"})
     corrected = table.groupby(list(family), sort=False)["p"].transform(lambda p: holm(p))
     sure = corrected < LEVEL
     verdict = np.select([sure & (table["difference"] > 0), sure], ["better", "worse"], default="undecided")
     return table.assign(p_holm=corrected, verdict=verdict)
-
-
-def differences(queries: pd.DataFrame) -> pd.DataFrame:
-    """BCDH less each other loss and shallow coder, at equal code length and scoring: a row a benchmark, and one for their mean.
-
-    Columns: question (other_losses, itq, shallow_codes: the others), benchmark, scoring, bits, method, those of `difference` and
-    `with_verdicts`. A family is what one question asks of one benchmark (or of their mean) with one scoring.
-    """
-    questions = {
-        "other_losses": [method for method in LOSSES if method != BCDH],
-        "itq": ["itq"],
-        "shallow_codes": [method for method in SHALLOW if method != "itq"],
-    }
-    codes = queries[queries["bits"].notna()]
-    rows = []
-    for (scoring, bits), same in codes.groupby(["scoring", "bits"], sort=False):
-        bcdh, methods = same[same["method"] == BCDH], set(same["method"])
-        for question, others in questions.items():
-            for method in [method for method in others if method in methods and len(bcdh)]:
-                theirs = same[same["method"] == method]
-                where = {"question": question, "scoring": scoring, "bits": bits, "method": method}
-                rows += [where | each for each in by_benchmark(bcdh, theirs)]
-    columns = ["question", "benchmark", "scoring", "bits", "method", "places", "seeds", "difference", "low", "high", "p"]
-    table = pd.DataFrame(rows, columns=columns).astype({"bits": "Int32"})
-    return with_verdicts(table, ["question", "benchmark", "scoring"])
-
-
-def by_benchmark(first: pd.DataFrame, second: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """`difference` over all benchmarks together, called MEAN, and of each of them."""
-    yield {"benchmark": MEAN} | difference(first, second)
-    for benchmark in sorted(set(first["benchmark"])):
-        own = [each[each["benchmark"] == benchmark] for each in (first, second)]
-        yield {"benchmark": benchmark} | difference(*own)

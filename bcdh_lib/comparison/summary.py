@@ -8,39 +8,51 @@ from typing import Any
 import pandas as pd
 
 from bcdh_lib.comparison.plan import REFERENCE
-from bcdh_lib.comparison.runs import Labelled
-from bcdh_lib.comparison.significance import MEAN, answered, by_benchmark, difference, differences, interval, with_verdicts
+from bcdh_lib.comparison.runs import Run
+from bcdh_lib.comparison.significance import MEAN, Asked, answered, bootstrap, differences, interval
+from bcdh_lib.retrieval.shallow import SHALLOW
 from bcdh_lib.retrieval.systems import BCDH, FLOAT
 from bcdh_lib.training.losses import LOSSES
 
 KEYS = ["scoring", "method", "bits"]
 COLUMNS = ["benchmark", "method", "bits", "seed", "scoring", "query", "group", "positives", "ap"]
 """The columns of the table `queries` that the study keeps."""
+OTHER_LOSSES = [method for method in LOSSES if method != BCDH]
+QUESTIONS = {"other_losses": OTHER_LOSSES, "itq": ["itq"], "shallow_codes": [method for method in SHALLOW if method != "itq"]}
+"""What BCDH is compared with."""
+ASKED, FAMILY = ["question", "benchmark", "scoring", "bits", "method"], ["question", "benchmark", "scoring"]
+"""What names a difference, and the family of Holm's correction: one question on one benchmark (or their mean) by one scoring."""
+LONGER_BASELINE = "longer_baseline"
 
 
-def summarise_study(runs: Sequence[Labelled]) -> dict[str, Any]:
+def summarise_study(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
     """Every table that is made from the runs, by file name."""
-    queries = pd.concat(
-        [each.run.read().rows[COLUMNS].assign(experiment=each.experiment, variant=each.variant) for each in runs],
-        ignore_index=True,
-    ).astype({"bits": "Int32", "ap": "float32"})
-    comparison = queries[queries["experiment"] == "comparison"]
+    found = [run.read().rows[COLUMNS].assign(experiment=run.experiment, variant=run.variant) for run in runs]
+    queries = pd.concat(found, ignore_index=True).astype({"bits": "Int32", "ap": "float32"})
+    parts = {str(name): rows for name, rows in queries.groupby("experiment")}
+    comparison = parts["comparison"]
     mean = means(comparison, KEYS)
     tables = {
         "headline.csv": headline(mean),
         "mean.csv": mean,
         "benchmarks.csv": means(comparison, ["benchmark", *KEYS]),
-        "differences.csv": differences(comparison),
-        "history.csv": histories(runs),
+        "differences.csv": differences(against_others(comparison), ASKED, FAMILY),
         "bits.csv": statistics(runs),
         "queries.parquet": queries[["experiment", "variant", *COLUMNS]],
     }
-    if (queries["experiment"] == "ablations").any():
-        tables["ablations.csv"] = ablations(queries)
-    if (queries["experiment"] == "models").any():
-        points = by_models(queries, runs)
+    if "ablations" in parts:
+        tables["ablations.csv"] = ablations(comparison, parts["ablations"])
+    if "end_to_end" in parts:
+        points, baseline = by_training(comparison, parts["end_to_end"]), mean.loc[mean["method"] == FLOAT, "map"].max()
+        trained = means(points, ["training", *KEYS]).merge(kept(runs), how="left")
+        tables["end_to_end.csv"] = trained.assign(share_of_float=trained["map"] / baseline)
+        tables["end_to_end_differences.csv"] = differences(of_end_to_end(points), ASKED, FAMILY)
+    if "models" in parts:
+        count = next(run.vectors.read().facts["models"] for run in runs if run.experiment == "comparison")
+        points = by_models(comparison, parts["models"], count)
         tables["models.csv"] = means(points, ["models", *KEYS])
-        tables["models_differences.csv"] = gains(points)
+        names = ["models", "scoring", "bits", "against", "method"]
+        tables["models_differences.csv"] = differences(gains(points), names, ["against", "scoring"], each_benchmark=False)
     return tables
 
 
@@ -49,7 +61,7 @@ def means(queries: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     rows = [
         dict(zip(keys, names, strict=True))
         | {"seeds": own["seed"].nunique(), "map": own.groupby("benchmark")["ap"].mean().mean()}
-        | interval(own.assign(value=own["ap"]))
+        | interval(bootstrap(own.assign(value=own["ap"])))
         for names, own in answered(queries).groupby(list(keys), dropna=False, sort=True)
     ]
     table = pd.DataFrame(rows).astype({"bits": "Int32"})
@@ -61,7 +73,7 @@ def means(queries: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 def headline(mean: pd.DataFrame) -> pd.DataFrame:
     """From mean.csv, a row a scoring, code length and role: bcdh, best_other_loss, itq; and one of the float_baseline."""
-    roles = {"bcdh": [BCDH], "best_other_loss": [method for method in LOSSES if method != BCDH], "itq": ["itq"]}
+    roles = {"bcdh": [BCDH], "best_other_loss": OTHER_LOSSES, "itq": ["itq"]}
     rows = [
         own.loc[[own["map"].idxmax()]].assign(role=role)
         for _, same in mean[mean["bits"].notna()].groupby(["scoring", "bits"], sort=True)
@@ -72,83 +84,94 @@ def headline(mean: pd.DataFrame) -> pd.DataFrame:
     return table[["scoring", "bits", "role", "method", "seeds", "map", "low", "high", "share_of_float"]]
 
 
-def ablations(queries: pd.DataFrame) -> pd.DataFrame:
-    """A row an ablation, benchmark (and their mean), scoring and length: map, and its difference from BCDH as tuned.
+def by_code(queries: pd.DataFrame, *keys: str) -> Iterator[tuple[dict[str, Any], dict[str, pd.DataFrame]]]:
+    """For every code length and scoring (and value of `keys`), in the table's order: these values, and each method's rows."""
+    names = [*keys, "scoring", "bits"]
+    for values, same in queries[queries["bits"].notna()].groupby(names, sort=False):
+        yield dict(zip(names, values, strict=True)), {str(method): rows for method, rows in same.groupby("method")}
 
-    Columns: ablation, benchmark, scoring, bits, seeds, map, difference, low, high, p, p_holm, verdict. A family is all ablations
-    and lengths of one benchmark and scoring. The row `reference` has the unchanged method's map alone.
+
+def against_others(queries: pd.DataFrame) -> Iterator[Asked]:
+    """BCDH less each other loss and shallow coder, at equal code length and scoring, by QUESTIONS."""
+    for code, methods in by_code(queries):
+        for question, others in QUESTIONS.items():
+            for method in [method for method in others if {method, BCDH} <= methods.keys()]:
+                yield {"question": question, "method": method} | code, methods[BCDH], methods[method]
+
+
+def by_training(comparison: pd.DataFrame, further: pd.DataFrame) -> pd.DataFrame:
+    """The queries of training end to end, column `training`: end_to_end; its control; layer, which both start from."""
+    same = comparison["seed"].isin(further["seed"]) & comparison["method"].isin([FLOAT, "itq", *LOSSES])
+    same &= comparison["bits"].isna() | comparison["bits"].isin(further["bits"].dropna())
+    trained = further.assign(training=further["variant"].replace("", "end_to_end"))
+    return pd.concat([comparison[same].assign(training="layer"), trained], ignore_index=True)
+
+
+def of_end_to_end(points: pd.DataFrame) -> Iterator[Asked]:
+    """Codes trained end to end less those of the same method before it and of the control; BCDH's less the others and ITQ."""
+    whole = points["training"] == "end_to_end"
+    for question in ("layer", LONGER_BASELINE):
+        for code, methods in by_code(points[whole | (points["training"] == question)]):
+            for method, rows in methods.items():
+                own, before = (rows[rows["training"] == training] for training in ("end_to_end", question))
+                if len(own):
+                    yield {"question": question, "method": method} | code, own, before
+    yield from against_others(points[whole | (points["method"] == "itq")])
+
+
+def kept(runs: Sequence[Run]) -> pd.DataFrame:
+    """How many seeds kept a round of training end to end, because validation was better: training, method, bits, kept."""
+    rows = [("end_to_end", run.method, run.bits, run.read().facts["kept"]) for run in runs if run.end_to_end]
+    table = pd.DataFrame(rows, columns=["training", "method", "bits", "kept"]).astype({"bits": "Int32"})
+    return table.groupby(["training", "method", "bits"], as_index=False)["kept"].sum()
+
+
+def ablations(comparison: pd.DataFrame, changed: pd.DataFrame) -> pd.DataFrame:
+    """A row an ablation, benchmark (and their mean), scoring and length: seeds, map, and its difference from BCDH as tuned.
+
+    A family is all ablations and lengths of one benchmark and scoring. The row `reference` has the unchanged method's map alone.
     """
-    changed = queries[queries["experiment"] == "ablations"]
-    tuned = queries[(queries["experiment"] == "comparison") & (queries["method"] == BCDH)]
-    tuned = tuned[tuned["bits"].isin(changed["bits"].unique()) & tuned["seed"].isin(changed["seed"].unique())]
-    tested, reference = [], []
-    for (scoring, bits), same in tuned.groupby(["scoring", "bits"]):
-        where = {"scoring": scoring, "bits": bits}
-        reference += [where | each for each in _maps(same)]
-        others = changed[(changed["scoring"] == scoring) & (changed["bits"] == bits)]
-        for name, own in others.groupby("variant", sort=False):
-            maps = {each["benchmark"]: each for each in _maps(own)}
-            tested += [{"ablation": name} | where | maps[each["benchmark"]] | each for each in by_benchmark(own, same)]
-    table = with_verdicts(pd.DataFrame(tested), ["benchmark", "scoring"])
-    table = pd.concat([pd.DataFrame(reference).assign(ablation=REFERENCE), table], ignore_index=True).astype({"bits": "Int32"})
+    same = comparison["seed"].isin(changed["seed"]) & comparison["bits"].isin(changed["bits"])
+    tuned = comparison[same & (comparison["method"] == BCDH)].assign(variant=REFERENCE)
+    every, names = pd.concat([tuned, changed], ignore_index=True), ["variant", "scoring", "bits"]
+    maps = answered(every).groupby([*names, "benchmark"], sort=False)["ap"].mean().reset_index(name="map")
+    mean = maps.groupby(names, sort=False)["map"].mean().reset_index().assign(benchmark=MEAN)
+    asked = (
+        ({"variant": variant} | code, rows[rows["variant"] == variant], rows[rows["variant"] == REFERENCE])
+        for code, methods in by_code(every)
+        for rows in methods.values()
+        for variant in changed["variant"].unique()
+    )
+    less = differences(asked, ["variant", "benchmark", "scoring", "bits"], ["benchmark", "scoring"])
+    table = pd.concat([mean, maps], ignore_index=True).merge(less.drop(columns=["places", "seeds"]), how="left")
+    table = table.rename(columns={"variant": "ablation"}).assign(seeds=changed["seed"].nunique())
     columns = ["ablation", "benchmark", "scoring", "bits", "seeds", "map", "difference", "low", "high", "p", "p_holm", "verdict"]
     return table[columns]
 
 
-def _maps(queries: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Benchmark, seeds and map, of the mean over the benchmarks and of each."""
-    by = answered(queries).groupby("benchmark")["ap"].mean()
-    for name, value in {MEAN: by.mean(), **by}.items():
-        yield {"benchmark": name, "seeds": queries["seed"].nunique(), "map": value}
-
-
-def by_models(queries: pd.DataFrame, runs: Sequence[Labelled]) -> pd.DataFrame:
+def by_models(comparison: pd.DataFrame, few: pd.DataFrame, count: int) -> pd.DataFrame:
     """The queries of the curve over the number of 3D models, column `models`; the last point is the comparison's own runs."""
-    few = queries[queries["experiment"] == "models"]
-    same = queries["seed"].isin(few["seed"].unique()) & queries["method"].isin(few["method"].unique())
-    whole = queries[(queries["experiment"] == "comparison") & same & (queries["bits"].isna() | queries["bits"].isin(few["bits"]))]
-    count = next(each.run.vectors.read().facts["models"] for each in runs if each.experiment == "comparison")
+    same = comparison["seed"].isin(few["seed"]) & comparison["method"].isin(few["method"])
+    whole = comparison[same & (comparison["bits"].isna() | comparison["bits"].isin(few["bits"].dropna()))]
     return pd.concat([few.assign(models=few["variant"].astype(int)), whole.assign(models=count)], ignore_index=True)
 
 
-def gains(points: pd.DataFrame) -> pd.DataFrame:
-    """BCDH less ITQ, and less the loss that has the highest mAP at that point, by the number of 3D models.
-
-    Columns: models, scoring, bits, against (itq, best_other_loss), method, and those of `difference` and `with_verdicts`. A
-    family is what one scoring asks against one of the two.
-    """
-    roles = {"itq": ["itq"], "best_other_loss": [method for method in LOSSES if method != BCDH]}
-    rows = []
-    for (models, scoring, bits), same in points[points["bits"].notna()].groupby(["models", "scoring", "bits"]):
-        bcdh, maps = same[same["method"] == BCDH], answered(same).groupby(["method", "benchmark"])["ap"].mean()
-        for against, methods in roles.items():
-            others = maps[maps.index.isin(methods, level="method")].groupby("method").mean()
-            if len(others) and len(bcdh):
-                method = str(others.idxmax())
-                where = {"models": models, "scoring": scoring, "bits": bits, "against": against, "method": method}
-                rows.append(where | difference(bcdh, same[same["method"] == method]))
-    columns = ["models", "scoring", "bits", "against", "method", "places", "seeds", "difference", "low", "high", "p"]
-    return with_verdicts(pd.DataFrame(rows, columns=columns).astype({"bits": "Int32"}), ["against", "scoring"])
+def gains(points: pd.DataFrame) -> Iterator[Asked]:
+    """BCDH less ITQ, and less the loss that has the highest mAP at that point, by the number of 3D models."""
+    for point, methods in by_code(points.sort_values("models", kind="stable"), "models"):
+        maps = {method: answered(rows).groupby("benchmark")["ap"].mean().mean() for method, rows in methods.items()}
+        for against, others in {"itq": ["itq"], "best_other_loss": OTHER_LOSSES}.items():
+            there = [method for method in others if method in maps]
+            if there and BCDH in maps:
+                best = max(there, key=lambda method: maps[method])
+                yield point | {"against": against, "method": best}, methods[BCDH], methods[best]
 
 
-def histories(runs: Sequence[Labelled]) -> pd.DataFrame:
-    """Rounds of training in the comparison, mean over the seeds: method, bits, round, loss, quantization, validation_map."""
-    tables = []
-    for each in runs:
-        if each.experiment == "comparison":
-            history = pd.DataFrame(each.run.read().facts.get("history", []))
-            history = each.run.vectors.read().rows if each.run.method == FLOAT else history
-            tables.append(history.assign(method=each.run.method, bits=each.run.bits))
-    keys = ["method", "bits", "round"]
-    table = pd.concat([table for table in tables if len(table)], ignore_index=True).astype({"bits": "Int32"})
-    return table.groupby(keys, dropna=False, sort=False)[["loss", "quantization", "validation_map"]].mean().reset_index()
-
-
-def statistics(runs: Sequence[Labelled]) -> pd.DataFrame:
+def statistics(runs: Sequence[Run]) -> pd.DataFrame:
     """How the bits of codes behave in the comparison, mean over the seeds: method, bits, and the names of bit_statistics."""
     rows = [
-        {"method": each.run.method, "bits": each.run.bits} | facts["statistics"]
-        for each in runs
-        if each.experiment == "comparison" and "statistics" in (facts := each.run.read().facts)
+        {"method": run.method, "bits": run.bits} | run.read().facts["statistics"]
+        for run in runs
+        if run.experiment == "comparison" and run.bits
     ]
     return pd.DataFrame(rows).groupby(["method", "bits"], sort=False).mean().reset_index()

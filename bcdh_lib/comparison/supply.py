@@ -28,11 +28,10 @@ def supplied(study: Study, vectors: TrainingVectors, pretrained: TrainingVectors
     if supply.source == "truth":
         vectors = relabelled(vectors, landmarks_of_members(study))
     elif supply.source == "clusters":
-        groups = len(np.unique(vectors.group[vectors.train]))
-        labels = np.zeros(len(vectors.group), dtype=np.int64)
+        labels, groups = np.zeros(len(vectors.group), dtype=np.int64), len(np.unique(vectors.group[vectors.train]))
         labels[vectors.train] = cluster(pretrained.vectors[vectors.train], groups, seed)
         vectors = relabelled(vectors, labels)
-    return move_photos(vectors, supply.wrong, seed) if supply.wrong else vectors
+    return move_photos(vectors, supply.wrong, seed)
 
 
 def relabelled(vectors: TrainingVectors, labels: Labels) -> TrainingVectors:
@@ -41,17 +40,14 @@ def relabelled(vectors: TrainingVectors, labels: Labels) -> TrainingVectors:
     group = np.where(train, labels + vectors.group.max() + 1, vectors.group)
     rows = np.flatnonzero(train)
     first, second = np.nonzero(group[rows][:, None] == group[rows])
-    pairs = np.stack([rows[first], rows[second]], 1)
-    held_apart = vectors.pairs[~train[vectors.pairs[:, 0]]]
-    return replace(vectors, group=group, pairs=np.concatenate([held_apart, pairs[pairs[:, 0] != pairs[:, 1]]]))
+    pairs = np.stack([rows[first], rows[second]], 1)[first != second]
+    return replace(vectors, group=group, pairs=np.concatenate([vectors.pairs[~train[vectors.pairs[:, 0]]], pairs]))
 
 
 def move_photos(vectors: TrainingVectors, share: float, seed: int) -> TrainingVectors:
     """A share of the training photos changes places with each other: each then has the group and the pairs of another one."""
-    generator = np.random.default_rng([seed, 2])
-    rows = np.flatnonzero(vectors.train)
-    chosen = generator.choice(rows, round(share * len(rows)), replace=False)
-    place = np.arange(len(vectors.group))
+    rows, place = np.flatnonzero(vectors.train), np.arange(len(vectors.group))
+    chosen = np.random.default_rng([seed, 2]).choice(rows, round(share * len(rows)), replace=False)
     place[chosen] = np.roll(chosen, 1)
     return replace(vectors, views=vectors.views[place])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,13 @@ ABOUT = {
     "mean.csv": "every method and code length: mAP, mean over the benchmarks",
     "benchmarks.csv": "every method and code length: mAP on each benchmark",
     "differences.csv": "BCDH less every other method of the same length: mAP, interval, corrected p, verdict",
+    "end_to_end.csv": "blocks and hash layer trained on together: mAP of every method, before and after, and of the control",
+    "end_to_end_differences.csv": "codes trained end to end less those before, less the control's, and BCDH's less the others'",
     "models.csv": "mAP against the number of 3D models, mean over the benchmarks",
     "models_differences.csv": "BCDH less ITQ and less the best other loss, against the number of 3D models",
     "ablations.csv": "BCDH with one thing changed: mAP, and the difference from BCDH as tuned",
     "trials.csv": "every configuration that tuning tried, and its validation mAP",
-    "chosen.json": "the configuration of each method that tuning chose",
-    "history.csv": "training by rounds, mean over the seeds",
+    "chosen.json": "the configuration of each method that tuning chose, by code length",
     "bits.csv": "how the bits of trained codes behave, mean over the seeds",
     "queries.parquet": "average precision of every query",
     "provenance.json": "commit, machine, versions and minutes",
@@ -71,12 +71,7 @@ def read_tables(root: Path, prefix: str = "") -> dict[str, Any]:
 
 def _listed(folder: Path) -> dict[str, dict[str, str]]:
     """What tables.json lists; nothing if no study was run."""
-    try:
-        return dict(json.loads((folder / LIST).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError) as error:
-        raise StudyError(f"{folder / LIST}: cannot be read ({one_line(error)}); git checkout it, or run: make study") from None
+    return _read(folder / LIST) if (folder / LIST).exists() else {}
 
 
 def _read(path: Path) -> Any:

@@ -10,13 +10,14 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bcdh_lib.comparison.pieces import Piece, Result
@@ -28,14 +29,22 @@ from bcdh_lib.retrieval.benchmarks import read_benchmarks
 from bcdh_lib.retrieval.codes import benchmark_views, one_per_photo_set
 from bcdh_lib.retrieval.systems import FLOAT, WHITENED
 from bcdh_lib.study import Study
+from bcdh_lib.training.checkpoint import load_checkpoint
 from bcdh_lib.training.device import device, prepare
 from bcdh_lib.training.encoding import cache_activations, encode
+from bcdh_lib.training.end_to_end import train_end_to_end
 from bcdh_lib.training.float_baseline import train_float_baseline
 from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import TrainingSet, TrainingVectors, encode_training_set, load_training_set, set_whitening
 
-Parts = dict[str, np.ndarray]
-"""Vectors float32 [n, d] of a photo set's "database" and "queries"."""
+Outputs = dict[str, NDArray[np.float32]]
+"""Vectors [n, d] or outputs [n, L] of each PHOTO_SET/database and PHOTO_SET/queries."""
+
+
+@functools.cache
+def code_of_vectors() -> str:
+    """Digest of the code that trains and encodes."""
+    return code_digest(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,10 +95,9 @@ class Activations(Piece):
             for part, views in benchmark_views(self.study, benchmark).items()
         }
 
-    def training_set(self) -> TrainingSet:
-        """The collection's photos. Only what is used of the file is read."""
-        made = _map(self.tensors)
-        return TrainingSet(made["activations"], made["group"].numpy(), made["train"].numpy(), made["pairs"].numpy())
+    def load(self) -> dict[str, Tensor]:
+        """The tensors by name. Only what is used of the file is read."""
+        return torch.load(self.tensors, mmap=True, weights_only=True)
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,8 @@ class Vectors(Piece):
     """Vectors of one network: the float baseline trained with the seed of `params`, or the pretrained one (whitened or not).
 
     collections: what it is trained on, together. models: how many groups of 3D models it is trained with, drawn with the seed;
-    None: all. What few models teach the network is then all that its hash layers learn from too.
+    None: all. What few models teach the network is then all that its hash layers learn from too. longer: the float baseline is
+    trained on alone, as training.end_to_end trains hash networks on.
     """
 
     params: Params
@@ -105,6 +114,7 @@ class Vectors(Piece):
     benchmarks: Activations
     method: str = FLOAT
     models: int | None = None
+    longer: bool = False
     kind = "vectors"
 
     @property
@@ -118,8 +128,9 @@ class Vectors(Piece):
         made |= {"collections": [each.path.stem for each in self.collections]}
         if self.method != FLOAT:
             return made
-        settings = {"float_baseline": self.params.training.float_baseline.model_dump(), "seed": self.params.run.seed}
-        return made | settings | {"models": self.models}
+        made |= {"float_baseline": self.params.training.float_baseline.model_dump(), "seed": self.params.run.seed}
+        longer = {"end_to_end": self.params.training.end_to_end.model_dump()} if self.longer else {}
+        return made | {"models": self.models} | longer
 
     @property
     def arrays(self) -> Path:
@@ -134,53 +145,41 @@ class Vectors(Piece):
 
     def work(self) -> Result:
         prepare(self.params)
-        training_set = joined([each.training_set() for each in self.collections])
-        if self.models:
-            training_set = fewer_models(training_set, self.models, self.params.run.seed)
-        network, history = self._network(training_set)
+        training_set, history = self.training_set(), []
+        network = HashNetwork(self.params.network, bits=None).to(device()).eval()
+        if self.longer:
+            start, seed = replace(self, longer=False).network(), self.params.run.seed
+            network, history = train_end_to_end(start, training_set, self.params, FLOAT, seed, [])
+        elif self.method == FLOAT:
+            network, history = train_float_baseline(training_set, self.params, self.training)
+        elif self.method == WHITENED:
+            set_whitening(network, training_set)
         made = encode_training_set(network, training_set)
-        arrays: dict[str, Any] = made.arrays()
-        arrays |= {name: encode(network, activations).numpy() for name, activations in _map(self.benchmarks.tensors).items()}
         content = io.BytesIO()
-        np.savez(content, **arrays)
+        np.savez(content, **made.arrays(), **self.encode_benchmarks(network))
         write_bytes(self.arrays, content.getvalue())
         columns = ["round", "loss", "quantization", "validation_map"]
         return Result(pd.DataFrame(history, columns=columns), {"models": len(np.unique(made.group[made.train]))})
 
-    def _network(self, training_set: TrainingSet) -> tuple[HashNetwork, list[dict[str, Any]]]:
-        if self.method == FLOAT:
-            return train_float_baseline(training_set, self.params, self.training)
-        network = HashNetwork(self.params.network, bits=None).to(device()).eval()
-        if self.method == WHITENED:
-            set_whitening(network, training_set)
-        return network, []
+    def training_set(self) -> TrainingSet:
+        """The photos that it is trained on."""
+        loaded = [each.load() for each in self.collections]
+        whole = joined(
+            [TrainingSet(m["activations"], m["group"].numpy(), m["train"].numpy(), m["pairs"].numpy()) for m in loaded]
+        )
+        return fewer_models(whole, self.models, self.params.run.seed) if self.models else whole
 
-    def load(self) -> tuple[TrainingVectors, dict[str, Parts]]:
-        """The training vectors, and the benchmarks' by photo set."""
-        return _load(self.arrays)
+    def encode_benchmarks(self, network: HashNetwork) -> Outputs:
+        return {name: encode(network, activations).numpy() for name, activations in self.benchmarks.load().items()}
 
+    def network(self) -> HashNetwork:
+        """The trained float baseline. Raises StudyError if its training's folder was deleted."""
+        return load_checkpoint(self.training / "best.safetensors")[0]
 
-@functools.cache
-def code_of_vectors() -> str:
-    """Digest of the code that trains and encodes."""
-    return code_digest(__name__)
-
-
-@functools.lru_cache(maxsize=4)
-def _map(path: Path) -> dict[str, Tensor]:
-    return torch.load(path, mmap=True, weights_only=True)
-
-
-@functools.lru_cache(maxsize=2)
-def _load(path: Path) -> tuple[TrainingVectors, dict[str, Parts]]:
-    with np.load(path, allow_pickle=False) as arrays:
-        training = TrainingVectors.of_arrays(arrays)
-        benchmarks: dict[str, Parts] = {}
-        for name in arrays.files:
-            if "/" in name:
-                photo_set, part = name.rsplit("/", 1)
-                benchmarks.setdefault(photo_set, {})[part] = arrays[name]
-    return training, benchmarks
+    def load(self) -> tuple[TrainingVectors, Outputs]:
+        """The vectors of the training photos and of the benchmarks."""
+        with np.load(self.arrays, allow_pickle=False) as arrays:
+            return TrainingVectors.of_arrays(arrays), {name: arrays[name] for name in arrays.files if "/" in name}
 
 
 def joined(sets: Sequence[TrainingSet]) -> TrainingSet:
@@ -205,17 +204,19 @@ def fewer_models(training_set: TrainingSet, models: int, seed: int) -> TrainingS
     if models > len(groups):
         raise StudyError(f"study.yaml: models.counts: {models} is more than the {len(groups)} groups of models that are there")
     drawn = np.random.default_rng([seed, 1]).permutation(groups)[:models]
-    rows = np.flatnonzero(~training_set.train | np.isin(training_set.group, drawn))
-    new_row = np.full(len(training_set.group), -1)
+    return only(training_set, np.flatnonzero(~training_set.train | np.isin(training_set.group, drawn)))
+
+
+Photos = TypeVar("Photos", TrainingSet, TrainingVectors)
+
+
+def only(photos: Photos, rows: NDArray[np.int64]) -> Photos:
+    """The photos of these rows alone, and the similar pairs among them."""
+    new_row = np.full(len(photos.group), -1)
     new_row[rows] = np.arange(len(rows))
-    pairs = new_row[training_set.pairs]
-    return replace(
-        training_set,
-        activations=training_set.activations[torch.from_numpy(rows)],
-        group=training_set.group[rows],
-        train=training_set.train[rows],
-        pairs=pairs[(pairs >= 0).all(1)],
-    )
+    pairs = new_row[photos.pairs]
+    own = {field.name: getattr(photos, field.name) for field in fields(photos) if field.name not in ("pairs", "fingerprint")}
+    return replace(photos, pairs=pairs[(pairs >= 0).all(1)], **{name: values[rows] for name, values in own.items()})
 
 
 def digest_of_tables(collection: Study) -> str:

@@ -92,16 +92,10 @@ def ties_of(benchmark: Benchmark, codes: BenchmarkCodes, scoring: str) -> Ties:
 
 def score_codes(study: Study, benchmark: Benchmark, system: System, codes: BenchmarkCodes) -> pd.DataFrame:
     """Rows of the table `queries` of one system on one benchmark, by every scoring."""
-    scorings = scorings_of(codes)
-    tables = [query_rows(study, benchmark, system, ties_of(benchmark, codes, each), each) for each in scorings]
-    return pd.concat(tables, ignore_index=True)
-
-
-def query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties, scoring: str) -> pd.DataFrame:
-    """Rows of the table `queries` of one system on one benchmark, by one scoring, whose rankings are `ties`."""
-    in_bits = scoring in (HAMMING, RECENTRED)
-    return pd.DataFrame(
-        {
+    tables = []
+    for scoring in scorings_of(codes):
+        ties = ties_of(benchmark, codes, scoring)
+        rows = {
             "benchmark": benchmark.name,
             "method": system.method,
             "bits": pd.Series([system.bits] * len(benchmark.queries), dtype="Int32"),
@@ -115,9 +109,12 @@ def query_rows(study: Study, benchmark: Benchmark, system: System, ties: Ties, s
             "ap_worst": average_precision(ties, "trapezoid", "worst"),
             "ap_rectangle": average_precision(ties, "rectangle"),
             **{f"p_at_{k}": precision_at(ties, k) for k in (1, 5, 10)},
-            "recall_in_radius": recall_within(ties, study.params.retrieval.radius) if in_bits else np.nan,
+            "recall_in_radius": np.nan,
         }
-    )
+        if scoring in (HAMMING, RECENTRED):
+            rows["recall_in_radius"] = recall_within(ties, study.params.retrieval.radius)
+        tables.append(pd.DataFrame(rows))
+    return pd.concat(tables, ignore_index=True)
 
 
 def summarise(queries: pd.DataFrame) -> pd.DataFrame:
@@ -155,6 +152,6 @@ def mean_scores(summary: pd.DataFrame, names: Collection[str]) -> dict[str, dict
     means = named.groupby(["scoring", "system"], sort=False)[["map", "recall_in_radius"]].mean().round(6)
     scores: dict[str, dict[str, dict[str, float]]] = {figure: {} for figure in means}
     for figure, column in means.items():
-        for (scoring, system), value in column.dropna().items():
-            scores[str(figure)].setdefault(scoring, {})[system] = value
+        for (scoring, name), value in column.dropna().items():
+            scores[str(figure)].setdefault(scoring, {})[name] = value
     return scores

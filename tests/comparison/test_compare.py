@@ -27,6 +27,7 @@ PLAN = {
             method: {"learning_rate": {"low": 0.001, "high": 0.1, "scale": "log"}} for method in ("binary_constrained", "dsh")
         },
     },
+    "end_to_end": {"bits": [16], "seeds": [2], "settings": {"rounds": 1, "steps_per_round": 1, "photos": 16, "places": 6}},
     "ablations": {
         "bits": [16],
         "seeds": [1],
@@ -84,6 +85,8 @@ def test_a_study_resumed_equals_one_undisturbed(root, monkeypatch):
     assert tables["models"]["models"].unique().tolist() == [4, 6]
     assert set(tables["ablations"]["ablation"]) == {"reference", "rate", "clusters"}
     assert len(tables["trials"]) == 4
+    assert set(tables["end_to_end"]["training"]) == {"layer", "end_to_end", "longer_baseline"}
+    assert set(tables["end_to_end_differences"]["question"]) == {"layer", "longer_baseline", "other_losses", "itq"}
     first = {path.name: path.read_bytes() for path in folder.iterdir()}
     pieces = sorted((root / "work/study").rglob("*.parquet"))
     compare(root, folder)

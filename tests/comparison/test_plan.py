@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from bcdh_lib.comparison.plan import Interval, choose, configured, draw_configurations, load_plan
+from bcdh_lib.comparison.plan import Interval, changed, choose, draw_configurations, load_plan, nearest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.study import find_root
 
@@ -22,7 +22,7 @@ def test_the_studys_own_plan_tunes_all_equally(params):
         rate = plan.tuning.ranges[method]["learning_rate"]
         assert rate.low <= 0.001 < 0.1 <= rate.high
         for configuration in draw_configurations(plan.tuning, method):
-            configured(params, method, configuration)  # every one is a valid setting
+            changed(params, {f"losses.{method}": configuration})  # every one is a valid setting
 
 
 @pytest.mark.parametrize(
@@ -59,21 +59,22 @@ def test_draws_depend_on_the_method_alone_and_stay_in_range():
 
 
 def test_choose_by_hand():
-    """Two lengths each: a has the means .3, .5, and one that diverged at one length; b has equals, so its first is chosen."""
-    values = {"a": [(0.2, 0.4), (0.5, 0.5), (0.9, np.nan)], "b": [(0.1, 0.1), (0.1, 0.1)]}
-    rows = [
-        {"method": method, "number": number, "bits": bits, "configuration": json.dumps({"x": number}), "validation_map": value}
-        for method, pairs in values.items()
-        for number, pair in enumerate(pairs)
-        for bits, value in zip((32, 64), pair, strict=True)
-    ]
-    chosen = choose(pd.DataFrame(rows))
-    assert {method: best["number"] for method, best in chosen.items()} == {"a": 1, "b": 0}
-    assert chosen["a"]["configuration"] == {"x": 1}
+    """At 32 bits the second is best, at 128 the first of equals, since the third diverged; each length takes the nearest's."""
+    values = {32: (0.2, 0.5, 0.4), 128: (0.6, 0.6, np.nan)}
+    trials = pd.DataFrame(
+        {"method": "a", "number": number, "bits": bits, "configuration": json.dumps({"x": number}), "validation_map": value}
+        for bits, row in values.items()
+        for number, value in enumerate(row)
+    )
+    chosen = choose(trials)
+    assert {bits: best["number"] for bits, best in chosen["a"].items()} == {32: 1, 128: 0}
+    assert [nearest(chosen, "a", bits)["x"] for bits in (16, 32, 64, 72, 256)] == [1, 1, 1, 0, 0]
     with pytest.raises(StudyError, match="diverged"):
-        choose(pd.DataFrame(rows[4:6]))
+        choose(trials[trials["validation_map"].isna()])
 
 
 def test_an_unknown_setting_is_refused(params):
-    with pytest.raises(StudyError, match="dsh"):
-        configured(params, "dsh", {"nonesuch": 1.0})
+    with pytest.raises(StudyError, match="nonesuch"):
+        changed(params, {"losses.dsh": {"nonesuch": 1.0}})
+    with pytest.raises(StudyError, match="rounds"):
+        changed(params, {"training.hash_layer": {"rounds": 0}})

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from bcdh_lib.comparison import significance
-from bcdh_lib.comparison.significance import DRAWS, MEAN, bootstrap, difference, differences, holm, interval, with_verdicts
+from bcdh_lib.comparison.significance import DRAWS, MEAN, bootstrap, difference, differences, holm, interval
 
 
 def rows_of(ap, benchmark="b", method="binary_constrained", bits=16, scoring="hamming", per_place=1):
@@ -23,14 +23,6 @@ def test_holm_by_hand():
     np.testing.assert_allclose(holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
     assert holm([0.6, 0.9]).tolist() == [1, 1]
     assert holm([]).tolist() == []
-
-
-def test_holm_corrects_within_each_family():
-    table = pd.DataFrame({"question": ["a", "b", "b"], "difference": [1, 1, -1], "p": [0.03, 0.03, 0.01]})
-    corrected = with_verdicts(table, ["question"])
-    assert corrected["p_holm"].tolist() == pytest.approx([0.03, 0.03, 0.02])
-    assert corrected["verdict"].tolist() == ["better", "better", "worse"]
-    assert with_verdicts(table.assign(question="a"), ["question"])["verdict"].tolist() == ["undecided", "undecided", "worse"]
 
 
 def test_bootstrap_equals_a_loop_over_the_same_draws():
@@ -55,7 +47,7 @@ def test_bootstrap_equals_a_loop_over_the_same_draws():
 
 def test_independent_queries_give_the_normal_interval():
     ap = np.random.default_rng(2).normal(0.5, 0.2, (1, 100))
-    found = interval(rows_of(ap).assign(value=lambda rows: rows["ap"]))
+    found = interval(bootstrap(rows_of(ap).rename(columns={"ap": "value"})))
     half = 1.96 * ap.std(ddof=1) / 10
     assert found["low"] == pytest.approx(ap.mean() - half, abs=0.2 * half)
     assert found["high"] == pytest.approx(ap.mean() + half, abs=0.2 * half)
@@ -70,7 +62,7 @@ def test_queries_that_share_a_place_widen_the_interval():
         "as if independent": rows_of(ap),
         "few": rows_of(ap[:, ::5]),
     }.items():
-        found = interval(rows.assign(value=rows["ap"]))
+        found = interval(bootstrap(rows.rename(columns={"ap": "value"})))
         widths[name] = found["high"] - found["low"]
     assert widths["clustered"] == pytest.approx(widths["few"], rel=0.01)
     assert widths["clustered"] > 2 * widths["as if independent"]
@@ -79,7 +71,7 @@ def test_queries_that_share_a_place_widen_the_interval():
 def test_seeds_that_differ_widen_the_interval():
     ap = np.tile(np.random.default_rng(4).random(30), (5, 1))
     moved = ap + np.array([-0.2, -0.1, 0, 0.1, 0.2])[:, None]
-    narrow, wide = (interval(rows_of(each).assign(value=lambda rows: rows["ap"])) for each in (ap, moved))
+    narrow, wide = (interval(bootstrap(rows_of(each).rename(columns={"ap": "value"}))) for each in (ap, moved))
     assert wide["high"] - wide["low"] > 1.2 * (narrow["high"] - narrow["low"])
 
 
@@ -96,22 +88,19 @@ def test_difference_is_paired_and_knows_its_chance():
     assert false < 15  # about 5 of 100
 
 
-def test_differences_ask_a_question_at_equal_length_and_scoring():
+def test_differences_by_benchmark_and_holm_within_each_family():
+    """In the family of three, what is better by .2 in every place stays sure; a difference of noise does not."""
     base = np.random.default_rng(7).random((1, 12))
-    queries = pd.concat(
-        [
-            *(rows_of(base + 0.2, name) for name in ("b", "c")),
-            *(rows_of(base, name, method) for name in ("b", "c") for method in ("dsh", "itq")),
-            rows_of(base, "b", "dsh", bits=32),  # BCDH has no codes of this length
-            rows_of(base, "b", "float", bits=None),
-        ]
-    ).astype({"bits": "Int32"})
-    table = differences(queries)
-    assert table[["question", "benchmark", "method"]].to_numpy().tolist() == [
-        [question, benchmark, method]
-        for question, method in (("other_losses", "dsh"), ("itq", "itq"))
-        for benchmark in (MEAN, "b", "c")
+    same, better = (pd.concat(rows_of(base + more, name) for name in ("b", "c")) for more in (0, 0.2))
+    asked = [({"question": name, "bits": 16}, better, same) for name in ("a", "a", "other")] + [
+        ({"question": "a", "bits": 16}, same, same)
     ]
-    assert (table["verdict"] == "better").all()
-    assert table["difference"].tolist() == pytest.approx([0.2] * 6)
-    assert differences(queries[queries["method"] == "itq"]).empty
+    table = differences(asked, ["question", "benchmark", "bits"], ["question", "benchmark"])
+    assert table["benchmark"].tolist() == [MEAN, "b", "c"] * 4
+    mean = table[table["benchmark"] == MEAN]
+    assert mean["p_holm"].tolist() == pytest.approx([3 / DRAWS, 3 / DRAWS, 1 / DRAWS, 1])
+    assert mean["verdict"].tolist() == ["better", "better", "better", "undecided"]
+    assert mean["difference"].tolist() == pytest.approx([0.2, 0.2, 0.2, 0])
+    worse = differences([({"bits": 16}, same, better)], ["bits"], ["bits"], each_benchmark=False)
+    assert worse["verdict"].tolist() == ["worse"]
+    assert differences([], ["question", "benchmark", "bits"], ["question", "benchmark"]).empty

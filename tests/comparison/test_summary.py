@@ -1,4 +1,4 @@
-"""The tables, by hand: means, shares, headline, ablations and the curve; and that reports/study holds what tables.json lists."""
+"""The tables, by hand: means, shares, headline, training end to end, ablations and the curve; what reports/study holds."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bcdh_lib.comparison.pieces import Result
-from bcdh_lib.comparison.summary import KEYS, headline, means, summarise_study
+from bcdh_lib.comparison.summary import KEYS, against_others, headline, means, summarise_study
 from bcdh_lib.comparison.tables import ABOUT, read_tables, write_tables
 from bcdh_lib.study import find_root
 
@@ -30,40 +30,41 @@ def rows(method, bits, seed, ap, scoring="hamming"):
 class MadeRun:
     """Stands for a finished run."""
 
+    experiment: str
+    variant: str
     method: str
     bits: int | None
     seed: int
     ap: float
-    facts: dict = field(default_factory=dict)
+    facts: dict = field(default_factory=lambda: {"statistics": {"imbalance": 0.25}, "kept": True})
+    vectors = SimpleNamespace(read=lambda: Result(pd.DataFrame(), {"models": 160}))
 
     @property
-    def vectors(self):
-        history = pd.DataFrame({"round": [0], "loss": [0.0], "quantization": [0.0], "validation_map": [0.5]})
-        return SimpleNamespace(read=lambda: Result(history, {"models": 160}))
+    def end_to_end(self):
+        return self.experiment == "end_to_end" and not self.variant
 
     def read(self):
         return Result(rows(self.method, self.bits, self.seed, self.ap, "hamming" if self.bits else "cosine"), self.facts)
 
 
-def labelled(experiment, variant, *run):
-    return SimpleNamespace(experiment=experiment, variant=variant, run=MadeRun(*run))
-
-
 def runs():
-    row = {"round": 0, "loss": 1.0, "quantization": 0.5, "validation_map": 0.5}
-    trained = {"statistics": {"imbalance": 0.25}, "history": [row]}
     for seed in (1, 2):
-        yield labelled("comparison", "", "float", None, seed, 0.8)
-        yield labelled("comparison", "", "itq", 16, seed, 0.4)
-        yield labelled("comparison", "", "dsh", 16, seed, 0.48, trained)
-        yield labelled("comparison", "", "dch", 16, seed, 0.44, trained)
-        yield labelled("comparison", "", "binary_constrained", 16, seed, 0.56 + 0.04 * seed, trained)
-    yield labelled("ablations", "hinge", "binary_constrained", 16, 1, 0.5)
-    yield labelled("models", "44", "float", None, 1, 0.6)
-    yield labelled("models", "44", "binary_constrained", 16, 1, 0.3)
-    yield labelled("models", "44", "itq", 16, 1, 0.2)
-    yield labelled("models", "44", "dsh", 16, 1, 0.1)
-    yield labelled("models", "44", "dch", 16, 1, 0.25)
+        yield MadeRun("comparison", "", "float", None, seed, 0.8)
+        for method, ap in (("itq", 0.4), ("dsh", 0.48), ("dch", 0.44), ("binary_constrained", 0.56 + 0.04 * seed)):
+            yield MadeRun("comparison", "", method, 16, seed, ap)
+    yield MadeRun("ablations", "hinge", "binary_constrained", 16, 1, 0.5)
+    for method, bits, ap in (("float", None, 0.6), ("binary_constrained", 16, 0.3), ("itq", 16, 0.2), ("dsh", 16, 0.1)):
+        yield MadeRun("models", "44", method, bits, 1, ap)
+    yield MadeRun("models", "44", "dch", 16, 1, 0.25)
+    yield MadeRun("end_to_end", "longer_baseline", "float", None, 1, 0.9)
+    for method, control, whole in (("binary_constrained", 0.62, 0.7), ("dsh", 0.5, 0.46)):
+        yield MadeRun("end_to_end", "longer_baseline", method, 16, 1, control)
+        yield MadeRun("end_to_end", "", method, 16, 1, whole)
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return summarise_study(list(runs()))
 
 
 def test_means_by_hand():
@@ -74,46 +75,50 @@ def test_means_by_hand():
     assert itq["high"] == pytest.approx(0.3)
 
 
-def test_every_table_by_hand():
-    tables = summarise_study(list(runs()))
+def test_the_comparison_by_hand(tables):
     best = tables["headline.csv"].set_index("role")
-    assert best["method"].to_dict() == {
-        "bcdh": "binary_constrained",
-        "best_other_loss": "dsh",
-        "itq": "itq",
-        "float_baseline": "float",
-    }
+    assert best["method"].tolist() == ["binary_constrained", "dsh", "itq", "float"]
     assert best["map"].tolist() == pytest.approx([0.465, 0.36, 0.3, 0.6])
     assert best.loc["bcdh", "share_of_float"] == pytest.approx(0.465 / 0.6)
     one = tables["benchmarks.csv"].set_index(["benchmark", "method"])["share_of_float"]
     assert one["one", "dsh"] == pytest.approx(0.6)
-    ablation = tables["ablations.csv"].set_index(["ablation", "benchmark"])
-    assert ablation.loc[("reference", "mean"), "map"] == pytest.approx(0.45)  # of the ablation's own seed
-    assert ablation.loc[("hinge", "mean"), "difference"] == pytest.approx(-0.075)
-    assert ablation.loc[("hinge", "one"), "verdict"] == "worse"
-    curve = tables["models.csv"].set_index(["method", "models"])["map"]
-    assert curve[["binary_constrained", "float"]].to_dict() == pytest.approx(
-        {
-            ("binary_constrained", 44): 0.225,
-            ("binary_constrained", 160): 0.45,
-            ("float", 44): 0.45,
-            ("float", 160): 0.6,
-        }
-    )
-    gains = tables["models_differences.csv"].set_index(["models", "against"])
-    assert gains["method"].to_dict() == {(44, "itq"): "itq", (44, "best_other_loss"): "dch"} | {
-        (160, "itq"): "itq",
-        (160, "best_other_loss"): "dsh",
-    }
-    assert gains["difference"].tolist() == pytest.approx([0.075, 0.0375, 0.15, 0.09])
-    assert tables["bits.csv"]["imbalance"].tolist() == [0.25] * 3
-    assert set(tables["history.csv"]["method"]) == {"float", "dsh", "dch", "binary_constrained"}
+    assert tables["bits.csv"]["imbalance"].tolist() == [0.25] * 4
     assert tables.keys() <= ABOUT.keys()
 
 
-def test_headline_without_a_method_leaves_its_row_out():
-    table = means(pd.concat([rows("float", None, 1, 0.8, "cosine"), rows("itq", 16, 1, 0.4)]), KEYS)
-    assert headline(table)["role"].tolist() == ["itq", "float_baseline"]
+def test_training_end_to_end_by_hand(tables):
+    """Seed 1 alone: BCDH .6 -> .7, control .62; DSH .48 -> .46, control .5; times .75, the mean of the two benchmarks."""
+    found = tables["end_to_end.csv"].set_index(["training", "method"])
+    assert found.loc[("end_to_end", "binary_constrained"), ["map", "share_of_float"]].tolist() == pytest.approx([0.525, 0.875])
+    assert found.loc[("longer_baseline", "float"), "map"] == pytest.approx(0.675)
+    assert found["kept"].dropna().to_dict() == {("end_to_end", "binary_constrained"): 1, ("end_to_end", "dsh"): 1}
+    asked = tables["end_to_end_differences.csv"]
+    asked = asked[asked["benchmark"] == "mean"].set_index(["question", "method"])["difference"].to_dict()
+    bcdh = {("layer", "binary_constrained"): 0.075, ("longer_baseline", "binary_constrained"): 0.06}
+    dsh = {("layer", "dsh"): -0.015, ("longer_baseline", "dsh"): -0.03}
+    assert asked == pytest.approx(bcdh | dsh | {("other_losses", "dsh"): 0.18, ("itq", "itq"): 0.225})
+
+
+def test_ablations_by_hand(tables):
+    ablation = tables["ablations.csv"].set_index(["ablation", "benchmark"])
+    assert ablation.loc[("reference", "mean"), "map"] == pytest.approx(0.45)  # of the ablation's own seed
+    assert ablation.loc[("hinge", "mean"), ["map", "difference"]].tolist() == pytest.approx([0.375, -0.075])
+    assert ablation.loc[("hinge", "one"), "verdict"] == "worse"
+
+
+def test_the_curve_over_models_by_hand(tables):
+    curve = tables["models.csv"].set_index(["models", "method"])["map"]
+    assert curve[44][["binary_constrained", "float"]].tolist() == pytest.approx([0.225, 0.45])
+    assert curve[160][["binary_constrained", "float"]].tolist() == pytest.approx([0.45, 0.6])
+    gains = tables["models_differences.csv"].set_index(["models", "against"])
+    assert gains["method"].tolist() == ["itq", "dch", "itq", "dsh"]
+    assert gains["difference"].tolist() == pytest.approx([0.075, 0.0375, 0.15, 0.09])
+
+
+def test_a_method_that_is_not_there_leaves_its_row_out():
+    queries = pd.concat([rows("float", None, 1, 0.8, "cosine"), rows("itq", 16, 1, 0.4), rows("dsh", 32, 1, 0.4)])
+    assert headline(means(queries, KEYS))["role"].tolist() == ["itq", "best_other_loss", "float_baseline"]
+    assert not list(against_others(queries))
 
 
 def test_tables_are_listed_read_back_and_nothing_else_stays(tmp_path):

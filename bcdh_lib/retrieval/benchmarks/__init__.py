@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.registry import discover
@@ -16,8 +17,16 @@ MADE_BY_STUDY = {name: form for form in FORMS.values() for name in form.made_by_
 PUBLISHED = {name: form for form in FORMS.values() for name in form.published}
 
 
-def forms_by_folder(study: Study) -> dict[str, Form]:
-    """Every benchmark folder that the study knows, and its form: made by the study, published, or the user's own.
+class Known(NamedTuple):
+    """A benchmark that the study knows: the name of its folder, how it lies there, and which variant of it is meant."""
+
+    folder: str
+    form: Form
+    variant: str
+
+
+def known_benchmarks(study: Study) -> dict[str, Known]:
+    """Every benchmark that the study knows, by name: made by the study, published, or the user's own.
 
     Raises StudyError if retrieval.own_benchmarks names an unknown form or uses a reserved name.
     """
@@ -29,29 +38,21 @@ def forms_by_folder(study: Study) -> dict[str, Form]:
         if form not in FORMS:
             raise StudyError(f"{key}: form {one_line(form)} is unknown; known: {', '.join(FORMS)}")
         forms[name] = FORMS[form]
-    return forms
+    known = (Known(folder, form, variant) for folder, form in forms.items() for variant in form.variants)
+    return {f"{each.folder}_{each.variant}" if each.variant else each.folder: each for each in known}
 
 
 def benchmark_names(study: Study) -> list[str]:
-    """The benchmarks of retrieval.benchmarks in that order, once each; a name with variants stands for all of them."""
-    forms, names = forms_by_folder(study), []
+    """The benchmarks of retrieval.benchmarks in that order, once each; a folder with variants stands for all of them."""
+    known, names = known_benchmarks(study), []
     for name in study.params.retrieval.benchmarks:
-        names += _variants(name, forms[name]) if name in forms else [name]
+        names += [full for full, each in known.items() if name == each.folder] or [name]
     return list(dict.fromkeys(names))
 
 
-def _variants(folder: str, form: Form) -> list[str]:
-    return [f"{folder}_{variant}" if variant else folder for variant in form.variants]
-
-
-def _place(study: Study, name: str) -> tuple[str, str]:
-    """Folder and variant of the benchmark of that name. Raises StudyError."""
-    forms = forms_by_folder(study)
-    known = {
-        full: (folder, variant)
-        for folder, form in forms.items()
-        for full, variant in zip(_variants(folder, form), form.variants, strict=True)
-    }
+def _known(study: Study, name: str) -> Known:
+    """The benchmark of that name. Raises StudyError."""
+    known = known_benchmarks(study)
     if name not in known:
         raise StudyError(
             f"params.yaml: retrieval.benchmarks: {one_line(name)} is unknown; known: {', '.join(known)}; "
@@ -62,10 +63,9 @@ def _place(study: Study, name: str) -> tuple[str, str]:
 
 def check_benchmarks(study: Study) -> None:
     """Raise StudyError if a benchmark of retrieval.benchmarks is unknown, or not there although others have to bring it."""
-    for name in benchmark_names(study):
-        folder, _ = _place(study, name)
+    for folder, form, _ in (_known(study, name) for name in benchmark_names(study)):
         if folder not in MADE_BY_STUDY:
-            require_folder(study.benchmarks / folder, forms_by_folder(study)[folder])
+            require_folder(study.benchmarks / folder, form)
 
 
 def benchmark_folder(study: Study, name: str) -> Path:
@@ -75,12 +75,12 @@ def benchmark_folder(study: Study, name: str) -> Path:
 
 def read_benchmark(study: Study, name: str) -> Benchmark:
     """The benchmark of that name. Raises StudyError if it is unknown, not there, or not of its protocol's form."""
-    folder_name, variant = _place(study, name)
-    form, folder = forms_by_folder(study)[folder_name], benchmark_folder(study, folder_name)
+    name, form, variant = _known(study, name)
+    folder = benchmark_folder(study, name)
     require_folder(folder, form)
     benchmark = form.read(study, folder, variant)
-    if folder_name in form.published:
-        require_counts(folder, benchmark, form.published[folder_name])
+    if name in form.published:
+        require_counts(folder, benchmark, form.published[name])
     return benchmark
 
 

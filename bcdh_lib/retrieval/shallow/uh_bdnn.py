@@ -18,8 +18,7 @@ axes). The B step starts from the previous B, so J never rises.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -120,7 +119,9 @@ def weight_step(network: BinaryAutoencoder, inputs: Tensor, codes: Tensor) -> No
 
 def fit(vectors: Vectors, bits: int, seed: int) -> Coder:
     """UH-BDNN (see the module's docstring). The seed is ITQ's, which gives the first codes."""
-    with _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in one order on any number of cores; more would not speed up matrices this small
+    try:
         reduce = _reduction(torch.from_numpy(vectors).double(), bits)
         inputs = reduce(torch.from_numpy(vectors).double())
         itq = train_itq(vectors, bits, seed)
@@ -130,23 +131,14 @@ def fit(vectors: Vectors, bits: int, seed: int) -> Coder:
         for _ in range(TURNS):
             codes = code_step(network, inputs, codes)
             weight_step(network, inputs, codes)
+    finally:
+        torch.set_num_threads(threads)
 
     def code(fresh: Vectors) -> Vectors:
         with torch.no_grad():
             return network.encoder(reduce(torch.from_numpy(fresh).double())).float().numpy()
 
     return code
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums in one order on any number of cores; more threads would not speed up matrices this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _reduction(vectors: Tensor, bits: int) -> Callable[[Tensor], Tensor]:
