@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from bcdh_lib.comparison.vectors import only
 from bcdh_lib.core.codes import asymmetric_distances, distances, pack
 from bcdh_lib.core.files import write_json
 from bcdh_lib.core.metrics import average_precision, ties_of_distances
@@ -47,14 +47,7 @@ def held_apart(group: NDArray, split: int) -> NDArray:
 def without(photos: OwnPhotos, held: NDArray) -> OwnPhotos:
     """The photos without those of held-apart places."""
     stays = ~np.isin(photos.members.group, held)
-    row, pairs = np.cumsum(stays) - 1, photos.members.pairs
-    members = replace(
-        photos.members,
-        views=photos.members.views[stays],
-        group=photos.members.group[stays],
-        train=stays[stays],
-        pairs=row[pairs[stays[pairs].all(1)]],
-    )
+    members = only(photos.members, np.flatnonzero(stays))
     kept = np.ones(len(photos.vectors), dtype=bool)
     kept[photos.rows[~stays]] = False
     return OwnPhotos(photos.vectors[kept], members, (np.cumsum(kept) - 1)[photos.rows[stays]])

@@ -19,6 +19,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import pandas as pd
 import torch
 
 from bcdh_lib.comparison.pieces import Piece, do_all
-from bcdh_lib.comparison.plan import Chosen, Plan, changed, choose, draw_configurations, load_plan, nearest
+from bcdh_lib.comparison.plan import Changes, Chosen, Plan, changed, choose, draw_configurations, load_plan, nearest
 from bcdh_lib.comparison.runs import Run, Trial
 from bcdh_lib.comparison.summary import LONGER_BASELINE, summarise_study
 from bcdh_lib.comparison.tables import write_tables
@@ -88,6 +89,10 @@ def make_collection(study: Study) -> None:
         getattr(importlib.import_module(f"bcdh_lib.{module}"), function)(study)
 
 
+Labels = tuple[str, str]
+"""The experiment and the variant that the tables know a run by."""
+
+
 class Work:
     """The pieces of a plan. Each works on one thread, so its result does not depend on how many run at a time."""
 
@@ -104,7 +109,7 @@ class Work:
 
     def vectors(self, seed: int, method: str = FLOAT, models: int | None = None, longer: bool = False) -> Vectors:
         """Those of the float baseline of a seed, or of another network; longer: trained on alone as `end_to_end` trains on."""
-        changes: dict[str, Mapping[str, Any]] = {"run": {"seed": seed}}
+        changes: Changes = {"run": {"seed": seed}}
         if longer and self.plan.end_to_end:
             changes["training.end_to_end"] = self.plan.end_to_end.settings
         params = changed(self.study.params, changes)
@@ -127,7 +132,7 @@ class Work:
     def trials(self) -> list[Trial]:
         """Every configuration of every method, all with the vectors of the first seed."""
         tuning, vectors = self.plan.tuning, self.vectors(self.plan.seeds[0])
-        layer = {"run": {"seed": tuning.seed}, "training.hash_layer": {"rounds": tuning.rounds}}
+        layer: Changes = {"run": {"seed": tuning.seed}, "training.hash_layer": {"rounds": tuning.rounds}}
         trials = []
         for method in self.plan.methods:
             for number, each in enumerate(draw_configurations(tuning, method)):
@@ -136,63 +141,39 @@ class Work:
         return trials
 
     def runs(self, chosen: Chosen) -> Iterator[Run]:
-        """Every run of the comparison, of training end to end, the ablations, and the curve over the number of models."""
+        """Every run: the comparison, training end to end with its control, the curve over the number of models, ablations."""
+
+        def run(
+            vectors: Vectors, method: str, bits: int | None, labels: Labels, changes: Changes | None = None, **more: Any
+        ) -> Run:
+            tuned: Changes = {f"losses.{method}": nearest(chosen, method, bits)} if bits and method in chosen else {}
+            params = changed(changed(vectors.params, tuned), changes or {})
+            return Run(self.study, self.inputs, params, method, bits, vectors, *labels, **more)
+
         plan = self.plan
         for vectors in self.untrained():
-            yield self._run(vectors, vectors.method, None)
-        for seed in plan.seeds:
-            yield from self._codes(self.vectors(seed), plan.methods, plan.shallow, plan.bits, chosen)
-        if plan.end_to_end:
-            part, named = plan.end_to_end, {"experiment": "end_to_end"}
-            for vectors in map(self.vectors, part.seeds):
-                for method in plan.methods:
-                    for bits in part.bits:
-                        changes = {"training.end_to_end": part.settings, f"losses.{method}": nearest(chosen, method, bits)}
-                        yield self._run(vectors, method, bits, changes, end_to_end=True, **named)
-            for vectors in self.longer():
-                yield from self._codes(vectors, plan.methods, [], part.bits, chosen, variant=LONGER_BASELINE, **named)
-        if plan.ablations:
-            for vectors in map(self.vectors, plan.ablations.seeds):
-                for bits in plan.ablations.bits:
-                    for name, change in plan.ablations.changes.items():
-                        loss = nearest(chosen, BCDH, bits) | change.loss
-                        changes = {f"losses.{BCDH}": loss, "training.hash_layer": change.hash_layer}
-                        other = {"supply": change.supply, "pretrained": self.untrained()[0]}
-                        yield self._run(vectors, BCDH, bits, changes, experiment="ablations", variant=name, **other)
-        if plan.models:
-            for models in plan.models.counts:
-                for seed in plan.models.seeds:
-                    named = {"experiment": "models", "variant": str(models)}
-                    vectors = self.vectors(seed, models=models)
-                    yield from self._codes(vectors, plan.models.methods, ["itq"], plan.models.bits, chosen, **named)
-
-    def _codes(
-        self,
-        vectors: Vectors,
-        methods: Sequence[str],
-        shallow: Sequence[str],
-        lengths: Sequence[int],
-        chosen: Chosen,
-        **named: str,
-    ) -> Iterator[Run]:
-        """The vectors themselves, and codes of every method and length."""
-        yield self._run(vectors, FLOAT, None, **named)
-        for bits in lengths:
-            for method in methods:
-                yield self._run(vectors, method, bits, {f"losses.{method}": nearest(chosen, method, bits)}, **named)
-            for method in shallow:
-                yield self._run(vectors, method, bits, **named)
-
-    def _run(
-        self,
-        vectors: Vectors,
-        method: str,
-        bits: int | None,
-        changes: Mapping[str, Mapping[str, Any]] | None = None,
-        **more: Any,
-    ) -> Run:
-        params = changed(vectors.params, changes) if changes else vectors.params
-        return Run(self.study, self.inputs, params, method, bits, vectors, **more)
+            yield run(vectors, vectors.method, None, ("comparison", ""))
+        parts: list[tuple[Labels, Vectors, list[str], list[str], list[int]]] = [
+            (("comparison", ""), self.vectors(seed), plan.methods, plan.shallow, plan.bits) for seed in plan.seeds
+        ]
+        if whole := plan.end_to_end:
+            parts += [(("end_to_end", LONGER_BASELINE), each, plan.methods, [], whole.bits) for each in self.longer()]
+        if curve := plan.models:
+            few = [(models, self.vectors(seed, models=models)) for models in curve.counts for seed in curve.seeds]
+            parts += [(("models", str(models)), each, curve.methods, ["itq"], curve.bits) for models, each in few]
+        for labels, vectors, methods, shallow, lengths in parts:
+            yield run(vectors, FLOAT, None, labels)
+            for method, bits in product([*methods, *shallow], lengths):
+                yield run(vectors, method, bits, labels)
+        if whole:
+            for vectors, method, bits in product(map(self.vectors, whole.seeds), plan.methods, whole.bits):
+                yield run(vectors, method, bits, ("end_to_end", ""), {"training.end_to_end": whole.settings}, end_to_end=True)
+        if part := plan.ablations:
+            pretrained = self.untrained()[0]
+            for vectors, (name, change), bits in product(map(self.vectors, part.seeds), part.changes.items(), part.bits):
+                changes = {f"losses.{BCDH}": change.loss, "training.hash_layer": change.hash_layer}
+                supply = {"supply": change.supply, "pretrained": pretrained}
+                yield run(vectors, BCDH, bits, ("ablations", name), changes, **supply)
 
 
 def minutes_of(pieces: Sequence[Piece]) -> dict[str, dict[str, float]]:

@@ -7,7 +7,6 @@ change of any of them makes a piece of another name: results of other settings a
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +16,10 @@ from time import monotonic
 from typing import Any, ClassVar, NamedTuple
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
+from bcdh_lib.comparison.tables import write_parquet
 from bcdh_lib.core.errors import StudyError, one_line
-from bcdh_lib.core.files import write_bytes
 from bcdh_lib.core.parallel import side_by_side
 from bcdh_lib.core.tables import read_parquet
 from bcdh_lib.study import Study
@@ -71,10 +68,7 @@ class Piece:
         started = monotonic()
         rows, facts = self.work()
         facts = facts | {"seconds": round(monotonic() - started, 2)}
-        notes = {"made_with": self.made_with, "facts": json.dumps(facts)}
-        content = io.BytesIO()
-        pq.write_table(pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(notes), content)
-        write_bytes(self.path, content.getvalue())
+        write_parquet(self.path, rows, {"made_with": self.made_with, "facts": json.dumps(facts)})
 
     def read(self) -> Result:
         """The result. Raises StudyError if the file is missing, damaged, or was made with anything else."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
 from math import log2
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -166,8 +165,14 @@ def draw_configurations(tuning: Tuning, method: str) -> list[Settings]:
     return [{key: values.draw(generator) for key, values in ranges} for _ in range(tuning.configurations)]
 
 
-def changed(params: Params, changes: Mapping[str, Mapping[str, Any]]) -> Params:
-    """The settings with changes laid over sections, which dotted names name. Raises StudyError if one is not valid."""
+Changes = dict[str, Settings]
+"""What is laid over sections of params.yaml, by the sections' dotted names."""
+
+
+def changed(params: Params, changes: Changes) -> Params:
+    """The settings with changes laid over them. Raises StudyError if one is not valid."""
+    if not changes:
+        return params
     settings = params.model_dump()
     for name, values in changes.items():
         section = settings

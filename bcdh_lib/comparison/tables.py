@@ -48,15 +48,20 @@ def write_tables(folder: Path, tables: Mapping[str, Any], prefix: str = "") -> N
         if path.suffix == ".csv":
             write_bytes(path, table.to_csv(index=False, float_format="%.6f").encode())
         elif path.suffix == ".parquet":
-            content = io.BytesIO()
-            pq.write_table(pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None), content)
-            write_bytes(path, content.getvalue())
+            write_parquet(path, table)
         else:
             write_json(path, table)
     write_json(folder / LIST, listed)
     for path in folder.iterdir():
         if path.is_file() and path.name not in {LIST, *listed}:
             path.unlink()
+
+
+def write_parquet(path: Path, rows: pd.DataFrame, notes: Mapping[str, str] | None = None) -> None:
+    """Write rows, and notes in the file's metadata, atomically."""
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(notes), content)
+    write_bytes(path, content.getvalue())
 
 
 def read_tables(root: Path, prefix: str = "") -> dict[str, Any]:

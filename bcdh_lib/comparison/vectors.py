@@ -148,8 +148,9 @@ class Vectors(Piece):
         training_set, history = self.training_set(), []
         network = HashNetwork(self.params.network, bits=None).to(device()).eval()
         if self.longer:
-            start, seed = replace(self, longer=False).network(), self.params.run.seed
-            network, history = train_end_to_end(start, training_set, self.params, FLOAT, seed, [])
+            before = replace(self, longer=False)
+            history = before.read().rows.to_dict("records")
+            network, history = train_end_to_end(before.network(), training_set, self.params, FLOAT, self.params.run.seed, history)
         elif self.method == FLOAT:
             network, history = train_float_baseline(training_set, self.params, self.training)
         elif self.method == WHITENED:

@@ -33,7 +33,7 @@ def test_the_studys_own_plan_tunes_all_equally(params):
         ({"bits": [12]}, "bits"),
         ({"unknown": 1}, "unknown"),
         ({"methods": ["dsh"]}, "tuning.ranges"),
-        ({"seeds": [99]}, "ablations"),
+        ({"seeds": [99]}, "end_to_end"),
     ],
 )
 def test_a_wrong_plan_fails_in_one_line(tmp_path, change, fault):

@@ -57,3 +57,18 @@ def test_if_no_round_is_better_the_start_is_kept(training_set, params, start):
     network, before = start
     best = [before[0] | {"validation_map": 2.0}]
     assert train_end_to_end(network, training_set, settings(params), "dsh", 3, best)[0] is network
+
+
+def test_the_float_baseline_trains_on_alone(training_set, params):
+    baseline = HashNetwork(params.network, None)
+    set_whitening(baseline, training_set)
+    before = [{"round": 0, "loss": 0.0, "quantization": 0.0, "validation_map": -1.0}]
+    trained, history = train_end_to_end(baseline, training_set, settings(params, rounds=1), "float", 3, before)
+    assert trained.hash_layer is None
+    outputs = encode(trained, training_set.activations)
+    assert history[1]["validation_map"] == pytest.approx(
+        validation_map(training_set.group, training_set.train, outputs, None), abs=1e-6
+    )
+    for name in ("late", "whitening", "early"):
+        pairs = zip(getattr(trained, name).parameters(), getattr(baseline, name).parameters(), strict=True)
+        assert any(not torch.equal(a, b) for a, b in pairs) == (name != "early")
