@@ -19,7 +19,6 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -52,7 +51,8 @@ def ties_of_distances(distances: NDArray, positive: NDArray[np.bool_], junk: NDA
     if not np.issubdtype(distances.dtype, np.integer):
         if np.isnan(distances).any():
             raise ValueError("a distance is NaN: the network's outputs are not finite")
-        distances = rankdata(distances, "dense", axis=1).astype(np.int64) - 1
+        ranks = [np.unique(row, return_inverse=True)[1] for row in distances]
+        distances = np.array(ranks, dtype=np.int64).reshape(distances.shape)
     width = int(distances.max(initial=0)) + 1
     sizes, hits = tally(distances, width), positive
     if junk is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -14,9 +16,6 @@ from tqdm.auto import tqdm
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.imports import import_torchvision
-
-import_torchvision()
-from torchvision.transforms import v2 as transforms  # noqa: E402 - only after the import above
 
 Box = tuple[float, float, float, float]
 
@@ -61,7 +60,7 @@ class Views(Dataset[Tensor]):
                 raise StudyError(f"{path}: the query's box {box} lies outside the photo of {rgb.width} x {rgb.height} px")
             cut = (max(0, round(left)), max(0, round(top)), min(rgb.width, round(right)), min(rgb.height, round(bottom)))
             rgb = rgb.crop((cut[0], cut[1], max(cut[2], cut[0] + 1), max(cut[3], cut[1] + 1)))
-        return transforms.functional.pil_to_tensor(rgb)
+        return _tensor(rgb)
 
     def batches(self, size: int, workers: int, title: str) -> tqdm[Tensor]:
         """Batches [size * (1 + augmented), 3, side, side] in the photos' order, from `workers` processes (1: this one)."""
@@ -71,15 +70,25 @@ class Views(Dataset[Tensor]):
 
 def plain_view(rgb: Image.Image, side: int) -> Tensor:
     """A photo as Views shows it without augmentation, uint8 [1, 3, side, side]."""
-    return _square(transforms.functional.pil_to_tensor(rgb), side)[None]
+    return _square(_tensor(rgb), side)[None]
+
+
+def _transforms() -> Any:
+    """torchvision's transforms. Imported for the first photo: it takes seconds, and most processes show a network none."""
+    return importlib.import_module(f"{import_torchvision().__name__}.transforms.v2")
+
+
+def _tensor(rgb: Image.Image) -> Tensor:
+    return _transforms().functional.pil_to_tensor(rgb)
 
 
 def _square(photo: Tensor, side: int) -> Tensor:
-    return transforms.functional.resize(photo, [side, side], antialias=True)
+    return _transforms().functional.resize(photo, [side, side], antialias=True)
 
 
 def _augmentation(side: int) -> torch.nn.Module:
     """Crops and light as they change between photographers; never a mirror: a mirrored landmark is another one."""
+    transforms = _transforms()
     return transforms.Compose(
         [
             transforms.RandomResizedCrop(side, scale=(0.3, 1.0), ratio=(0.6, 1.6), antialias=True),
