@@ -14,7 +14,7 @@ from bcdh_lib.core.codes import Codes, centre_of, pack
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import read_array, write_array
 from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks, require_photos
-from bcdh_lib.retrieval.shallow import SHALLOW, Coder, fit_shallow
+from bcdh_lib.retrieval.shallow import SHALLOW, fit_shallow
 from bcdh_lib.retrieval.systems import FLOAT, PRETRAINED, System, systems
 from bcdh_lib.study import Study
 from bcdh_lib.training.checkpoint import load_checkpoint
@@ -62,7 +62,9 @@ def write_codes(study: Study) -> None:
     networks = {PRETRAINED: HashNetwork(study.params.network, bits=None)}
     networks |= {system.name: load_checkpoint(study.checkpoint(system.name))[0] for system in stored}
     networks = {name: network.to(device()).eval() for name, network in networks.items()}
-    coders = _fit_shallow_systems(study)
+    shallow, training = [system for system in systems(study) if system.method in SHALLOW], read_vectors(study)
+    own = training.vectors[training.train]
+    coders = {system: fit_shallow(system.method, own, system.bits or 0, study.params.run.seed) for system in shallow}
     for name, benchmark in one_per_photo_set(benchmarks).items():
         views = benchmark_views(study, benchmark)
         outputs = {part: encode_by_all(networks, views[part], study, f"{name} {part}") for part in ("queries", "database")}
@@ -114,14 +116,6 @@ def benchmark_views(study: Study, benchmark: Benchmark) -> dict[str, Views]:
         "database": Views(list(benchmark.photos.values()), side),
         "queries": Views([benchmark.photo_of(q) for q in benchmark.queries], side, boxes=[q.box for q in benchmark.queries]),
     }
-
-
-def _fit_shallow_systems(study: Study) -> dict[System, Coder]:
-    """The shallow systems, each fitted to the float baseline's vectors of the training photos."""
-    shallow = [system for system in systems(study) if system.method in SHALLOW]
-    vectors = read_vectors(study)
-    training = vectors.vectors[vectors.train]
-    return {system: fit_shallow(system.method, training, system.bits or 0, study.params.run.seed) for system in shallow}
 
 
 def read_codes(study: Study, benchmark: Benchmark, system: System) -> BenchmarkCodes:
