@@ -151,7 +151,7 @@ class Run(Coded):
         return encode
 
     def _layer(self, training: TrainingVectors, facts: dict[str, Any]) -> tuple[HashLayer, History]:
-        """The trained layer; if it diverged, no round is better than the start."""
+        """The trained layer and its history; if it diverged, the start, with a history that no later round is better than."""
         bits = self.bits or 0
         if self.pretrained is not None:
             training = supplied(self.study, training, self.pretrained.load()[0], self.supply, self.seed)
@@ -159,7 +159,7 @@ class Run(Coded):
             return train_hash_layer(training, self.params, self.method, bits, self.seed)
         except StudyError as error:
             facts["fault"] = str(error)
-            return start_layer(training, bits, self.seed), []
+            return start_layer(training, bits, self.seed), [{"validation_map": float("nan")}]
 
     def _end_to_end(self, training: TrainingVectors, facts: dict[str, Any]) -> Outputs:
         """The benchmarks' outputs of the whole network, trained on from the layer; if that diverged, those of the layer."""
