@@ -110,6 +110,7 @@ class BaselineTraining(Section):
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     margin: Annotated[float, Field(gt=0, le=2)]
+    trained_share: Annotated[float, Field(gt=0, le=1)]
 
 
 class LayerTraining(Section):

@@ -7,7 +7,9 @@ vectors and loss.
 
 from __future__ import annotations
 
+import copy
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +48,14 @@ class Pooling(nn.Module):
 def train_float_baseline(training_set: TrainingSet, params: Params, work: Path) -> tuple[HashNetwork, History]:
     """The float baseline of the best validation mAP, and the history, one row a round (round 0: pretrained and whitened).
 
-    After every round the state and the best network so far are in the folder `work`; a killed run continues from there.
+    What is validated and kept are the blocks after `averaged`. After every round the state and the best network so far are in
+    the folder `work`; a killed run continues from there.
     Raises StudyError if the loss is not finite; the last good state and the best network so far stay.
     """
     settings, seed = params.training.float_baseline, params.run.seed
     torch.manual_seed(seed)
-    network = HashNetwork(params.network, bits=None).to(device())
+    network = HashNetwork(params.network, bits=None).to(device()).eval()
+    pretrained = copy.deepcopy(network.late.state_dict())
     loss, optimiser = make_baseline_loss(settings), make_optimiser(settings, network)
     wait_for_all()
     history = load_state(work / "state.pt", network, optimiser)
@@ -59,22 +63,41 @@ def train_float_baseline(training_set: TrainingSet, params: Params, work: Path) 
     pooling: nn.Module = Pooling(network)
     if process_count() > 1:
         pooling = nn.parallel.DistributedDataParallel(pooling)
-    vectors = set_whitening(network, training_set)
+    kept = averaged(network, pretrained, settings.trained_share)
+    vectors = set_whitening(kept, training_set)
     rounds = range(len(history), settings.rounds + 1)
     for round_number in tqdm(rounds, desc="float baseline", unit="round", disable=process_rank() > 0):
         row: dict[str, Any] = {"round": round_number, "loss": float("nan"), "quantization": float("nan")}
         if round_number > 0:
             batches = draw_tuples(training_set, vectors, settings, seed, round_number)
             row["loss"] = train_round(pooling, loss, optimiser, training_set.activations, batches)
-            vectors = set_whitening(network, training_set)
+            kept = averaged(network, pretrained, settings.trained_share)
+            vectors = set_whitening(kept, training_set)
         row["validation_map"] = validation_map(training_set.group, training_set.train, vectors, None)
         history.append(row)
         if process_rank() == 0:
             if row["validation_map"] > max((earlier["validation_map"] for earlier in history[:-1]), default=-1):
-                save_checkpoint(work / "best.safetensors", network, row)
+                save_checkpoint(work / "best.safetensors", kept, row)
             save_state(work / "state.pt", network, optimiser, history)
     wait_for_all()
     return load_checkpoint(work / "best.safetensors")[0].to(device()), history
+
+
+def averaged(network: HashNetwork, pretrained: Mapping[str, Tensor], share: float) -> HashNetwork:
+    """A copy whose blocks are `share` the network's and for the rest the pretrained ones; 1: the network itself.
+
+    Training forgets some of what the pretrained blocks know of other photos; an average forgets less and keeps most of what was
+    learned (Wortsman et al., Robust fine-tuning of zero-shot models, CVPR 2022).
+    """
+    if share == 1:
+        return network
+    made = copy.deepcopy(network)
+    blocks = {
+        name: torch.lerp(pretrained[name], trained, share) if trained.is_floating_point() else trained
+        for name, trained in network.late.state_dict().items()
+    }
+    made.late.load_state_dict(blocks)
+    return made
 
 
 def make_baseline_loss(settings: BaselineTraining) -> PairwiseLoss:

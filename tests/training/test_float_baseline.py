@@ -16,7 +16,14 @@ from bcdh_lib.training.batches import draw_tuples
 from bcdh_lib.training.checkpoint import load_checkpoint
 from bcdh_lib.training.distributed import process_count
 from bcdh_lib.training.encoding import cache_activations, encode, pool_all
-from bcdh_lib.training.float_baseline import Pooling, make_baseline_loss, make_optimiser, train_float_baseline, train_round
+from bcdh_lib.training.float_baseline import (
+    Pooling,
+    averaged,
+    make_baseline_loss,
+    make_optimiser,
+    train_float_baseline,
+    train_round,
+)
 from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import TrainingSet, encode_training_set, set_whitening
 from bcdh_lib.training.views import Views
@@ -80,6 +87,34 @@ def test_the_whitening_is_that_of_the_training_photos_and_their_pairs(training_s
     expected = torch.nn.functional.normalize(pooled @ torch.from_numpy(matrix).T + torch.from_numpy(offset), dim=1)
     torch.testing.assert_close(outputs, expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(encode(network, training_set.activations), outputs)
+
+
+def test_blocks_averaged_with_the_pretrained_ones(params):
+    """Every weight lies at the share of the way to the trained one; all of it is the trained network itself."""
+    network = HashNetwork(params.network, None)
+    pretrained = {name: weight.clone() for name, weight in network.late.state_dict().items()}
+    with torch.no_grad():
+        for weight in network.late.parameters():
+            weight += 4.0
+    made = averaged(network, pretrained, 0.25)
+    for name, weight in made.late.named_parameters():
+        torch.testing.assert_close(weight, pretrained[name] + 1.0)
+    assert averaged(network, pretrained, 1.0) is network
+
+
+def test_training_is_the_same_whatever_share_of_it_is_kept(training_set, params, tmp_path):
+    """What is kept lies between the weights after a round, which are the same, and the pretrained ones."""
+    pretrained, trained = HashNetwork(params.network, None).late.state_dict(), {}
+    for share in (1.0, 0.5, 1e-9):
+        folder = tmp_path / str(share)
+        kept, history = train_float_baseline(training_set, with_baseline(params, rounds=1, trained_share=share), folder)
+        trained[share] = torch.load(folder / "state.pt", weights_only=True)["network"]
+        assert all(torch.equal(weight, trained[1.0][name]) for name, weight in trained[share].items() if name.startswith("late."))
+        if load_checkpoint(folder / "best.safetensors")[1]["round"] == 1:
+            learned = {name.removeprefix("late."): weight for name, weight in trained[share].items() if name.startswith("late.")}
+            expected = {name: torch.lerp(pretrained[name].float(), learned[name].float(), share) for name in learned}
+            assert same({name: weight.float() for name, weight in kept.late.state_dict().items()}, expected)
+    assert history[0]["validation_map"] == history[1]["validation_map"]
 
 
 def test_continues_to_the_weights_of_an_undisturbed_run(training_set, params, tmp_path):
