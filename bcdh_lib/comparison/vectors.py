@@ -156,8 +156,9 @@ class Vectors(Piece):
         elif self.method == WHITENED:
             set_whitening(network, training_set)
         made = encode_training_set(network, training_set)
+        arrays: dict[str, Any] = made.arrays() | self.encode_benchmarks(network)
         content = io.BytesIO()
-        np.savez(content, **made.arrays(), **self.encode_benchmarks(network))
+        np.savez(content, **arrays)
         write_bytes(self.arrays, content.getvalue())
         columns = ["round", "loss", "quantization", "validation_map"]
         return Result(pd.DataFrame(history, columns=columns), {"models": len(np.unique(made.group[made.train]))})
