@@ -18,7 +18,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pillow_heif
@@ -38,6 +38,8 @@ UPRIGHT = [
 ]
 RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb")  # Olympus, Panasonic, Fujifilm, Sigma
 RAW_PHOTOMETRIC = (32803, 34892)  # TIFF's photometric interpretation of sensor data: colour filter array, linear raw
+LOWER_BYTES = {f"{mode};16{order}": f"{mode};16{other}" for mode in ("RGB", "RGBA") for order, other in ("BL", "LB", "NB")}
+"""The raw mode in which Pillow reads the lower bytes of 16-bit channels, by the one in which it reads the upper ones."""
 DNG_VERSION, NEW_SUBFILE_TYPE, PHOTOMETRIC, SUB_IFDS = 50706, 254, 262, 330  # TIFF tags
 EIGHTH = 8  # how much larger a JPEG may be that decodes at an eighth of its sides: its data are still read in full
 MISSING_ROWS = 0.02  # share of a cut JPEG's rows that may be missing
@@ -110,8 +112,8 @@ def read_header(content: BinaryIO, limits: params.Photos) -> Image.Image:
 def decode(image: Image.Image, max_side: int) -> Picture:
     """The image upright in RGB, no side longer than `max_side` px. Raises Unfit if it cannot be decoded to its end."""
     width, height = image.size
-    content = image.fp  # type: ignore[attr-defined]
-    deep = image.format == "PNG" and [tile.args for tile in image.tile] == ["RGB;16B"]  # type: ignore[attr-defined]
+    content, form = image.fp, image.format  # type: ignore[attr-defined]
+    deep = form in ("PNG", "TIFF") and {_mode_and_more(tile)[0] for tile in image.tile} <= LOWER_BYTES.keys()  # type: ignore[attr-defined]
     try:
         # A JPEG can decode to a half, a quarter or an eighth of its sides; here to at least twice `max_side`.
         scale = 2 * max_side / max(width, height)
@@ -120,11 +122,8 @@ def decode(image: Image.Image, max_side: int) -> Picture:
         with contextlib.suppress(Exception):  # a broken EXIF block costs the rotation and the focal length, not the photo
             image.getexif()
         image, missing_rows = _load(image, reduced)
-        if deep and np.asarray(image).max() < 2**6:  # 14 bits or fewer are in use, and Pillow keeps the upper byte alone
-            content.seek(0)
-            lower = Image.open(content, formats=("PNG",))
-            lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]  # type: ignore[attr-defined]
-            image.paste(Image.fromarray(_eight_bits(np.asarray(image).astype(np.uint16) << 8 | np.asarray(lower))))
+        if deep and min(high for _, high in image.getextrema()) < 2**6:  # type: ignore[misc]  # 14 bits or fewer are in use
+            image.paste(_scaled(image, _lower_bytes(content, form)))
         turn = dict(enumerate(UPRIGHT, start=2)).get(image.getexif().get(ExifTags.Base.Orientation, 1))
         plain = image.format == "JPEG" and image.mode == "RGB" and turn is None and "icc_profile" not in image.info
         small = _flat(image)
@@ -200,9 +199,29 @@ def _flat(image: Image.Image) -> Image.Image:
     return image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
 
 
+def _mode_and_more(tile: Any) -> tuple[Any, ...]:
+    """How Pillow reads a tile: first its raw mode."""
+    return tile.args if isinstance(tile.args, tuple) else (tile.args,)
+
+
+def _lower_bytes(content: BinaryIO, form: str | None) -> Image.Image:
+    """The lower bytes of 16-bit channels, of which Pillow keeps the upper ones."""
+    content.seek(0)
+    lower: Any = Image.open(content, formats=(str(form),))
+    modes = [_mode_and_more(tile) for tile in lower.tile]
+    lower.tile = [tile._replace(args=(LOWER_BYTES[mode], *more)) for tile, (mode, *more) in zip(lower.tile, modes, strict=True)]
+    return lower
+
+
+def _scaled(upper: Image.Image, lower: Image.Image) -> Image.Image:
+    """16-bit colour in 8 bits; transparency, if there is any, is scaled to its own bits in use."""
+    values = np.asarray(upper).astype(np.uint16) << 8 | np.asarray(lower)
+    return Image.fromarray(np.concatenate([_eight_bits(values[..., :3]), _eight_bits(values[..., 3:])], axis=-1))
+
+
 def _eight_bits(values: np.ndarray) -> np.ndarray:
     """16-bit values divided by the power of two that leaves 8 of the bits in use."""
-    used = max(int(values.max()).bit_length(), 8)
+    used = max(int(values.max(initial=0)).bit_length(), 8)
     return (values >> (used + used % 2 - 8)).astype(np.uint8)
 
 

@@ -12,14 +12,10 @@ from pathspec import GitIgnoreSpec
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.photos.photo_file import Job, LeftOut
 
-LIBRARIES = (
-    "photoslibrary",
-    "photolibrary",
-    "aplibrary",
-)  # of Photos, iPhoto and Aperture: only the originals are photos
+LIBRARIES = ("photoslibrary", "photolibrary", "aplibrary")  # of Photos, iPhoto, Aperture: only the originals are photos
 EXCLUDED = (
     *("@eaDir", "@Recycle", r"\#recycle", "[$]RECYCLE.BIN", "[$]Recycle.Bin", "System Volume Information", "lost+found"),
-    *("__MACOSX", "*.lrdata"),
+    *(r"\#snapshot", "iPod Photo Cache", "__MACOSX", "*.lrdata"),
     *(f"**/*.{library}/*" for library in LIBRARIES),
     *(f"!**/*.{library}/{originals}" for library in LIBRARIES for originals in ("originals", "Masters")),
 )
@@ -29,11 +25,15 @@ photos.exclude adds to them, and takes one back by !PATTERN."""
 
 
 def path_in_table(path: Path) -> str:
-    """A path as one line of valid Unicode, a different one for each path.
+    """A path as one line of valid Unicode without control characters, a different one for each path.
 
-    A backslash is doubled, a newline becomes \\n and a byte that is not UTF-8 \\xNN; everything else is unchanged.
+    A backslash is doubled, a newline becomes \\n, each byte of other control characters and of what is not UTF-8 becomes \\xNN.
     """
-    return os.fsencode(path.as_posix()).replace(b"\\", rb"\\").replace(b"\n", rb"\n").decode("utf-8", "backslashreplace")
+
+    def escaped(found: re.Match[str]) -> str:
+        return {"\\": r"\\", "\n": r"\n"}.get(found[0]) or "".join(rf"\x{byte:02x}" for byte in os.fsencode(found[0]))
+
+    return re.sub(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", escaped, path.as_posix())
 
 
 def path_from_table(written: str) -> Path:

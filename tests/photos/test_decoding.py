@@ -88,8 +88,15 @@ def test_32_bit_grey_is_stretched(mode, limits):
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 def test_16_bit_colour_is_scaled_to_the_bits_in_use(bits, limits):
-    row = b"\0" + struct.pack(">HHH", *(value >> (16 - bits) for value in (0x10FF, 0x2000, 0xF0AB))) * 100
-    assert colour(png(100, 80, 16, zlib.compress(row * 80)), limits) == (0x10, 0x20, 0xF0)
+    """In PNG and TIFF, and opaque if transparency uses the same bits or all 16."""
+    values = [value >> (16 - bits) for value in (0x10FF, 0x2000, 0xF0AB)]
+    contents = [png(100, 80, 16, zlib.compress((b"\0" + struct.pack(">3H", *values) * 100) * 80))]
+    for opaque in (2**bits - 1, 2**16 - 1):
+        contents.append(png(100, 80, 16, zlib.compress((b"\0" + struct.pack(">4H", *values, opaque) * 100) * 80), kind=6))
+    halves = saved(Image.fromarray(np.tile(np.array(values, "<u2"), 8000).view(np.uint8).reshape(80, 200, 3)), "TIFF")
+    for tag, eight, sixteen in (("<HHLL", (256, 4, 1, 200), (256, 4, 1, 100)), ("<3H", (8, 8, 8), (16, 16, 16))):
+        halves = halves.replace(struct.pack(tag, *eight), struct.pack(tag, *sixteen))
+    assert [colour(content, limits) for content in [*contents, halves]] == [(0x10, 0x20, 0xF0)] * 4
 
 
 @pytest.mark.parametrize("form", ["JPEG", "TIFF"])
@@ -207,8 +214,8 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(width: int, height: int, depth: int, pixels: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+def png(width: int, height: int, depth: int, pixels: bytes, kind: int = 2) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
