@@ -47,8 +47,10 @@ def similar_pairs(tracks: pd.DataFrame, registrations: pd.DataFrame, min_shared:
     for start in range(0, len(photos), PHOTOS_AT_ONCE):
         shared = seen[start : start + PHOTOS_AT_ONCE] @ seen_by
         query, positive = _coordinates(shared, start)
-        _drop(shared, (shared.data <= min_shared * n_points[query]) | (query == positive))
-        _drop(shared, ~(scale_change(*_coordinates(shared, start)) <= max_scale_change))
+        similar = (shared.data > min_shared * n_points[query]) & (query != positive)
+        similar[similar] = scale_change(query[similar], positive[similar]) <= max_scale_change
+        shared.data[~similar] = 0
+        shared.eliminate_zeros()
         shared.sort_indices()
         blocks.append((*_coordinates(shared, start), shared.data))
     query, positive, count = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
@@ -67,12 +69,6 @@ def _coordinates(block: sparse.csr_array, start: int) -> tuple[np.ndarray, np.nd
     """Row and column of each stored entry in the whole matrix; the block's first row is its row `start`."""
     rows, columns = block.tocoo(copy=False).coords
     return rows + start, columns
-
-
-def _drop(matrix: sparse.csr_array, entries: np.ndarray) -> None:
-    """Remove these stored entries, bool [nnz], from the matrix."""
-    matrix.data[entries] = 0
-    matrix.eliminate_zeros()
 
 
 def split_members(registrations: pd.DataFrame, pairs: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.DataFrame:

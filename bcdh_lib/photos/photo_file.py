@@ -99,7 +99,12 @@ def decode_all(
         while True:
             for job in islice(waiting, AHEAD + workers - len(under_way)):
                 pool = pool or _start_pool(workers, prepare)
-                under_way.append((job, _submit(pool, work, job)))
+                try:
+                    future = pool.submit(work, job)
+                except BrokenProcessPool as error:  # the pool broke at one of the jobs under way
+                    future = Future()
+                    future.set_exception(error)
+                under_way.append((job, future))
             if not under_way:
                 break
             job, future = under_way.popleft()
@@ -118,16 +123,6 @@ def _start_pool(workers: int, prepare: Callable[[], None]) -> ProcessPoolExecuto
     pool = process_pool(workers, prepare)
     pool.submit(int).result()  # if no process can start, no file is to blame
     return pool
-
-
-def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], Result | LeftOut], job: Job) -> Future[Result | LeftOut]:
-    """The job's future; if the pool is broken by now, one that raises so, like those before it."""
-    try:
-        return pool.submit(work, job)
-    except BrokenProcessPool as error:
-        failed: Future[Result | LeftOut] = Future()
-        failed.set_exception(error)
-        return failed
 
 
 def _one_by_one(

@@ -21,7 +21,7 @@ from bcdh_lib.core.files import write_json
 from bcdh_lib.core.imports import import_open3d
 from bcdh_lib.core.parallel import side_by_side
 from bcdh_lib.params import Params
-from bcdh_lib.photos.scene.camera import photograph
+from bcdh_lib.photos.scene.camera import Seen, photograph
 from bcdh_lib.photos.scene.facades import Rng
 from bcdh_lib.photos.scene.places import build_place
 
@@ -43,20 +43,12 @@ class PlacePlan(NamedTuple):
     queries: int = 0  # the first photos, which show enough of the landmark for a query
 
 
-class RenderedPhoto(NamedTuple):
-    """A written photo, and how much of the place's landmark it shows."""
-
-    path: Path
-    share: float
-    box: tuple[float, float, float, float] | None  # around what is seen of the landmark: left, top, right, bottom, px
-
-
 def random_numbers(seed: int, series: Series, number: int, photo: int) -> Rng:
     """The random numbers of a place (photo 0) or of its photos (1, 2, ..)."""
     return np.random.default_rng([seed, series, number, photo])
 
 
-def render_places(plans: Sequence[PlacePlan], params: Params, records: Path) -> dict[Path, RenderedPhoto]:
+def render_places(plans: Sequence[PlacePlan], params: Params, records: Path) -> dict[Path, Seen]:
     """Render all photos that are not finished, in run.threads processes; `records` notes what each finished photo shows.
 
     Raises StudyError if the ray caster's system libraries are missing.
@@ -64,39 +56,35 @@ def render_places(plans: Sequence[PlacePlan], params: Params, records: Path) -> 
     import_open3d()  # fails here, with one message, instead of in every worker
     for folder in {path.parent for plan in plans for path in plan.files}:
         folder.mkdir(parents=True, exist_ok=True)
-    finished = [_read_record(plan, records) for plan in plans]
-    photos = {photo.path: photo for shown in finished for photo in shown}
-    missing = [plan for plan, shown in zip(plans, finished, strict=True) if not shown]
+    photos: dict[Path, Seen] = {}
+    missing: list[PlacePlan] = []
+    for plan in plans:
+        record = _record(plan, records)
+        if record.is_file() and all(path.is_file() for path in plan.files):
+            photos |= {path: Seen(*seen) for path, seen in zip(plan.files, json.loads(record.read_text()), strict=True)}
+        else:
+            missing.append(plan)
     work = partial(render_place, params=params, records=records)
     with tqdm(total=sum(len(plan.files) for plan in plans), initial=len(photos), desc="rendering", unit="photo") as bar:
         for shown in side_by_side(work, sorted(missing, key=lambda plan: -len(plan.files)), params.run.threads):
-            photos |= {photo.path: photo for photo in shown}
+            photos |= shown
             bar.update(len(shown))
     return photos
 
 
-def render_place(plan: PlacePlan, params: Params, records: Path) -> list[RenderedPhoto]:
+def render_place(plan: PlacePlan, params: Params, records: Path) -> dict[Path, Seen]:
     """Build one place and render its photos; the record is written last."""
     seed, width, height = params.run.seed, params.rendered.width, params.rendered.height
     place = build_place(random_numbers(seed, plan.series, plan.number, 0), plan.landmark, min(width / SHARP, 2.0))
-    photos = []
+    photos = {}
     for k, path in enumerate(plan.files):
         rng = random_numbers(seed, plan.series, plan.number, k + 1)
         photo = photograph(rng, place, width, height, QUERY if k < plan.queries else 0.0)
         Image.fromarray(photo.pixels).save(path, quality=photo.quality)
-        photos.append(RenderedPhoto(path, photo.share, photo.box))
-    write_json(_record(plan, records), [(photo.share, photo.box) for photo in photos])
+        photos[path] = photo.seen
+    write_json(_record(plan, records), list(photos.values()))
     return photos
 
 
 def _record(plan: PlacePlan, records: Path) -> Path:
     return records / f"{plan.series:d}-{plan.number}.json"
-
-
-def _read_record(plan: PlacePlan, records: Path) -> list[RenderedPhoto]:
-    """The photos of a place that an earlier run finished; none if it did not finish, or if a photo is gone since."""
-    record = _record(plan, records)
-    if not (record.is_file() and all(path.is_file() for path in plan.files)):
-        return []
-    shown = json.loads(record.read_text())
-    return [RenderedPhoto(path, share, box and tuple(box)) for path, (share, box) in zip(plan.files, shown, strict=True)]

@@ -42,13 +42,19 @@ class View(NamedTuple):
         return unit(rays @ self.turn)
 
 
+class Seen(NamedTuple):
+    """How much of the landmark a photo shows."""
+
+    share: float  # visible share of the landmark, compared with a view without frame and obstacles
+    box: tuple[float, float, float, float] | None  # x1, y1, x2, y2 in px around the visible part of the landmark
+
+
 class Photo(NamedTuple):
-    """A finished photo, and how much of the landmark it shows."""
+    """A finished photo."""
 
     pixels: NDArray[np.uint8]  # [height, width, 3]
     quality: int  # of its JPEG
-    share: float  # visible share of the landmark, compared with a view without frame and obstacles
-    box: tuple[float, float, float, float] | None  # x1, y1, x2, y2 in px around the visible part of the landmark
+    seen: Seen
 
 
 class Shot(NamedTuple):
@@ -84,7 +90,7 @@ def photograph(rng: Rng, place: Place, width: int, height: int, whole: float = 0
         shots.sort()
     share, _, shot = shots[-1]
     picture = develop(rng, _light_of(rng, shot, Light(rng, shot.view.heading)), width, height)
-    return Photo(picture, int(rng.integers(62, 96)), share, _box(shot.part == Part.LANDMARK, width, height))
+    return Photo(picture, int(rng.integers(62, 96)), Seen(share, _box(shot.part == Part.LANDMARK, width, height)))
 
 
 def draw_view(rng: Rng, place: Place, aspect: float, plain: bool) -> View:

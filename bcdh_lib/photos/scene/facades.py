@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from bcdh_lib.photos.scene.mesh import CHANNELS, Ink, Span, Surface, ring
+from bcdh_lib.photos.scene.mesh import CHANNELS, Ink, Span, Surface, polar, ring
 
 Rng = np.random.Generator
 Colour = NDArray[np.int64]  # red, green, blue
@@ -66,29 +67,23 @@ def _near(rng: Rng, palette: Colour, spread: float = 10.0) -> Colour:
 
 
 @lru_cache(maxsize=16)
-def _waves(longest: int) -> Floats:
-    """A large field of smooth noise, mean 0 and deviation about 1, made once a process; waves of 2 .. `longest` texels."""
+def _field(longest: int) -> Floats:
+    """A large field of noise, mean 0 and deviation about 1: waves of 2 .. `longest` texels, or none for 0."""
     rng, field = np.random.default_rng(longest), np.zeros((FIELD, FIELD), np.float32)
+    if not longest:
+        return rng.standard_normal((FIELD, FIELD), np.float32)
     for octave in range(int(np.log2(longest))):
         grid = rng.standard_normal((FIELD * 2**octave // longest + 2,) * 2).astype(np.float32)
         field += np.asarray(Image.fromarray(grid).resize((FIELD, FIELD), Image.Resampling.BICUBIC)) * np.float32(0.6**octave)
     return field / field.std()
 
 
-@lru_cache(maxsize=1)
-def _grain() -> Floats:
-    return np.random.default_rng(0).standard_normal((FIELD, FIELD), np.float32)
-
-
 def noise(rng: Rng, shape: tuple[int, int], longest: float) -> Floats:
-    """Smooth random field [height, width] of mean 0 and deviation about 1; `longest` is its largest wave in texels.
+    """Random field [height, width] of mean 0 and deviation about 1; `longest` is its largest wave in texels, 0 for grain.
 
     It is a random window, turned and mirrored, of a field that each process makes once: shape <= FIELD.
     """
-    return _window(rng, _waves(2 ** int(np.clip(round(np.log2(longest)), 1, 9))), shape)
-
-
-def _window(rng: Rng, field: Floats, shape: tuple[int, int]) -> Floats:
+    field = _field(2 ** int(np.clip(round(np.log2(longest)), 1, 9)) if longest else 0)
     top, left = (int(rng.integers(FIELD - side + 1)) for side in shape)
     mirror_y, mirror_x, turned = rng.choice([-1, 1]), rng.choice([-1, 1]), rng.random() < 0.5
     return (field.T if turned else field)[top : top + shape[0], left : left + shape[1]][::mirror_y, ::mirror_x]
@@ -112,11 +107,12 @@ class Canvas:
         self.pens[0].polygon(spots, fill=(int(red), int(green), int(blue), glass))
         self.pens[1].polygon(spots, fill=relief)
 
-    def rectangle(self, x: float, y: float, width: float, height: float, colour: Ink, relief: int = 128, glass: int = 0) -> None:
-        self.polygon(ring((x, x + width), (y, y + height)), colour, relief, glass)
+    def rectangle(self, x: float, y: float, width: float, height: float, *ink: Any) -> None:
+        """Fill a rectangle; `ink` as for `polygon`."""
+        self.polygon(ring((x, x + width), (y, y + height)), *ink)
 
-    def disc(self, x: float, y: float, radius: float, colour: Ink, relief: int, glass: int = 0) -> None:
-        self.polygon(opening_outline("circle", x - radius, y - radius, 2 * radius, 2 * radius), colour, relief, glass)
+    def disc(self, x: float, y: float, radius: float, *ink: Any) -> None:
+        self.polygon(opening_outline("circle", x - radius, y - radius, 2 * radius, 2 * radius), *ink)
 
     def finish(self, wear: float) -> Surface:
         """Dirt, streaks, hollows darkened, relief turned to slopes."""
@@ -126,8 +122,7 @@ class Canvas:
         shade = 1 - np.clip(hollow, -10, 90) / 260
         stains = noise(rng, (height, width), 5 * self.density)
         streaks = np.asarray(Image.fromarray(noise(rng, (max(height // 24, 2), width), 8)).resize((width, height)))
-        grain = _window(rng, _grain(), (height, width))
-        shade *= np.exp(wear * (0.10 * stains + 0.08 * np.minimum(streaks, 0.5)) + 0.03 * grain)
+        shade *= np.exp(wear * (0.10 * stains + 0.08 * np.minimum(streaks, 0.5)) + 0.03 * noise(rng, (height, width), 0))
         texels, layers = np.empty((height, width, CHANNELS), np.uint8), np.asarray(self.colour)
         texels[..., :3] = np.minimum(layers[..., :3] * shade[..., None], 255)
         rise = relief * (RELIEF / 127 * self.density)
@@ -242,8 +237,7 @@ def rose(canvas: Canvas, style: Style, x: float, y: float, radius: float) -> Non
     canvas.disc(x, y, radius, style.trim * 0.8, 120)
     for at, share in ((0.68, 0.24), (0.3, 0.14)):
         for turn in np.arange(petals) * 2 * np.pi / petals:
-            spot = x + at * radius * np.cos(turn), y + at * radius * np.sin(turn)
-            canvas.disc(*spot, share * radius, canvas.rng.uniform(20, 110, 3), 76, 200)
+            canvas.disc(*polar((x, y), at * radius, turn), share * radius, canvas.rng.uniform(20, 110, 3), 76, 200)
 
 
 def clock(canvas: Canvas, style: Style, x: float, y: float, radius: float) -> None:
@@ -253,13 +247,12 @@ def clock(canvas: Canvas, style: Style, x: float, y: float, radius: float) -> No
     canvas.disc(x, y, 1.15 * radius, style.trim, 150)
     canvas.disc(x, y, radius, dial, 140)
     for turn in np.arange(12) * np.pi / 6:
-        spot = x + 0.85 * radius * np.cos(turn) - half, y + 0.85 * radius * np.sin(turn) - half
-        canvas.rectangle(*spot, 2 * half, 2 * half, ink)
+        across, up = polar((x, y), 0.85 * radius, turn)
+        canvas.rectangle(across - half, up - half, 2 * half, 2 * half, ink)
     for length in (0.55, 0.8):
         turn = canvas.rng.uniform(0, 2 * np.pi)
         c, s = np.cos(turn), np.sin(turn)
-        tip = (x + length * radius * c, y + length * radius * s)
-        canvas.polygon([(x - half * s, y + half * c), (x + half * s, y - half * c), tip], ink)
+        canvas.polygon([(x - half * s, y + half * c), (x + half * s, y - half * c), polar((x, y), length * radius, turn)], ink)
 
 
 def relief_panel(canvas: Canvas, style: Style, x: float, y: float, width: float, height: float) -> None:
@@ -270,8 +263,7 @@ def relief_panel(canvas: Canvas, style: Style, x: float, y: float, width: float,
         size = rng.uniform(0.08, 0.35) * min(width, height)
         spot = x + rng.uniform(0.1, 0.9) * width, y + rng.uniform(0.1, 0.9) * height
         turn, n = rng.uniform(0, 6.3), int(rng.integers(3, 8))
-        angle = turn + np.sort(rng.uniform(0, 2 * np.pi, n))
-        points = [(spot[0] + size * np.cos(a), spot[1] + size * np.sin(a)) for a in angle]
+        points = [polar(spot, size, turn + angle) for angle in np.sort(rng.uniform(0, 2 * np.pi, n))]
         canvas.polygon(points, style.trim * rng.uniform(0.55, 1.12), int(rng.integers(110, 175)))
 
 
@@ -351,8 +343,8 @@ def _ornament(canvas: Canvas, style: Style, storeys: int, storey: float) -> None
         sign(canvas, x, y, rng.uniform(0.6, 2), rng.uniform(0.6, 2.5))
     for _ in range(int(min(area / 9, 90))):  # replaced stones, repaired plaster, soot
         x, y, size = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.15, 0.8)
-        edge = zip(np.linspace(0, 2 * np.pi, 8), rng.uniform(0.6, 1.4, 8) * size, strict=True)
-        outline = [(x + away * np.cos(turn), y + away * np.sin(turn)) for turn, away in edge]
+        away = rng.uniform(0.6, 1.4, 8) * size
+        outline = [polar((x, y), *edge) for edge in zip(away, np.linspace(0, 2 * np.pi, 8), strict=True)]
         canvas.polygon(outline, style.wall * rng.choice([0.55, 0.75, 1.2, 1.35]), int(rng.integers(110, 150)))
     if rng.random() < 0.2:
         for _ in range(120):

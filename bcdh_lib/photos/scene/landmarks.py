@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import dist
 
 import numpy as np
 
 from bcdh_lib.photos.scene import facades
 from bcdh_lib.photos.scene.facades import Rng, Style
-from bcdh_lib.photos.scene.mesh import Mesh, Part, Span, ring
+from bcdh_lib.photos.scene.mesh import Mesh, Part, Span, polar, ring, sides
 
 MIDDLE = (0.0, 0.0)
+# Profiles of solids of revolution: radius and height, as shares of the whole's size.
+ONION = [(0.8, 0), (1.1, 0.2), (1.15, 0.35), (0.95, 0.55), (0.5, 0.72), (0.2, 0.85), (0.02, 1.1)]
+ROBE = [(0.26, 0), (0.2, 0.3), (0.16, 0.5), (0.22, 0.72), (0.2, 0.8), (0.07, 0.84)]
+HEAD = [(0.02, 0.83), (0.08, 0.87), (0.09, 0.92), (0.05, 0.98), (0.01, 1.0)]
 
 
-class Mason:
+class Mason(Mesh):
     """Builds the parts of one building in one style."""
 
     def __init__(self, rng: Rng, style: Style, part: Part = Part.LANDMARK) -> None:
-        self.rng, self.style, self.mesh = rng, style, Mesh(part)
+        super().__init__(part)
+        self.rng, self.style = rng, style
 
     def chance(self, share: float) -> bool:
         return bool(self.rng.random() < share)
@@ -27,60 +33,59 @@ class Mason:
         return str(self.rng.choice(names))
 
     def facade(self, width: float, height: float, **features: bool) -> int:
-        return self.mesh.paint(facades.facade(self.rng, self.style, (width, height), **features))
+        return self.paint(facades.facade(self.rng, self.style, (width, height), **features))
 
     def bare(self, width: float, height: float) -> int:
         canvas = facades.bare_wall(self.rng, self.style, width, height)
         facades.cornices(canvas, self.style, [height], min(0.4, 0.2 * height))
-        return self.mesh.paint(canvas.finish(self.style.wear))
+        return self.paint(canvas.finish(self.style.wear))
 
     def roof(self, width: float, height: float) -> int:
-        return self.mesh.paint(facades.roof(self.rng, self.style, width, height))
+        return self.paint(facades.roof(self.rng, self.style, width, height))
 
     def trim(self) -> int:
-        return self.mesh.plain(self.style.trim * self.rng.uniform(0.85, 1.05))
+        return self.plain(self.style.trim * self.rng.uniform(0.85, 1.05))
 
     def block(self, x: Span, y: Span, z: Span, **front: bool) -> None:
         """Four facades under a flat roof with a cornice; `front` are the features of the one at -y."""
-        for k, (left, right) in enumerate(pairwise([*ring(x, y), (x[0], y[0])])):
-            width = abs(right[0] - left[0]) + abs(right[1] - left[1])
-            self.mesh.wall(left, right, z, self.facade(width, z[1] - z[0], **({} if k else front)))
-        self.mesh.floor(x, y, z[1], self.trim())
+        for k, (left, right) in enumerate(sides(ring(x, y))):
+            self.wall(left, right, z, self.facade(dist(left, right), z[1] - z[0], **({} if k else front)))
+        self.floor(x, y, z[1], self.trim())
         trim = self.trim()
-        self.mesh.box(_wider(x, 0.35), _wider(y, 0.35), (z[1] - 0.1, z[1] + 0.35), trim, trim)
+        self.box(_wider(x, 0.35), _wider(y, 0.35), (z[1] - 0.1, z[1] + 0.35), trim, trim)
 
     def gable_roof(self, x: Span, y: Span, z: float, rise: float, along: str = "y") -> None:
         """A saddle roof whose ridge runs along x or y, gables of the wall's masonry."""
-        across, (front, back) = (x, y) if along == "y" else (y, x[::-1])
-        out, middle, start, end = 0.4, (across[0] + across[1]) / 2, min(front, back) - 0.4, max(front, back) + 0.4
+        across, ends = (x, y) if along == "y" else (y, x[::-1])
+        middle, start, end = (across[0] + across[1]) / 2, min(ends) - 0.4, max(ends) + 0.4
 
         def corner(aside: float, forth: float, height: float) -> tuple[float, float, float]:
             return (aside, forth, height) if along == "y" else (forth, aside, height)
 
-        first, second = (across[1] + out, across[0] - out)[:: 1 if along == "y" else -1]
-        for low, a, b in ((first, start, end), (second, end, start)):
+        low = _wider(across, 0.4)[:: -1 if along == "y" else 1]
+        for eave, a, b in ((low[0], start, end), (low[1], end, start)):
             slope = self.roof(end - start, np.hypot(rise, middle - across[0]))
-            eaves, ridge = [corner(low, a, z), corner(low, b, z)], [corner(middle, b, z + rise), corner(middle, a, z + rise)]
-            self.mesh.quad([*eaves, *ridge], slope)
+            points = ((eave, a, z), (eave, b, z), (middle, b, z + rise), (middle, a, z + rise))
+            self.face([corner(*point) for point in points], slope)
         gable = self.bare(across[1] - across[0], rise)
-        for (left, right), at in ((across, front), (across[::-1], back)):
-            self.mesh.triangle([corner(left, at, z), corner(right, at, z), corner(middle, at, z + rise)], gable)
+        for feet, at in ((across, ends[0]), (across[::-1], ends[1])):
+            self.face([corner(feet[0], at, z), corner(feet[1], at, z), corner(middle, at, z + rise)], gable)
 
     def hip_roof(self, x: Span, y: Span, z: float, rise: float, inset: float) -> None:
         """Four slopes up to a flat (a ridge or a point if the inset reaches the middle)."""
         top = _wider(x, -min(inset, (x[1] - x[0]) / 2)), _wider(y, -min(inset, (y[1] - y[0]) / 2))
-        low, high = ring(_wider(x, 0.4), _wider(y, 0.4)), ring(*top)
-        for k, n in ((0, 1), (1, 2), (2, 3), (3, 0)):
-            slope = self.roof(np.hypot(low[k][0] - low[n][0], low[k][1] - low[n][1]), np.hypot(rise, inset))
-            self.mesh.quad([(*low[k], z), (*low[n], z), (*high[n], z + rise), (*high[k], z + rise)], slope)
-        self.mesh.floor(*top, z + rise, self.trim())
+        eaves = sides(ring(_wider(x, 0.4), _wider(y, 0.4)))
+        for (left, right), (above, beside) in zip(eaves, sides(ring(*top)), strict=True):
+            slope = self.roof(dist(left, right), np.hypot(rise, inset))
+            self.face([(*left, z), (*right, z), (*beside, z + rise), (*above, z + rise)], slope)
+        self.floor(*top, z + rise, self.trim())
 
-    def drum(self, at: Span, radius: float, z: Span, sides: int = 20, caps: tuple[str, ...] = (), **features: bool) -> None:
+    def drum(self, at: Span, radius: float, z: Span, sides: int = 20, caps: Sequence[str] = (), **features: bool) -> None:
         """A round (or many-sided) tower, windows all around, under one of the caps if there are any."""
         surface = self.facade(2 * np.pi * radius, z[1] - z[0], **features)
-        self.mesh.revolve(at, [(radius, z[0]), (radius, z[1])], sides, surface, smooth=sides > 10)
+        self.revolve(at, [(radius, z[0]), (radius, z[1])], sides, surface, smooth=sides > 10)
         out, top = radius + 0.4, z[1] + 0.3
-        self.mesh.revolve(at, [(radius, z[1] - 0.5), (out, z[1] - 0.1), (out, top), (0, top)], sides, self.trim())
+        self.revolve(at, [(radius, z[1] - 0.5), (out, z[1] - 0.1), (out, top), (0, top)], sides, self.trim())
         if caps:
             self.cap(at, radius, z[1], max(sides, 12), self.choose(*caps) if len(caps) > 1 else caps[0])
 
@@ -92,15 +97,14 @@ class Mason:
         rise = radius * {"spire": rng.uniform(3, 5.5), "pyramid": rng.uniform(1, 2), "dome": 1.0, "onion": 1.9}.get(kind, 1.2)
         surface = self.roof(2 * np.pi * radius, rise)
         if kind in ("spire", "pyramid"):
-            self.mesh.revolve(at, [(outer + 0.3, z), (0.02, z + rise)], sides, surface, turn, smooth=False)
+            self.revolve(at, [(outer + 0.3, z), (0.02, z + rise)], sides, surface, turn, smooth=False)
         elif kind == "dome":
             shell = [(outer * np.cos(t) + 0.01, z + rise * np.sin(t)) for t in np.linspace(0, np.pi / 2, 9)]
-            self.mesh.revolve(at, shell, 20, surface)
+            self.revolve(at, shell, 20, surface)
             top = [(0.12 * radius, z + 0.98 * rise), (0.12 * radius, z + 1.2 * rise), (0.01, z + 1.5 * rise)]
-            self.mesh.revolve(at, top, 8, self.trim())
+            self.revolve(at, top, 8, self.trim())
         elif kind == "onion":
-            shape = [(0.8, 0), (1.1, 0.2), (1.15, 0.35), (0.95, 0.55), (0.5, 0.72), (0.2, 0.85), (0.02, 1.1)]
-            self.mesh.revolve(at, [(outer * r, z + rise * h) for r, h in shape], 16, surface)
+            self.revolve(at, _scaled(ONION, outer, z, rise), 16, surface)
         elif kind == "lantern":
             self.drum(at, 0.6 * radius, (z, z + rise), 8)
             self.cap(at, 0.6 * radius, z + rise, 8, self.choose("spire", "dome", "onion"))
@@ -109,12 +113,12 @@ class Mason:
 
     def battlements(self, x: Span, y: Span, z: float) -> None:
         """Merlons around a flat roof."""
-        for along, across, upright in ((x, y, False), (y, x, True)):
-            merlon, size = Mesh(self.mesh.part), (0.35, 0.6) if upright else (0.6, 0.35)
+        for along, across, turn in ((x, y, 1), (y, x, -1)):
+            merlon, size = Mesh(self.part), (0.6, 0.35)[::turn]
             stone = merlon.paint(facades.bare_wall(self.rng, self.style, 1.2, 1.3).finish(self.style.wear))
             merlon.box((-size[0], size[0]), (-size[1], size[1]), (0.0, 1.3), stone, stone)
-            spots = [(run, fixed) for fixed in across for run in np.arange(along[0] + 0.6, along[1], 2.2)]
-            self.mesh.repeat(merlon, [(fixed, run, z) if upright else (run, fixed, z) for run, fixed in spots])
+            spots = [(run, fixed)[::turn] for fixed in across for run in np.arange(along[0] + 0.6, along[1], 2.2)]
+            self.extend(merlon, places=[(*spot, z) for spot in spots])
 
     def tower(self, at: Span, half: float, z: Span, cap: str | None = None, **front: bool) -> None:
         """A square tower with its cap."""
@@ -123,14 +127,14 @@ class Mason:
             half_here = half * (1 - 0.08 * k)
             x, y = ((c - half_here, c + half_here) for c in at)
             self.block(x, y, edges, **(front if k == stages - 1 else {}))
-        self.cap(at, half_here, z[1], 4 if self.rng.random() < 0.6 else 8, cap)
+        self.cap(at, half_here, z[1], 4 if self.chance(0.6) else 8, cap)
 
     def column(self, at: Span, radius: float, z: Span) -> None:
         """A column with base and capital, its shaft slightly swelling."""
         shaft = self.bare(2 * np.pi * radius, z[1] - z[0])
         low, high = z[0] + 0.04 * (z[1] - z[0]), z[1] - 0.07 * (z[1] - z[0])
         profile = [(1.35, z[0]), (1.35, low), (1.0, low), (1.02, 0.6 * low + 0.4 * high), (0.86, high), (1.35, z[1])]
-        self.mesh.revolve(at, [(radius * r, h) for r, h in profile], 10, shaft)
+        self.revolve(at, [(radius * r, h) for r, h in profile], 10, shaft)
 
     def colonnade(self, x: Span, y: float, z: Span, count: int, radius: float) -> None:
         for spot in np.linspace(x[0] + radius, x[1] - radius, count):
@@ -138,14 +142,14 @@ class Mason:
 
     def pediment(self, x: Span, y: Span, z: float, rise: float) -> None:
         """A beam and a gable full of sculpture, as over a temple's front."""
-        beam = self.bare(x[1] - x[0], 1.6)
-        self.mesh.box(x, y, (z, z + 1.6), beam, beam)
-        self.gable_roof(x, y, z + 1.6, rise)
-        canvas = facades.bare_wall(self.rng, self.style, x[1] - x[0], rise)
-        facades.relief_panel(canvas, self.style, 0, 0, x[1] - x[0], rise)
-        face, low = y[0] - 0.06, z + 1.6
+        width, face, low = x[1] - x[0], y[0] - 0.06, z + 1.6
+        beam = self.bare(width, 1.6)
+        self.box(x, y, (z, low), beam, beam)
+        self.gable_roof(x, y, low, rise)
+        canvas = facades.bare_wall(self.rng, self.style, width, rise)
+        facades.relief_panel(canvas, self.style, 0, 0, width, rise)
         points = [(x[0], face, low), (x[1], face, low), ((x[0] + x[1]) / 2, face, low + rise)]
-        self.mesh.triangle(points, self.mesh.paint(canvas.finish(0.5)))
+        self.face(points, self.paint(canvas.finish(0.5)))
 
     def arch(self, x: Span, y: Span, z: Span, opening: Span, spring: float) -> None:
         """A wall with an open round arch; `opening` is its span along x, `spring` its spring line."""
@@ -156,11 +160,11 @@ class Mason:
             self._pierced(x, y[0] if near else y[1], z, outline, near)
         soffit = self.bare(y[1] - y[0], 2 * radius + 2 * spring)
         for (x0, z0), (x1, z1) in pairwise(outline):
-            self.mesh.quad([(x0, y[0], z0), (x0, y[1], z0), (x1, y[1], z1), (x1, y[0], z1)], soffit)
+            self.face([(x0, y[0], z0), (x0, y[1], z0), (x1, y[1], z1), (x1, y[0], z1)], soffit)
         side = self.bare(y[1] - y[0], z[1] - z[0])
-        self.mesh.wall((x[1], y[0]), (x[1], y[1]), z, side)
-        self.mesh.wall((x[0], y[1]), (x[0], y[0]), z, side)
-        self.mesh.floor(x, y, z[1], self.trim())
+        self.wall((x[1], y[0]), (x[1], y[1]), z, side)
+        self.wall((x[0], y[1]), (x[0], y[0]), z, side)
+        self.floor(x, y, z[1], self.trim())
 
     def _pierced(self, x: Span, y: float, z: Span, outline: list[Span], near: bool) -> None:
         """The front (near) or back of a wall around an outline."""
@@ -175,32 +179,34 @@ class Mason:
             facades.relief_panel(canvas, self.style, *spot, self.rng.uniform(0.8, 2.5), self.rng.uniform(0.6, 2))
         if self.chance(0.5):
             facades.sign(canvas, width * 0.3, height * 0.88, width * 0.4, height * 0.08)
-        surface = self.mesh.paint(canvas.finish(self.style.wear))
+        surface = self.paint(canvas.finish(self.style.wear))
         order = np.array([[0, 1, 2], [0, 2, 3]] if near else [[0, 2, 1], [0, 3, 2]])
         strips = [((x[0], z[0]), (outline[0][0], z[0])), ((outline[-1][0], z[0]), (x[1], z[0])), *pairwise(outline[1:-1])]
         for (x0, z0), (x1, z1) in strips:  # between a piece of the outline and the top edge
             points = np.array([(x0, y, z0), (x1, y, z1), (x1, y, z[1]), (x0, y, z[1])])
             u = (points[:, 0] - x[0]) / width
             uv = np.stack([u if near else 1 - u, (points[:, 2] - z[0]) / height], axis=1)
-            self.mesh.add(points[order], uv[order], surface)
+            self.add(points[order], uv[order], surface)
 
     def figure(self, at: Span, z: float, size: float) -> None:
         """A statue: robe, shoulders, head, and an arm that points somewhere."""
         rng = self.rng
-        bronze = self.mesh.plain((np.array((96, 110, 98)) if self.chance(0.5) else self.style.trim) * rng.uniform(0.7, 1.0))
-        robe = [(0.26, 0), (0.2, 0.3), (0.16, 0.5), (0.22, 0.72), (0.2, 0.8), (0.07, 0.84)]
-        head = [(0.02, 0.83), (0.08, 0.87), (0.09, 0.92), (0.05, 0.98), (0.01, 1.0)]
-        for profile, sides in ((robe, 10), (head, 8)):
-            self.mesh.revolve(at, [(size * r, z + size * h) for r, h in profile], sides, bronze)
-        reach, lift = rng.uniform(0.2, 0.5) * size * rng.choice([-1, 1]), rng.uniform(-0.1, 0.35) * size
-        low, high, hand = z + 0.68 * size, z + 0.78 * size, at[0] + reach
+        bronze = self.plain((np.array((96, 110, 98)) if self.chance(0.5) else self.style.trim) * rng.uniform(0.7, 1.0))
+        self.revolve(at, _scaled(ROBE, size, z, size), 10, bronze)
+        self.revolve(at, _scaled(HEAD, size, z, size), 8, bronze)
+        hand, lift = at[0] + rng.uniform(0.2, 0.5) * size * rng.choice([-1, 1]), rng.uniform(-0.1, 0.35) * size
+        low, high = z + 0.68 * size, z + 0.78 * size
         for y in (at[1] - 0.06 * size, at[1] + 0.06 * size):
-            self.mesh.quad([(at[0], y, low), (hand, y, low + lift), (hand, y, high + lift), (at[0], y, high)], bronze)
+            self.face([(at[0], y, low), (hand, y, low + lift), (hand, y, high + lift), (at[0], y, high)], bronze)
 
 
 def _wider(span: Span, by: float) -> Span:
     """The span with `by` metres added at both ends."""
     return span[0] - by, span[1] + by
+
+
+def _scaled(profile: Sequence[Span], width: float, z: float, height: float) -> list[Span]:
+    return [(width * radius, z + height * up) for radius, up in profile]
 
 
 def church(mason: Mason, rng: Rng) -> None:
@@ -248,7 +254,7 @@ def palace(mason: Mason, rng: Rng) -> None:
     mason.colonnade((-half * 0.8, half * 0.8), -front, (0.6, wall - 2), int(rng.choice([4, 6, 8])), radius)
     mason.pediment((-half * 0.85, half * 0.85), (-front - 1, 0.0), wall - 2, rng.uniform(2.5, 4.5))
     steps = mason.bare(2 * half, 0.6)
-    mason.mesh.box((-half, half), (-front - 3, 0.0), (0.0, 0.6), steps, steps)
+    mason.box((-half, half), (-front - 3, 0.0), (0.0, 0.6), steps, steps)
     for side in (-1, 1):
         length, high = rng.uniform(8, 20), wall * rng.uniform(0.55, 0.95)
         x = (half, half + length) if side > 0 else (-half - length, -half)
@@ -327,9 +333,9 @@ def rotunda(mason: Mason, rng: Rng) -> None:
     mason.drum(MIDDLE, radius, (0.0, high), sides, entrance=True)
     if mason.chance(0.6):
         for turn in np.arange(0, 2 * np.pi, 2 * np.pi / rng.integers(10, 20)):
-            mason.column((float(radius * 1.2 * np.cos(turn)), float(radius * 1.2 * np.sin(turn))), 0.5, (0.0, high * 0.95))
+            mason.column(polar(MIDDLE, radius * 1.2, turn), 0.5, (0.0, high * 0.95))
         profile = [(radius, high - 0.6), (radius * 1.3, high - 0.6), (radius * 1.3, high + 0.8), (radius, high + 0.8)]
-        mason.mesh.revolve(MIDDLE, profile, 32, mason.bare(2 * np.pi * radius, 1.5))
+        mason.revolve(MIDDLE, profile, 32, mason.bare(2 * np.pi * radius, 1.5))
     else:
         mason.block((-radius * 0.5, radius * 0.5), (-radius * 1.3, 0.0), (0.0, high * 0.8), entrance=True)
         mason.gable_roof((-radius * 0.5, radius * 0.5), (-radius * 1.3, 0.0), high * 0.8, radius * 0.3)
@@ -347,7 +353,7 @@ def bridge(mason: Mason, rng: Rng) -> None:
         mason.arch((x0, x0 + span), (0.0, deep), (0.0, high), (x0 + 0.16 * span, x0 + 0.84 * span), rise)
     parapet = mason.bare(2 * half, 1.1)
     for y in ((-0.3, 0.1), (deep - 0.1, deep + 0.3)):
-        mason.mesh.box((-half, half), y, (high, high + 1.1), parapet, parapet)
+        mason.box((-half, half), y, (high, high + 1.1), parapet, parapet)
     for spot in rng.permutation(np.linspace(-half, half, count + 1))[: rng.integers(1, 3)]:
         size = rng.uniform(2.2, 3.4)
         mason.tower((float(spot), deep / 2), size, (0.0, high + rng.uniform(8, 16)), dial=mason.chance(0.4))
@@ -361,7 +367,7 @@ def monument(mason: Mason, rng: Rng) -> None:
     steps = mason.bare(4 * base, 0.5)
     for k in range(3):
         size = base * (2 - 0.3 * k)
-        mason.mesh.box((-size, size), (-size, size), (0.45 * k, 0.45 * (k + 1)), steps, steps)
+        mason.box((-size, size), (-size, size), (0.45 * k, 0.45 * (k + 1)), steps, steps)
     mason.block((-base, base), (-base, base), (1.3, high))
     kind = mason.choose("column", "obelisk", "canopy")
     if kind == "column":
@@ -371,7 +377,7 @@ def monument(mason: Mason, rng: Rng) -> None:
     elif kind == "obelisk":
         top = high + rng.uniform(10, 20)
         profile = [(base * 0.8, high), (base * 0.5, top), (0.02, top + base)]
-        mason.mesh.revolve(MIDDLE, profile, 4, mason.facade(4 * base, top - high), np.pi / 4, smooth=False)
+        mason.revolve(MIDDLE, profile, 4, mason.facade(4 * base, top - high), np.pi / 4, smooth=False)
     else:
         top = high + rng.uniform(6, 10)
         for x, y in ((-0.8, -0.8), (-0.8, 0.8), (0.8, -0.8), (0.8, 0.8)):
@@ -381,7 +387,7 @@ def monument(mason: Mason, rng: Rng) -> None:
         mason.cap(MIDDLE, base * 0.5, top + 2, 8, mason.choose("spire", "onion", "dome"))
     for turn in np.arange(4) * np.pi / 2 + np.pi / 4:
         if mason.chance(0.8):
-            mason.figure((float(base * 1.7 * np.cos(turn)), float(base * 1.7 * np.sin(turn))), 0.9, rng.uniform(2, 3.4))
+            mason.figure(polar(MIDDLE, base * 1.7, turn), 0.9, rng.uniform(2, 3.4))
 
 
 def modern(mason: Mason, rng: Rng) -> None:
@@ -407,7 +413,7 @@ def build_landmark(rng: Rng, sharpness: float = 1.0) -> tuple[Mesh, float, float
     kind = str(rng.choice(list(KINDS)))
     mason, centred = Mason(rng, Style(rng, sharpness)), Mesh(Part.LANDMARK)
     KINDS[kind](mason, rng)
-    corners = np.concatenate([each for each, *_ in mason.mesh.faces]).reshape(-1, 3)
+    corners = np.concatenate([each for each, *_ in mason.faces]).reshape(-1, 3)
     low, high = corners.min(axis=0), corners.max(axis=0)
-    centred.extend(mason.mesh, at=(-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, 0.0))
+    centred.extend(mason, places=[(-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, 0.0)])
     return centred, float(high[2]), float(high[0] - low[0])

@@ -48,12 +48,12 @@ class Solid(NamedTuple):
 
 
 class Mesh:
-    """Triangles of one part of the scene, growing as solids are added."""
+    """Triangles of the scene, growing as solids are added; new ones belong to `part`."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
         self.surfaces: list[Surface] = []
-        self.faces: list[tuple[Array, Array, Array, NDArray[np.int32]]] = []  # corners, uv, normals, surface, as in Solid
+        self.faces: list[tuple[NDArray[Any], ...]] = []  # corners, uv, normals, surface, part, as in Solid
 
     def paint(self, surface: Surface) -> int:
         """Add a surface; returns the number by which triangles refer to it."""
@@ -71,33 +71,29 @@ class Mesh:
         if normals is None:
             face = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
             normals = np.repeat(unit(face)[:, None], 3, axis=1)
-        kind, count = np.float32, len(corners)
-        self.faces.append((corners.astype(kind), uv.astype(kind), normals.astype(kind), np.full(count, surface, np.int32)))
+        numbers = (np.full(len(corners), number, np.int32) for number in (surface, self.part))
+        self.faces.append((*(each.astype(np.float32) for each in (corners, uv, normals)), *numbers))
 
-    def quad(self, points: Sequence[Sequence[float]], surface: int) -> None:
-        """A four-cornered face: lower left, lower right, upper right, upper left as seen from outside."""
-        corner, place, order = np.array(points, float), np.array([[0, 0], [1, 0], [1, 1], [0, 1]]), [[0, 1, 2], [0, 2, 3]]
-        self.add(corner[order], place[order], surface)
-
-    def triangle(self, points: Sequence[Sequence[float]], surface: int) -> None:
-        """A gable: lower left, lower right, top."""
-        self.add(np.array([points], float), np.array([[[0, 0], [1, 0], [0.5, 1]]]), surface)
+    def face(self, points: Sequence[Sequence[float]], surface: int) -> None:
+        """A flat face: lower left, lower right, upper right, upper left as seen from outside; or a gable, its top last."""
+        uv = [[0, 0], [1, 0], [1, 1], [0, 1]] if len(points) == 4 else [[0, 0], [1, 0], [0.5, 1]]
+        order = [[0, 1, 2], [0, 2, 3]][: len(points) - 2]
+        self.add(np.array(points, float)[order], np.array(uv)[order], surface)
 
     def wall(self, left: Span, right: Span, z: Span, surface: int) -> None:
         """An upright face over the ground line from `left` to `right` as seen from outside."""
-        self.quad([(*left, z[0]), (*right, z[0]), (*right, z[1]), (*left, z[1])], surface)
+        self.face([(*left, z[0]), (*right, z[0]), (*right, z[1]), (*left, z[1])], surface)
 
     def floor(self, x: Span, y: Span, z: float, surface: int) -> None:
         """A level rectangle, seen from above."""
-        self.quad([(*corner, z) for corner in ring(x, y)], surface)
+        self.face([(*corner, z) for corner in ring(x, y)], surface)
 
     def box(self, x: Span, y: Span, z: Span, surface: int, top: int) -> None:
         """An upright box; each of its four sides shows the whole surface."""
-        corners = ring(x, y)
-        for k in range(4):
-            self.wall(corners[k], corners[(k + 1) % 4], z, surface)
+        for left, right in sides(ring(x, y)):
+            self.wall(left, right, z, surface)
         self.floor(x, y, z[1], top)
-        self.quad([(*corner, z[0]) for corner in corners[::-1]], top)
+        self.face([(*corner, z[0]) for corner in ring(x, y)[::-1]], top)
 
     def revolve(
         self, at: Span, profile: Sequence[Span], sides: int, surface: int, turn: float = 0.0, smooth: bool = True
@@ -106,42 +102,35 @@ class Mesh:
 
         With 4 sides and `smooth` False it is a square tower or pyramid, else a cylinder, cone, dome, baluster, head.
         """
-        radius, height = np.array(profile, float).T
+        radius, height = np.array(profile, float).T[..., None]
         angle = turn + np.linspace(-np.pi, np.pi, sides + 1) - np.pi / 2
-        ray = np.stack([np.cos(angle), np.sin(angle)], axis=1)  # counter-clockwise from above: to the right from outside
-        points = np.empty((len(profile), sides + 1, 3))
-        points[..., :2] = np.array(at) + radius[:, None, None] * ray
-        points[..., 2] = height[:, None]
-        run = np.concatenate([[0], np.cumsum(np.hypot(np.diff(radius), np.diff(height)))])
-        uv = np.stack(np.meshgrid(np.linspace(0, 1, sides + 1), run / max(run[-1], 1e-9)), axis=-1)
-        slope = np.gradient(radius, run + 1e-6 * np.arange(len(run)))
-        normal = np.empty_like(points)
-        normal[..., :2], normal[..., 2] = ray, -slope[:, None]
-        order = [[(0, 0), (0, 1), (1, 1)], [(0, 0), (1, 1), (1, 0)]]
-        corners, places, normals = (
-            np.stack([[grid[i:][: len(run) - 1, j : j + sides] for i, j in three] for three in order])
-            .transpose(0, 2, 3, 1, 4)
-            .reshape(-1, 3, grid.shape[-1])
-            for grid in (points, uv, unit(normal))
-        )
+        across, along = np.cos(angle), np.sin(angle)  # counter-clockwise from above: to the right from outside
+        points = _grid(at[0] + radius * across, at[1] + radius * along, height)
+        run = np.concatenate([[0], np.cumsum(np.hypot(np.diff(radius[:, 0]), np.diff(height[:, 0])))])
+        uv = _grid(np.linspace(0, 1, sides + 1), (run / max(run[-1], 1e-9))[:, None])
+        slope = np.gradient(radius[:, 0], run + 1e-6 * np.arange(len(run)))
+        normal = unit(_grid(across, along, -slope[:, None]))
+        spot = np.arange(len(run) * (sides + 1)).reshape(len(run), -1)
+        low, right, high, left = spot[:-1, :-1], spot[:-1, 1:], spot[1:, 1:], spot[1:, :-1]
+        order = np.stack([[low, right, high], [low, high, left]]).transpose(0, 2, 3, 1).reshape(-1, 3)
+        corners, places, normals = (grid.reshape(-1, grid.shape[-1])[order] for grid in (points, uv, normal))
         area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
         keep = area > 1e-9
         self.add(corners[keep], places[keep], surface, normals[keep] if smooth else None)
 
-    def extend(self, other: Mesh, angle: float = 0.0, at: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> None:
-        """Add another mesh, turned by `angle` (radians) about the upright axis and moved to `at`."""
+    def extend(self, other: Mesh, angle: float = 0.0, places: Sequence[Sequence[float]] = ((0.0, 0.0, 0.0),)) -> None:
+        """Add copies of another mesh, turned by `angle` (radians) about the upright axis and moved to each of the places."""
         turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]], np.float32)
-        shift, first = np.array(at, np.float32), len(self.surfaces)
-        self.faces += [(corners @ turn + shift, uv, normals @ turn, k + first) for corners, uv, normals, k in other.faces]
+        shift, first, count = np.array(places, np.float32).reshape(-1, 1, 1, 3), len(self.surfaces), len(places)
+        for corners, uv, normals, surface, part in other.faces:
+            moved = (corners @ turn + shift).reshape(-1, 3, 3)
+            copies = (np.tile(each, (count, 1, 1)) for each in (uv, normals @ turn))
+            self.faces.append((moved, *copies, np.tile(surface + first, count), np.tile(part, count)))
         self.surfaces += other.surfaces
 
-    def repeat(self, other: Mesh, places: Sequence[tuple[float, float, float]]) -> None:
-        """Add copies of another mesh, moved to each of the places."""
-        count, shift, first = len(places), np.array(places, np.float32).reshape(-1, 1, 1, 3), len(self.surfaces)
-        for corners, uv, normals, k in other.faces:
-            uv, normals = np.tile(uv, (count, 1, 1)), np.tile(normals, (count, 1, 1))
-            self.faces.append(((corners + shift).reshape(-1, 3, 3), uv, normals, np.tile(k + first, count)))
-        self.surfaces += other.surfaces
+
+def _grid(*axes: NDArray[Any]) -> NDArray[Any]:
+    return np.stack(np.broadcast_arrays(*axes), axis=-1)
 
 
 def ring(x: Span, y: Span) -> list[Span]:
@@ -149,27 +138,31 @@ def ring(x: Span, y: Span) -> list[Span]:
     return [(x[0], y[0]), (x[1], y[0]), (x[1], y[1]), (x[0], y[1])]
 
 
+def sides(corners: Sequence[Span]) -> Iterable[tuple[Span, Span]]:
+    """The sides of a polygon: each corner and the next one."""
+    return zip(corners, [*corners[1:], corners[0]], strict=True)
+
+
+def polar(at: Span, radius: float, turn: float) -> Span:
+    """The point at a distance from another, `turn` radians from +x."""
+    return at[0] + radius * np.cos(turn), at[1] + radius * np.sin(turn)
+
+
 def solidify(meshes: Iterable[Mesh]) -> Solid:
     """One solid of several meshes, its surfaces laid end to end with their coarser levels."""
-    meshes = [mesh for mesh in meshes if mesh.faces]
-    surfaces = [surface for mesh in meshes for surface in mesh.surfaces]
-    first = np.cumsum([0] + [len(mesh.surfaces) for mesh in meshes])
-    corners, uv, normals, _ = (
-        np.concatenate(each) for each in zip(*(faces for mesh in meshes for faces in mesh.faces), strict=True)
-    )
-    levels = [_levels(surface.texels) for surface in surfaces]
+    whole = Mesh(Part.LANDMARK)
+    for mesh in meshes:
+        whole.extend(mesh)
+    levels = [_levels(surface.texels) for surface in whole.surfaces]
     size = np.array([[level.shape[:2] for level in each] for each in levels], np.int32)
     length = size.prod(axis=2, dtype=np.int64)
+    corners, uv, normals, surface, part = (np.concatenate(arrays) for arrays in zip(*whole.faces, strict=True))
     return Solid(
-        corners,
-        uv,
-        normals,
-        surface=np.concatenate([faces[3] + shift for mesh, shift in zip(meshes, first, strict=False) for faces in mesh.faces]),
-        part=np.concatenate([np.full(len(faces[3]), mesh.part, np.int32) for mesh in meshes for faces in mesh.faces]),
+        *(corners, uv, normals, surface, part),
         texels=np.concatenate([level.reshape(-1, CHANNELS) for each in levels for level in each]),
         start=(np.cumsum(length) - length.ravel()).reshape(length.shape),
         size=size,
-        density=np.array([surface.density for surface in surfaces], np.float32),
+        density=np.array([surface.density for surface in whole.surfaces], np.float32),
     )
 
 

@@ -52,7 +52,7 @@ def _houses(rng: Rng, mesh: Mesh, radius: float, built: float, sharpness: float)
             _house(mason, width, depth, wall)
             away = radius * rng.uniform(1.0, 1.08)
             middle = angle + step / 2
-            mesh.extend(mason.mesh, -middle, (away * np.sin(middle), away * np.cos(middle), 0.0))
+            mesh.extend(mason, -middle, [(away * np.sin(middle), away * np.cos(middle), 0.0)])
         angle += step * 1.03
 
 
@@ -60,13 +60,13 @@ def _house(mason: Mason, width: float, depth: float, wall: float) -> None:
     """An ordinary house; its sides are equal, and it has no back, which is never visible."""
     front = mason.facade(width, wall, shop=mason.chance(0.5))
     side, x = mason.facade(depth, wall), width / 2
-    mason.mesh.wall((-x, 0.0), (x, 0.0), (0.0, wall), front)
-    mason.mesh.wall((x, 0.0), (x, depth), (0.0, wall), side)
-    mason.mesh.wall((-x, depth), (-x, 0.0), (0.0, wall), side)
+    mason.wall((-x, 0.0), (x, 0.0), (0.0, wall), front)
+    mason.wall((x, 0.0), (x, depth), (0.0, wall), side)
+    mason.wall((-x, depth), (-x, 0.0), (0.0, wall), side)
     if mason.chance(0.7):
         mason.gable_roof((-x, x), (0.0, depth), wall, mason.rng.uniform(3, 6), "x")
     else:
-        mason.mesh.floor((-x, x), (0.0, depth), wall, mason.trim())
+        mason.floor((-x, x), (0.0, depth), wall, mason.trim())
 
 
 def _trees(rng: Rng, size: float, radius: float) -> Mesh:
@@ -155,7 +155,7 @@ def car(rng: Rng, mesh: Mesh, at: Span, turn: float) -> None:
         own.box((-length * 0.3, length * 0.25), (-0.82, 0.82), (0.85, height), dark, paint)
     for x in (-0.32, 0.32):
         own.box((x * length - 0.32, x * length + 0.32), (-0.93, 0.93), (0.0, 0.62), tyre, tyre)
-    mesh.extend(own, turn, (*at, 0.0))
+    mesh.extend(own, turn, [(*at, 0.0)])
 
 
 def pole(rng: Rng, mesh: Mesh, at: Span) -> None:

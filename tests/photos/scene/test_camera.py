@@ -66,15 +66,15 @@ def test_views_are_upright_rotations_above_the_ground_within_the_place(draw):
 def test_a_query_shows_as_much_as_it_must_and_the_same_numbers_give_the_same_photo():
     place = cube_and_wall(False)
     photo, again = (photograph(np.random.default_rng(1), place, 64, 48, whole=0.35) for _ in range(2))
-    assert photo.share >= 0.35
+    assert photo.seen.share >= 0.35
     assert photo.pixels.shape == (48, 64, 3)
     np.testing.assert_array_equal(photo.pixels, again.pixels)
 
 
 def test_a_place_without_landmark_has_nothing_to_show():
     photo = photograph(np.random.default_rng(2), build_place(np.random.default_rng(1), landmark=False, sharpness=0.2), 64, 64)
-    assert photo.share == 0
-    assert photo.box is None
+    assert photo.seen.share == 0
+    assert photo.seen.box is None
 
 
 def test_where_more_light_falls_the_photo_is_brighter():

@@ -13,7 +13,7 @@ def test_every_kind_of_landmark_stands(kind):
     rng = np.random.default_rng(11)
     mason = Mason(rng, Style(rng, sharpness=0.1))
     KINDS[kind](mason, rng)
-    solid = solidify([mason.mesh])
+    solid = solidify([mason])
     heights = solid.corners[..., 2]
     assert heights.min() == pytest.approx(0, abs=1e-6)
     assert 6 < heights.max() < 90

@@ -32,7 +32,7 @@ def test_a_turned_and_moved_mesh_keeps_its_shape_and_paint():
     part, whole = Mesh(Part.LANDMARK), Mesh(Part.LANDMARK)
     whole.plain((9, 9, 9))
     part.wall((0, 0), (1, 0), (0, 2), part.plain((5, 5, 5)))
-    whole.extend(part, np.pi / 2, (10, 0, 0))
+    whole.extend(part, np.pi / 2, [(10, 0, 0)])
     solid = solidify([whole])
     corners = solid.corners.reshape(-1, 3)
     assert corners.min(axis=0) == pytest.approx([10, 0, 0], abs=1e-5)
@@ -44,10 +44,10 @@ def test_a_turned_and_moved_mesh_keeps_its_shape_and_paint():
 def test_copies_stand_where_they_are_put():
     one, many = Mesh(Part.LANDMARK), Mesh(Part.LANDMARK)
     one.box((0, 1), (0, 1), (0, 1), one.plain((7, 7, 7)), 0)
-    many.repeat(one, [(0, 0, 0), (5, 0, 0), (0, 0, 9)])
+    many.extend(one, places=[(0, 0, 0), (5, 0, 0), (0, 0, 9)])
     assert volume(many) == pytest.approx(3)
     assert solidify([many]).corners.reshape(-1, 3).max(axis=0).tolist() == [6, 1, 10]
-    many.repeat(one, [])
+    many.extend(one, places=[])
     assert volume(many) == pytest.approx(3)
 
 

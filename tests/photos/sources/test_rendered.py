@@ -12,9 +12,9 @@ from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.params import load_params
 from bcdh_lib.photos import rendering
-from bcdh_lib.photos.rendered_benchmarks import plan_benchmarks, write_ground_truth
-from bcdh_lib.photos.rendering import RenderedPhoto, Series
-from bcdh_lib.photos.sources.rendered import photos_of, plan_collection
+from bcdh_lib.photos.rendering import Series
+from bcdh_lib.photos.scene.camera import Seen
+from bcdh_lib.photos.sources.rendered import photos_of, plan_benchmarks, plan_collection, write_ground_truth
 from bcdh_lib.study import Study, find_root
 
 TINY = {"landmarks": 2, "photos_per_landmark": 3, "strays": 1, "width": 64, "height": 64, "holidays_groups": 2}
@@ -120,7 +120,7 @@ def test_holidays_form(study):
 
 
 def ground_truth(folder: Path, shares: list[float], most: int) -> dict[str, str]:
-    photos = [RenderedPhoto(folder / f"arch_{k:06d}.jpg", share, (1.0, 2.5, 30.04, 40.0)) for k, share in enumerate(shares)]
+    photos = {f"arch_{k:06d}": Seen(share, (1.0, 2.5, 30.04, 40.0)) for k, share in enumerate(shares)}
     write_ground_truth(folder, photos, "oxc1_", most)
     return {path.name: path.read_text() for path in folder.iterdir()}
 
