@@ -118,7 +118,6 @@ class LayerTraining(Section):
     steps_per_round: Positive
     photos: Annotated[int, Field(ge=2)]
     places: Annotated[int, Field(ge=2)]
-    similar: Literal["group", "pairs"]
 
 
 class EndToEndTraining(Section):

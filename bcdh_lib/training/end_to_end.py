@@ -41,7 +41,7 @@ def train_end_to_end(
         rate = settings.layer_share * loss.settings.learning_rate * layer.linear.weight.std().item()
         trained.append({"params": list(layer.linear.parameters()), "lr": rate})
     optimiser = torch.optim.AdamW(trained, weight_decay=0.0)
-    batches = draw_places(training_set, settings.photos, settings.places, seed, params.training.hash_layer.similar)
+    batches = draw_places(training_set, settings.photos, settings.places, seed)
     train = torch.from_numpy(training_set.train)
     for _ in range(settings.rounds):
         found = []

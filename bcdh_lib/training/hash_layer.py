@@ -50,7 +50,7 @@ def train_hash_layer(vectors: TrainingVectors, params: Params, method: str, bits
     there. Raises StudyError if the loss is not finite.
     """
     start = start_layer(vectors, bits, seed)
-    best, history = start, [_validated(start, vectors, {"round": 0, "loss": float("nan"), "quantization": float("nan")})]
+    best, history = start, [_validated(start, vectors, row_of_round(0, []))]
     for layer, row in layer_rounds(start, vectors, params, method, seed):
         history.append(_validated(layer, vectors, row))
         if history[-1]["validation_map"] > max(row["validation_map"] for row in history[:-1]):
@@ -68,7 +68,7 @@ def layer_rounds(
     layer, bits = copy.deepcopy(start).to(device()), start.linear.out_features
     settings, loss = params.training.hash_layer, make_loss(method, bits, params.losses[method]).to(device())
     views, train = torch.from_numpy(vectors.views).to(device()), torch.from_numpy(vectors.train)
-    batches = draw_places(vectors, settings.photos, settings.places, seed, settings.similar)
+    batches = draw_places(vectors, settings.photos, settings.places, seed)
     rate = loss.settings.learning_rate * layer.linear.weight.std().item()
     optimiser, steps = torch.optim.Adam(layer.linear.parameters(), lr=rate), settings.rounds * settings.steps_per_round
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
@@ -96,9 +96,9 @@ def step_on(
 
 
 def row_of_round(number: int, steps: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """The row of the history for a round, from what its steps returned; without validation."""
-    losses, quantization = zip(*steps, strict=True)
-    return {"round": number, "loss": float(np.mean(losses)), "quantization": float(np.mean(quantization))}
+    """The row of the history for a round, from what its steps returned (NaN if there were none); without validation."""
+    loss, quantization = np.mean(steps, axis=0).tolist() if steps else (np.nan, np.nan)
+    return {"round": number, "loss": loss, "quantization": quantization}
 
 
 def _validated(layer: HashLayer, vectors: TrainingVectors, row: dict[str, Any]) -> dict[str, Any]:

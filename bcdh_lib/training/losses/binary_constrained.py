@@ -2,7 +2,7 @@
 
     E(u, v; s) = min over a, b in {-1,+1}^L of  l_s(d_H(a, b)) + lambda/2 (||u - a||^2 + ||v - b||^2)
 
-l_1 is non-decreasing, l_0 non-increasing. Our reading of the abstract of arXiv 1802.07437; docs/method.md derives the code step.
+l_1 = d, l_0 = L - d. Our reading of the abstract of arXiv 1802.07437; docs/method.md derives the code step.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from bcdh_lib.training.losses.code_step import MinimalEnergies
+from bcdh_lib.training.losses.code_step import minimal_energies
 from bcdh_lib.training.losses.pairwise import LossSettings, PairwiseLoss, hamming_distances, of_both, sgn
 
 
@@ -21,15 +21,12 @@ class BinaryConstrained(PairwiseLoss):
     """The energy E of every pair (form: exact), or of the codes sgn u, sgn v with the gradient passed straight through the sign.
 
     With `sharpness`, a pair counts as much as it matters for the ranking of its query by the codes as they are: its weight is the
-    slope of -log(e^-d / (e^-d + sum over dissimilar photos of e^-d')), d and d' Hamming distances in units of tau. Under the
-    linear distance loss the gradient is that of this listwise loss. tau is `sharpness` standard deviations of the distance of
-    two random codes, sqrt(L) / 2 bits.
+    slope of -log(e^-d / (e^-d + sum over dissimilar photos of e^-d')), d and d' Hamming distances in units of tau. The gradient
+    is that of this listwise loss. tau is `sharpness` standard deviations of the distance of two random codes, sqrt(L) / 2 bits.
     """
 
     class Settings(LossSettings):
         quantization_weight: Annotated[float, Field(gt=0)]  # lambda
-        distance_loss: Literal["linear", "hinge"]
-        margin: Annotated[float, Field(gt=0, le=1)]  # m of the hinge, as a share of the code length
         form: Literal["exact", "straight_through"]
         sharpness: Annotated[float, Field(gt=0)] | None  # tau in standard deviations; null: equal weights
 
@@ -40,15 +37,14 @@ class BinaryConstrained(PairwiseLoss):
         self.register_buffer("costs", torch.stack(costs), persistent=False)  # l_0 and l_1 of every distance
 
     def distance_loss(self, distance: Tensor, similar: Tensor) -> Tensor:
-        """l_s of distances in bits: l_1 = d; l_0 = L - d (linear: no distance is enough) or max(0, m - d) (hinge)."""
-        enough = self.bits if self.settings.distance_loss == "linear" else self.settings.margin * self.bits
-        return distance.where(similar, (enough - distance).clamp(min=0))
+        """l_s of distances in bits."""
+        return distance.where(similar, self.bits - distance)
 
     def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
         weight = self.settings.quantization_weight
         error = weight / 2 * of_both((outputs - sgn(outputs)).square().sum(1))
         if self.settings.form == "exact":
-            return MinimalEnergies.apply(outputs, similar, self.costs, weight) + error
+            return minimal_energies(outputs, similar, self.costs, weight) + error
         return self.distance_loss(hamming_distances(outputs), similar) + error
 
     def weights(self, outputs: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:

@@ -5,14 +5,14 @@ from itertools import product
 import pytest
 import torch
 
-from bcdh_lib.training.losses import code_step
-from bcdh_lib.training.losses.code_step import MinimalEnergies, cheapest_flips
+from bcdh_lib.training.losses.code_step import cheapest_flips, minimal_energies
 from bcdh_lib.training.losses.pairwise import sgn
 
 COSTS = {
     "linear": lambda d, m: (d[-1] - d, d),
     "hinge": lambda d, m: ((m - d).clamp(min=0), d),
     "squared": lambda d, m: ((d[-1] - d) ** 2, d**2),
+    "step": lambda d, m: ((d < m).float(), (d > m).float()),  # not convex
 }
 
 
@@ -32,7 +32,7 @@ def lowest_energy(u, v, similar, costs, weight):
 def test_by_hand():
     """Similar pair, one weak disagreeing bit (u = .1) and one strong (2, -2): flipping the weak costs 2 * .5 * .1 and saves 1."""
     u, v = torch.tensor([0.1, 2.0, 1.0]), torch.tensor([-1.0, -2.0, 1.0])
-    flipped, minimum = cheapest_flips(u, v, torch.tensor(True), costs_of("hinge", 3), 0.5)
+    flipped, minimum = cheapest_flips(u, v, torch.tensor(True), costs_of("linear", 3), 0.5)
     assert flipped.tolist() == [True, False, False]
     assert minimum.item() == pytest.approx(1 + 0.1)
 
@@ -46,24 +46,12 @@ def test_equals_brute_force(name, weight, bits, step):
     outputs = torch.randn(8, bits, generator=torch.Generator().manual_seed(bits)) * 1.5
     outputs = (outputs / step).round() * step if step else outputs
     similar, costs = torch.eye(8).roll(3, 0) + torch.eye(8).roll(-3, 0) > 0, costs_of(name, bits)
-    found = MinimalEnergies.apply(outputs, similar, costs, weight)
+    found = minimal_energies(outputs, similar, costs, weight)
+    assert not found.diagonal().any()
     for i, j in product(range(8), range(8)):
-        expected = lowest_energy(outputs[i], outputs[j], similar[i, j], costs, weight)
-        assert found[i, j].item() == pytest.approx(expected.item(), abs=1e-4)
-
-
-def test_blocks_change_nothing(monkeypatch):
-    outputs, costs = torch.randn(9, 16, generator=torch.Generator().manual_seed(0)), costs_of("squared", 16)
-    similar = torch.arange(9)[:, None] % 3 == torch.arange(9) % 3
-    found = []
-    for block in (2**20, 1, 300):
-        monkeypatch.setattr(code_step, "BLOCK", block)
-        leaf = outputs.clone().requires_grad_()
-        minima = MinimalEnergies.apply(leaf, similar, costs, 0.4)
-        minima.square().sum().backward()
-        found.append(torch.cat([minima.detach().flatten(), leaf.grad.flatten()]))
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
+        if i != j:
+            expected = lowest_energy(outputs[i], outputs[j], similar[i, j], costs, weight)
+            assert found[i, j].item() == pytest.approx(expected.item(), abs=1e-4)
 
 
 def test_outputs_of_zero():
