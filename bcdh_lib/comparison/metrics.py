@@ -44,17 +44,16 @@ def _counts(folder: Path, *names: str) -> list[int]:
 
 def verdict(summary: pd.DataFrame, bits: int = 64) -> str:
     """One sentence a benchmark: the rank of BCDH among the codes of `bits` bits, and the real vectors."""
-    return "\n".join(_verdict_on(str(name), rows, bits) for name, rows in plain(summary).groupby("benchmark", sort=False))
-
-
-def _verdict_on(benchmark: str, rows: pd.DataFrame, bits: int) -> str:
-    codes = rows[rows["bits"] == bits].set_index("method")["map"].sort_values(ascending=False)
-    vectors = rows[rows["bits"].isna()].set_index("method")["map"]
-    rank = list(codes.index).index(BCDH) + 1
-    others = ", ".join(f"{method} {value:.3f}" for method, value in codes.drop(BCDH).items())
-    real = ", ".join(f"{method} {value:.3f}" for method, value in vectors.items())
-    place = f"{benchmark}: BCDH is number {rank} of {len(codes)} at {bits} bits, mAP {codes[BCDH]:.3f}"
-    return f"{place} ({others}); real vectors: {real}."
+    sentences = []
+    for benchmark, rows in plain(summary).groupby("benchmark", sort=False):
+        codes = rows[rows["bits"] == bits].set_index("method")["map"].sort_values(ascending=False)
+        vectors = rows[rows["bits"].isna()].set_index("method")["map"]
+        others, real = (
+            ", ".join(f"{method} {value:.3f}" for method, value in each.items()) for each in (codes.drop(BCDH), vectors)
+        )
+        place = f"{benchmark}: BCDH is number {list(codes.index).index(BCDH) + 1} of {len(codes)} at {bits} bits"
+        sentences.append(f"{place}, mAP {codes[BCDH]:.3f} ({others}); real vectors: {real}.")
+    return "\n".join(sentences)
 
 
 if __name__ == "__main__":

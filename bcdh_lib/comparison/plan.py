@@ -47,9 +47,8 @@ class Interval(Section):
 
     def draw(self, generator: np.random.Generator) -> float:
         """A random value, rounded to the four digits that the tables show."""
-        if self.scale == "linear":
-            return float(f"{generator.uniform(self.low, self.high):.4g}")
-        return float(f"{np.exp(generator.uniform(np.log(self.low), np.log(self.high))):.4g}")
+        there, back = (np.log, np.exp) if self.scale == "log" else (float, float)
+        return float(f"{back(generator.uniform(there(self.low), there(self.high))):.4g}")
 
 
 class Tuning(Section):

@@ -8,6 +8,8 @@ refused: building an array calls what the pickle names, with arguments of its ch
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
@@ -16,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import read_plain_pickle
 from bcdh_lib.core.settings import first_fault
-from bcdh_lib.retrieval.benchmarks.benchmark import Box
+from bcdh_lib.retrieval.benchmarks.benchmark import Query
 
 Names = Annotated[list[str], Field(min_length=1)]
 Rows = list[Annotated[int, Field(ge=0)]]
@@ -35,11 +37,6 @@ class Answers(BaseModel):
         if not (0 <= left < right and 0 <= top < bottom):
             raise ValueError(f"the box {left} {top} {right} {bottom} is empty or outside its photo")
         return self
-
-    @property
-    def box(self) -> Box:
-        left, top, right, bottom = self.bbx
-        return left, top, right, bottom
 
 
 Form = TypeVar("Form", bound=Answers)
@@ -66,9 +63,22 @@ class GroundTruth(BaseModel, Generic[Form]):
                     raise ValueError(f"gnd.{place}.{kind}: {max(rows)} is beyond imlist, which holds {len(self.imlist)} names")
         return self
 
-    def names(self, rows: Rows) -> frozenset[str]:
-        """The database photos of these rows."""
-        return frozenset(self.imlist[row] for row in rows)
+    def queries(self, positives: Sequence[str], junk: Sequence[str]) -> list[Query]:
+        """The queries, each named by its photo; photos of the kinds `positives` answer it, those of `junk` alone are dropped."""
+        found = []
+        for photo, answers in zip(self.qimlist, self.gnd, strict=True):
+            answering, dropped = (
+                frozenset(self.imlist[row] for kind in kinds for row in getattr(answers, kind)) for kinds in (positives, junk)
+            )
+            left, top, right, bottom = answers.bbx
+            box = (left, top, right, bottom)
+            found.append(Query(photo, photo, box, answering, dropped - answering, landmark_of(photo)))
+        return found
+
+
+def landmark_of(name: str) -> str:
+    """What a query shows, by its name: all_souls_1, all_souls_000013 and all_souls_000013_1 -> all_souls."""
+    return re.sub(r"(_\d{6})?_\d+$", "", name)
 
 
 def gnd_file(folder: Path) -> Path:

@@ -12,13 +12,12 @@ after its photo. Either way a query is the box cut out of its photo, and its lan
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.benchmarks.form import Form, Published
-from bcdh_lib.retrieval.benchmarks.gnd import Answers, Rows, gnd_file, read_gnd
+from bcdh_lib.retrieval.benchmarks.gnd import Answers, Rows, gnd_file, landmark_of, read_gnd
 from bcdh_lib.retrieval.benchmarks.photo_files import chosen_photos, photos_in
 
 CORRUPT = frozenset(
@@ -57,25 +56,9 @@ def read_oxford_paris(folder: Path) -> Benchmark:
     """
     if gnd_file(folder).is_file():
         truth = read_gnd(gnd_file(folder), OriginalAnswers)
-        queries = [
-            Query(
-                photo,
-                photo,
-                answers.box,
-                truth.names(answers.ok),
-                truth.names(answers.junk) - truth.names(answers.ok),
-                landmark_of(photo),
-            )
-            for photo, answers in zip(truth.qimlist, truth.gnd, strict=True)
-        ]
-        return Benchmark(folder.name, chosen_photos(folder, truth.imlist), queries)
+        return Benchmark(folder.name, chosen_photos(folder, truth.imlist), truth.queries(["ok"], ["junk"]))
     photos = {name: path for name, path in photos_in(folder).items() if name not in CORRUPT}
     return Benchmark(folder.name, photos, read_ground_truth(folder / "groundtruth"))
-
-
-def landmark_of(name: str) -> str:
-    """What a query shows, by its name: all_souls_1, all_souls_000013 and all_souls_000013_1 -> all_souls."""
-    return re.sub(r"(_\d{6})?_\d+$", "", name)
 
 
 def read_ground_truth(folder: Path) -> list[Query]:

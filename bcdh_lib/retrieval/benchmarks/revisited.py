@@ -15,10 +15,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark
 from bcdh_lib.retrieval.benchmarks.form import Form, Published
-from bcdh_lib.retrieval.benchmarks.gnd import Answers, GroundTruth, Rows, gnd_file, read_gnd
-from bcdh_lib.retrieval.benchmarks.oxford_paris import OXFORD_PHOTOS, PARIS_PHOTOS, landmark_of
+from bcdh_lib.retrieval.benchmarks.gnd import Answers, Rows, gnd_file, read_gnd
+from bcdh_lib.retrieval.benchmarks.oxford_paris import OXFORD_PHOTOS, PARIS_PHOTOS
 from bcdh_lib.retrieval.benchmarks.photo_files import chosen_photos
 
 PROTOCOLS = {
@@ -56,13 +56,7 @@ def read_revisited(folder: Path, protocol: str) -> Benchmark:
     return Benchmark(
         f"{folder.name}_{protocol}",
         {name: photos[name] for name in truth.imlist},
-        [_query(truth, place, protocol) for place in range(len(truth.gnd))],
+        truth.queries(*PROTOCOLS[protocol]),
         {name: photos[name] for name in truth.qimlist},
         folder.name,
     )
-
-
-def _query(truth: GroundTruth[RevisitedAnswers], place: int, protocol: str) -> Query:
-    answers, photo = truth.gnd[place], truth.qimlist[place]
-    positives, junk = (truth.names([row for kind in kinds for row in getattr(answers, kind)]) for kinds in PROTOCOLS[protocol])
-    return Query(photo, photo, answers.box, positives, junk - positives, landmark_of(photo))

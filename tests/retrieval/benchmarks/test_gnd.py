@@ -32,8 +32,10 @@ def with_answers(**changes):
 
 def test_by_hand(tmp_path):
     truth = read_gnd(saved(tmp_path, revisited_truth()), RevisitedAnswers)
-    assert truth.names(truth.gnd[0].hard) == {"a", "d"}
-    assert truth.gnd[1].box == (0, 0, 20, 10)
+    queries = truth.queries(["hard"], ["junk", "hard"])
+    assert [query.positives for query in queries] == [{"a", "d"}, {"d"}]
+    assert [query.junk for query in queries] == [{"c"}, set()]
+    assert queries[1].box == (0, 0, 20, 10)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.metrics import average_precision, ties_of_distances
-from bcdh_lib.retrieval.benchmarks.oxford_paris import landmark_of, read_ground_truth, read_oxford_paris
+from bcdh_lib.retrieval.benchmarks.gnd import landmark_of
+from bcdh_lib.retrieval.benchmarks.oxford_paris import read_ground_truth, read_oxford_paris
 
 REAL = Path(__file__).resolve().parents[4] / "shared/benchmarks"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no real ground truth next to the repository (../shared/benchmarks)")
