@@ -2,7 +2,7 @@
 
     python performance/repro.py FOLDER           # clones this repository's last commit into FOLDER, which must not exist
 
-Writes reports/repro.json, from which `python -m bcdh_lib.report.headline` fills README.md. Memory is the largest sum of what the
+Writes reports/repro.json, from which `python -m bcdh_lib.report.fill` fills README.md. Memory is the largest sum of what the
 processes hold, shared pages divided among them, looked at once a second.
 """
 

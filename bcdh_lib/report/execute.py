@@ -59,6 +59,7 @@ def execute(name: str, changes: Mapping[str, Any] | None = None, root: Path | No
                 progress_bar=False,
                 stderr_file=sys.stderr,
                 extra_arguments=[TEXT_BARS],
+                coalesce_streams=True,  # the kernel cuts a stream at times that vary
                 cwd=source.parent,
                 config=Config({"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}),
             )
@@ -95,38 +96,26 @@ def stripped(notebook: NotebookNode) -> NotebookNode:
 
 
 def normalised(notebook: NotebookNode, root: Path) -> NotebookNode:
-    """The executed notebook without what differs between two runs: times, random ids, stderr, addresses, the study's path."""
+    """The executed notebook without what differs between two runs: times, ids, stderr, addresses in memory, the study's path."""
     normal = stripped(notebook)
     normal.metadata.language_info = {"name": "python", "pygments_lexer": "ipython3"}
     for number, (cell, executed) in enumerate(zip(normal.cells, notebook.cells, strict=True), start=1):
         cell.id = f"cell-{number}"
         if cell.cell_type == "code":
             cell.execution_count = executed.execution_count
-            cell.outputs = _joined([output for output in executed.outputs if output.get("name") != "stderr"])
-            for place, output in enumerate(cell.outputs):
-                _clean(output, root, f"T_{number}_{place}")
+            cell.outputs = [output for output in executed.outputs if output.get("name") != "stderr"]
+            for output in cell.outputs:
+                _clean(output, root)
     return normal
 
 
-def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Outputs with consecutive pieces of one stream joined: the kernel cuts a stream at times that vary."""
-    joined: list[NotebookNode] = []
-    for output in outputs:
-        if output.output_type == "stream" and joined and joined[-1].get("name") == output.name:
-            joined[-1].text += output.text
-        else:
-            joined.append(output)
-    return joined
-
-
-def _clean(output: NotebookNode, root: Path, styler: str) -> None:
-    """Remove the study's path, addresses in memory and pandas' random Styler ids from an output's texts, in place."""
+def _clean(output: NotebookNode, root: Path) -> None:
+    """Remove the study's path and addresses in memory from an output's texts, in place."""
     for texts in (output, output.get("data", {})):
         for kind in texts:
             if kind == "text" or kind.startswith("text/"):
                 text = texts[kind].replace(f"{root}{os.sep}", "").replace(str(root), ".")
-                text = re.sub(r" at 0x[0-9a-f]+", "", text)
-                texts[kind] = re.sub(r"\bT_[0-9a-f]{5}(?=\b|_)", styler, text) if kind == "text/html" else text
+                texts[kind] = re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def _message(name: str, error: Exception, failed: Path) -> str:

@@ -20,23 +20,22 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
-from pygments import highlight
-from pygments.formatters import HtmlFormatter
-from pygments.lexers import YamlLexer
 
 from bcdh_lib.comparison.tables import ABOUT, read_tables
-from bcdh_lib.core.errors import StudyError, exit_code
-from bcdh_lib.report.article import SITE, Article, read_article
+from bcdh_lib.core.errors import StudyError, exit_code, one_line
+from bcdh_lib.core.files import read_json
+from bcdh_lib.report.article import SITE, read_article
 from bcdh_lib.report.explorer import explorer_files
 from bcdh_lib.report.figures.curves import curves
 from bcdh_lib.report.figures.display import PhotoPicture, Picture, jpeg, png
 from bcdh_lib.report.figures.overview import pipeline
 from bcdh_lib.report.figures.style import benchmark_label
-from bcdh_lib.report.headline import REAL, read_counts, small_table, verdicts, with_roles
+from bcdh_lib.report.headline import REAL, headline_rows, small_table, verdicts, with_roles
 from bcdh_lib.retrieval.systems import BCDH, systems
-from bcdh_lib.study import find_root, open_study
+from bcdh_lib.study import Study, find_root, open_study
 
 TITLE = "Binary codes without labels"
+COUNTS = {"photos": "photos", "models": "3D models", "registered": "photos in a model", "pairs": "similar pairs"}
 TRAINED_ON = {"rendered": "Trained on rendered photos", "real": "Trained on real photos", "both": "Trained on both"}
 
 
@@ -48,9 +47,9 @@ def build_site(root: Path) -> Path:
     articles = [read_article(path) for path in notebooks]
     study, compared, real = open_study(root=root), read_tables(root), read_tables(root, "real_")
     tables = _long_tables(root, compared, real)
+    explored = explorer_files(study)
     files = {name: data for article in articles for name, data in article.files.items()}
     files |= {f"assets/tables/{name}.csv": table.to_csv(index=False).encode() for name, (_, table) in tables.items()}
-    explored = explorer_files(study)
     files |= {f"assets/{name}": data for name, data in explored.items()}
     if any('class="view"' in article.html for article in articles):
         files["assets/plotly.min.js"] = get_plotlyjs().encode()
@@ -66,20 +65,15 @@ def build_site(root: Path) -> Path:
     pages: dict[str, tuple[str, dict[str, Any]]] = {
         each.name: ("page", {"article": each, "previous": before, "next": after}) for each, before, after in around
     }
-    whole = explored and (study.reconstruction / "registrations.parquet").is_file()
-    lengths = [system.bits for system in systems(study) if system.method == BCDH and system.bits] if whole else []
-    pages["index"] = (
-        "index",
-        {
-            "pipeline": drawn("pipeline", pipeline(study, min(lengths, key=lambda bits: abs(bits - 64)))) if lengths else None,
-            "curves": [drawn(name, picture) for name, picture in _headline_curves(compared).items()],
-            "headline": small_table(compared["headline"]) if "headline" in compared else None,
-            "verdicts": verdicts(compared.get("differences")),
-            "covers": {article.name: _cover(article) for article in articles},
-            "settings": highlight((root / "params.yaml").read_text(encoding="utf-8"), YamlLexer(), HtmlFormatter()),
-            "counts": read_counts(root / "reports/metrics.json"),
-        },
-    )
+    first = {
+        "pipeline": drawn("pipeline", picture) if (picture := _pipeline(study, explored)) else None,
+        "curves": [drawn(name, picture) for name, picture in _headline_curves(compared).items()],
+        "headline": small_table(headline_rows(compared)) if "headline" in compared else None,
+        "verdicts": verdicts(compared),
+        "covers": {article.name: re.search(r'<img src="[^"]*" alt="[^"]*"', article.html) for article in articles},
+        "counts": _counts(root / "reports/metrics.json"),
+    }
+    pages["index"] = "index", first
     pages |= {"tables": ("tables", {})} if tables else {}
     pages |= {"real": ("real", {"parts": _real_parts(real["benchmarks"], drawn)})} if "benchmarks" in real else {}
     pages |= {"explorer": ("explorer", {})} if explored else {}
@@ -104,22 +98,36 @@ def _long_tables(root: Path, compared: dict[str, Any], real: dict[str, Any]) -> 
     """The tables that the site shows in full, each with its title, those that exist: this run's mAP, then the comparisons'."""
     run = root / "reports/map.csv"
     found = {"run": ("This run: mAP of every method on every benchmark", pd.read_csv(run))} if run.is_file() else {}
-    for prefix, before, tables in (("", "", compared), ("real_", "real photos: ", real)):
-        for name in [name for name in tables if f"{name}.csv" in ABOUT]:
-            title = re.sub(r"^\w(?=[a-z])", lambda first: first[0].upper(), before + ABOUT[f"{name}.csv"])
-            found[prefix + name] = title, tables[name]
+    for prefix, of, tables in (("", "Study", compared), ("real_", "Real photos", real)):
+        found |= {prefix + name: (f"{of}: {ABOUT[f'{name}.csv']}", tables[name]) for name in tables if f"{name}.csv" in ABOUT}
     return {
         name: (title, table.convert_dtypes().astype(object).where(table.notna(), None)) for name, (title, table) in found.items()
     }
+
+
+def _pipeline(study: Study, explored: dict[str, bytes]) -> Picture | None:
+    """The pipeline as a picture, with the codes whose length is nearest to 64; None before the study has models and codes."""
+    if not explored or not (study.reconstruction / "registrations.parquet").is_file():
+        return None
+    lengths = [system.bits for system in systems(study) if system.method == BCDH and system.bits]
+    return pipeline(study, min(lengths, key=lambda bits: abs(bits - 64))) if lengths else None
+
+
+def _counts(path: Path) -> list[tuple[str, int]]:
+    """The counts of metrics.json that are not 0, with their words, in the pipeline's order. Raises StudyError."""
+    try:
+        counts = dict(read_json(path)["counts"])
+        return [(words, int(counts[key])) for key, words in COUNTS.items() if int(counts.get(key, 0))]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StudyError(f"{path}: cannot be read ({one_line(error)}); make it with: dvc repro") from None
 
 
 def _real_parts(table: pd.DataFrame, drawn: Callable[[str, Picture], dict[str, str]]) -> list[dict[str, Any]]:
     """For each benchmark of real photos and each collection to learn from: the curve of recentred codes and the small table."""
     parts = []
     for (benchmark, trained_on), rows in table.groupby(["benchmark", "trained_on"], sort=False):
-        curve = curves(
-            rows[rows["scoring"].isin(["recentred", "cosine"])], "bits", TRAINED_ON.get(str(trained_on), str(trained_on))
-        )
+        title = TRAINED_ON.get(str(trained_on), str(trained_on))
+        curve = curves(rows[rows["scoring"].isin(["recentred", "cosine"])], "bits", title)
         small = small_table(with_roles(rows), ("recentred", "asymmetric", "cosine"))
         title = REAL.get(str(benchmark), benchmark_label(str(benchmark)))
         parts.append({"title": title, "curve": drawn(f"real-{benchmark}-{trained_on}", curve), "table": small})
@@ -130,18 +138,12 @@ def _headline_curves(compared: dict[str, Any]) -> dict[str, Picture]:
     """mAP by Hamming distance, mean over the benchmarks: against the number of 3D models at the longest code, and by length."""
     tables = {name: compared[name] for name in ("models", "mean") if len(compared.get(name, ()))}
     tables = {name: table[table["scoring"].isin(["hamming", "cosine"])] for name, table in tables.items()}
-    drawn = {}
+    found = {}
     if "models" in tables:
         models, longest = tables["models"], tables["models"]["bits"].max()
         longest_codes = models[models["bits"].isna() | (models["bits"] == longest)]
-        drawn["models"] = curves(longest_codes, "models", f"More 3D models, {longest} bits")
-    return drawn | ({"bits": curves(tables["mean"], "bits", "Longer codes")} if "mean" in tables else {})
-
-
-def _cover(article: Article) -> dict[str, str] | None:
-    """The article's first picture."""
-    first = re.search(r'<img src="([^"]*)" alt="([^"]*)"', article.html)
-    return {"file": first[1], "alt": first[2]} if first else None
+        found["models"] = curves(longest_codes, "models", f"More 3D models, {longest} bits")
+    return found | ({"bits": curves(tables["mean"], "bits", "Longer codes")} if "mean" in tables else {})
 
 
 def _check(page: Path) -> None:

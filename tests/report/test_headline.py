@@ -1,17 +1,12 @@
-"""The small table of the first page and the README, by hand, and damaged files."""
+"""The small table of the first page and the README, and what the comparison says, by hand."""
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import pytest
 
-from bcdh_lib.core.errors import StudyError
-from bcdh_lib.report.headline import Cell, fill, markdown, read_counts, small_table, verdicts, with_roles
+from bcdh_lib.report.headline import Cell, headline_rows, small_table, verdicts, with_roles
 
 TABLE = pd.DataFrame(
     [
@@ -59,34 +54,22 @@ def test_roles_of_one_benchmarks_methods() -> None:
     assert found["map"].drop("best_other_loss").to_dict() == {"bcdh": 0.2, "itq": 0.6, "float_baseline": 0.8}
 
 
-def test_the_readmes_table_and_what_the_comparison_says() -> None:
+def test_codes_trained_end_to_end_have_rows_of_their_own() -> None:
+    """Those of end_to_end.csv that are trained end to end; the layer alone and the control are left out."""
+    rows = [(training, "hamming", 64, "binary_constrained", 0.6) for training in ("layer", "end_to_end", "longer_baseline")]
+    table = pd.DataFrame(
+        [*rows, ("end_to_end", "hamming", 64, "dch", 0.7)], columns=["training", "scoring", "bits", "method", "map"]
+    )
+    tables = {"headline": TABLE, "end_to_end": table.assign(seeds=3, low=0.5, high=0.8)}
+    hamming = small_table(headline_rows(tables)).rows["Hamming distance"]
+    assert hamming["BCDH, end to end"] == [None, Cell("0.600", "0.500–0.800", "", best=False)]
+    assert hamming["Best other loss, end to end"] == [None, Cell("0.700", "0.500–0.800", "DCH", best=True)]
+    assert small_table(headline_rows({"headline": TABLE})) == small_table(TABLE)
+
+
+def test_what_the_comparison_says() -> None:
     rows = [("other_losses", verdict) for verdict in ("better", "undecided", "worse")] + [("shallow_codes", "better")]
     differences = pd.DataFrame(rows, columns=["question", "verdict"]).assign(benchmark="mean", scoring="hamming")
-    lines = markdown(TABLE, differences).splitlines()
-    assert lines[0] == "| mAP | 16 bits | 64 bits |"
-    assert lines[2] == "| **BCDH** | **0.400** | 0.450 |"
-    assert "**0.500** (DCH)" in lines[3]
-    losses, shallow = (re.findall(r"\d+|none", sentence) for sentence in verdicts(differences))
+    losses, shallow = (re.findall(r"\d+|none", sentence) for sentence in verdicts({"differences": differences}))
     assert (losses, shallow) == (["1", "3", "1"], ["1", "1", "none"])
-
-
-def test_figures_go_between_their_marks_and_nowhere_else() -> None:
-    text = "It takes <!-- minutes -->15<!-- /minutes --> minutes. <!-- table -->\nold\n<!-- /table --> <!-- a remark -->"
-    filled = fill(text, {"minutes": "9", "unused": "1"})
-    assert filled == text.replace("15", "9")
-    assert fill(filled, {"table": "new"}) == filled.replace("\nold\n", "new")
-
-
-def test_counts_come_in_the_pipelines_order(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.json"
-    path.write_text(json.dumps({"counts": {"flat_tyres": 2, "left_out": 0, "pairs": 9, "photos": 4}, "retrieval": []}))
-    assert read_counts(path) == [("photos", 4), ("similar pairs", 9)]
-
-
-@pytest.mark.parametrize("content", [None, "", "{", "[]", {"counts": {"photos": "four"}}, {"counts": [4]}])
-def test_damaged_metrics_are_named_in_one_line(tmp_path: Path, content: Any) -> None:
-    if content is not None:
-        (tmp_path / "metrics.json").write_text(content if isinstance(content, str) else json.dumps(content))
-    with pytest.raises(StudyError, match="dvc repro") as raised:
-        read_counts(tmp_path / "metrics.json")
-    assert "\n" not in str(raised.value)
+    assert verdicts({}) == []
