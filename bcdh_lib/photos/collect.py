@@ -32,7 +32,8 @@ NOTED = TypeAdapter(Photo)
 def collect_photos(study: Study) -> None:
     """The photos of photos.source, decoded once and upright, with photos.parquet and left_out.parquet.
 
-    A rendered collection is read by the same code as anybody's folder. A killed run goes on from its finished photos.
+    A rendered collection is read by the same code as anybody's folder. A killed run continues from its
+    finished photos.
     Raises StudyError if the source is unknown or has no usable photo.
     """
     check_source(study.params)

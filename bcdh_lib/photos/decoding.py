@@ -180,7 +180,7 @@ def _load(image: Image.Image, reduced: tuple[int, int]) -> tuple[Image.Image, in
 
 
 def _in_last_scan(jpeg: bytes) -> bool:
-    """Whether a progressive JPEG is cut in the scan that refines the last bit of luminance: nobody sees what is missing."""
+    """Whether a progressive JPEG is cut in the scan that refines the last bit of luminance: the loss is invisible."""
     scan = jpeg.rfind(b"\xff\xda") + 4
     spectrum = jpeg[scan + 3 : scan + 6]
     return jpeg[scan : scan + 1] == b"\1" and spectrum[1:2] == b"\x3f" and spectrum[2:3] == b"\x10"

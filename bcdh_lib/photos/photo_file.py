@@ -22,7 +22,7 @@ from bcdh_lib import params
 from bcdh_lib.core.parallel import process_pool
 from bcdh_lib.photos.decoding import Picture, Unfit, decode, prepare_process, read_header
 
-AHEAD = 64  # jobs under way besides one a worker: enough work while a network encodes a batch
+AHEAD = 64  # jobs under way in addition to one a worker: enough work while a network encodes a batch
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Photos of rendered places, in parallel processes; a killed run goes on from its finished places.
+"""Photos of rendered places, in parallel processes; a killed run continues from its finished places.
 
 Every place descends from (seed, part of the study, number), every photo from its place and its own number. So equal settings
 give equal bytes, for any number of processes.

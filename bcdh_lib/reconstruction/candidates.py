@@ -125,7 +125,7 @@ def bags_of_words(
     Each descriptor counts for its three nearest words: the nearest words of one detail in two photos are often different.
     The square root of tf is taken, so that a repeated texture does not outweigh everything else ("burstiness").
     idf is log(1 + photos / photos with the word), so it is above 0 even for a word that all photos have.
-    The bags (about 50 kB a photo) lie in files of `folder`, mapped into memory.
+    The bags (about 50 kB a photo) are in files of `folder`, mapped into memory.
     """
     bags: list[sparse.csr_array] = []
     seen_by = np.zeros(vocabulary.ntotal, np.int64)

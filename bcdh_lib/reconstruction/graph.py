@@ -37,7 +37,7 @@ def components(edges: np.ndarray) -> list[np.ndarray]:
 
 
 def split_at_bridges(sees: sparse.csr_array, max_bridge: float, min_size: int) -> list[np.ndarray]:
-    """The dense parts of a model, split if only a weak bridge of shared points holds two of them together.
+    """The dense parts of a model, split if only a weak bridge of shared points connects them.
 
     A few false matches can fuse look-alikes, although each photo otherwise sees its own landmark. The weight between two photos
     is the cosine of the sets of points that they see. The photos are cut in two along the Fiedler vector, at the least

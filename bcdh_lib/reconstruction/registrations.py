@@ -36,8 +36,8 @@ class Part(NamedTuple):
 def divide(study: Study, models: Sequence[Path]) -> list[Part]:
     """The parts that COLMAP's models become, the largest first, including those smaller than min_model_size.
 
-    COLMAP may register a photo in two models: it stays in the one with more photos. A model that only a weak bridge holds
-    together is split there (`split_at_bridges`).
+    COLMAP may register a photo in two models: it stays in the one with more photos. A model whose parts only a weak bridge
+    connects is split there (`split_at_bridges`).
     """
     settings = study.params.reconstruction
     opened = sorted(((model, *_points_seen(model)) for model in models), key=lambda each: (-len(each[1]), tuple(each[1])))

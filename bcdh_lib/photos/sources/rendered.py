@@ -42,7 +42,7 @@ OXFORD_FORMS = {
 def photos_of(study: Study) -> Path:
     """Render the collection with its truth, and the benchmarks; they replace those of an earlier run.
 
-    A killed run goes on from its finished places. Raises StudyError if the ray caster's system libraries are missing.
+    A killed run continues from its finished places. Raises StudyError if the ray caster's system libraries are missing.
     """
     params = study.params
     unfinished = study.unfinished("rendered", params.rendered, [], __name__)
