@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.nn.functional import all_gather
 
 
 def process_count() -> int:
@@ -23,24 +24,10 @@ def wait_for_all() -> None:
         dist.barrier()
 
 
-class _AllRows(torch.autograd.Function):
-    """All processes' rows, with gradients that DistributedDataParallel's mean turns into those of one process.
-
-    Every process computes the same loss of all rows, so the gradient of its own rows is already whole. DDP averages parameter
-    gradients over processes where their sum is wanted: hence the factor.
-    """
-
-    @staticmethod
-    def forward(ctx, rows: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        everyone = [torch.empty_like(rows) for _ in range(process_count())]
-        dist.all_gather(everyone, rows.contiguous())
-        return torch.cat(everyone)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[no-untyped-def]
-        return gradient.chunk(process_count())[process_rank()] * process_count()
-
-
 def all_rows(rows: Tensor) -> Tensor:
-    """The rows [n, d] of every process in the order of their ranks, [count * n, d]; differentiable."""
-    return _AllRows.apply(rows) if process_count() > 1 else rows
+    """The rows [n, d] of every process in the order of their ranks, [count * n, d]; differentiable.
+
+    Every process computes the same loss of all rows, so the gradients that come back from all of them add up to `count` times
+    that of one process: DistributedDataParallel's mean over the processes makes it right.
+    """
+    return torch.cat(all_gather(rows.contiguous())) if process_count() > 1 else rows

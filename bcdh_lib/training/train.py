@@ -58,7 +58,9 @@ def _train_hash_layers(study: Study, training_set: TrainingSet, baseline: HashNe
     params, facts = study.params, _facts(training_set, study.params)
     save_checkpoint(study.checkpoint(FLOAT), baseline, facts | {"method": FLOAT, "validation_map": _best(history)})
     if params.network.whitening is not None:
-        write_whitened(training_set, params, study.checkpoint(WHITENED))
+        whitened = HashNetwork(params.network, bits=None).to(device())  # pretrained: the float baseline before training
+        set_whitening(whitened, training_set)
+        save_checkpoint(study.checkpoint(WHITENED), whitened, {"method": WHITENED})
     vectors = encode_training_set(baseline, training_set)
     write_array(vectors_path(study), vectors.views)
     histories = [pd.DataFrame(history).assign(run=FLOAT)]
@@ -85,13 +87,6 @@ def _facts(training_set: TrainingSet, params: Params) -> dict[str, Any]:
     settings = params.model_dump(include={"training", "losses"})
     settings["training"].pop("runs")
     return {"seed": params.run.seed, "params": settings, "pairs": training_set.fingerprint}
-
-
-def write_whitened(training_set: TrainingSet, params: Params, path: Path) -> None:
-    """Write the checkpoint of the pretrained network with learned whitening: the float baseline before training."""
-    network = HashNetwork(params.network, bits=None).to(device())
-    set_whitening(network, training_set)
-    save_checkpoint(path, network, {"method": WHITENED})
 
 
 def train_as_one_of_several(study: Study) -> None:
