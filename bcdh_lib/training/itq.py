@@ -37,5 +37,5 @@ def _projection(content: bytes, channels: int, bits: int, seed: int) -> NDArray[
         rotation = faiss.RandomRotationMatrix(vectors.shape[1], bits)
         rotation.init(seed)
         return faiss.vector_to_array(rotation.A).reshape(bits, -1)
-    transform = train_itq(vectors, bits, seed)  # a name of its own: its parts lie in its memory and die with it
+    transform = train_itq(vectors, bits, seed)  # a reference: faiss frees the parts with it
     return faiss.vector_to_array(transform.pca_then_itq.A).reshape(bits, -1)

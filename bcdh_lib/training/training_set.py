@@ -24,7 +24,7 @@ from bcdh_lib.training.whitening import learn_whitening
 
 
 class Labelled:
-    """What a training set knows about its photos by row: group [n], train [n]; similar pairs as rows [p, 2]."""
+    """A training set's photos by row: group [n], train [n]; similar pairs as rows [p, 2]."""
 
     group: np.ndarray
     train: np.ndarray

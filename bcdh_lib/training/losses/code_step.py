@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,8 +24,9 @@ def cheapest_flips(u: Tensor, v: Tensor, similar: Tensor, costs: Tensor, weight:
     bits, label = u.shape[-1], similar.long()
     differ = sgn(u) != sgn(v)
     price = torch.minimum(u.abs(), v.abs()).mul(2 * weight).masked_fill_(differ != similar[..., None], torch.inf)
-    ordered, order = price.sort(dim=-1, stable=True)
-    spent = torch.nn.functional.pad(ordered.cumsum(-1), (1, 0))  # by 0 to L flips
+    # On a processor numpy sorts short rows several times as fast as torch.
+    order = torch.from_numpy(np.argsort(price.numpy(), axis=-1)) if price.device.type == "cpu" else price.argsort(-1)
+    spent = torch.nn.functional.pad(price.gather(-1, order).cumsum(-1), (1, 0))  # by 0 to L flips
     flips = torch.arange(bits + 1, device=u.device)
     distance = (differ.sum(-1, keepdim=True) + flips * (1 - 2 * label[..., None])).clamp_(0, bits)
     energies = spent + costs[label[..., None], distance]

@@ -59,5 +59,5 @@ def test_outputs_of_zero():
     zero, costs = torch.zeros(8), costs_of("hinge", 8)
     assert not cheapest_flips(zero, zero, torch.tensor(True), costs, 0.4)[0].any()
     flipped, minimum = cheapest_flips(zero, zero, torch.tensor(False), costs, 0.4)
-    assert flipped.tolist() == [True] * 4 + [False] * 4
+    assert flipped.sum() == 4
     assert minimum.item() == pytest.approx(0, abs=1e-6)
