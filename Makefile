@@ -17,7 +17,7 @@ help: ## list what make can do
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 repro: .venv/set-up ## run every stage that is not up to date, and write reports/site/index.html
-	@.venv/bin/dvc repro
+	@.venv/bin/python tools/repro.py
 
 study: .venv/set-up ## run the comparison of study.yaml, all methods, lengths and seeds: hours; goes on after a stop
 	@.venv/bin/python -m bcdh_lib.comparison
@@ -29,7 +29,7 @@ test: .venv/set-up ## check style, types and tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	.venv/bin/python -m pytest -n 2 --dist loadfile
+	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lab: .venv/set-up ## open the notebooks in JupyterLab
 	@.venv/bin/python tools/lab.py

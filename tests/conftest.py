@@ -28,6 +28,11 @@ from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import TrainingSet
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first, so that all others fill the second worker meanwhile."""
+    items.sort(key=lambda item: item.path.name != "test_end_to_end.py")
+
+
 @pytest.fixture(scope="session")
 def params():
     """The study's settings with a small, quick network and a short training."""
