@@ -28,8 +28,8 @@ benchmarks: .venv/set-up ## download a published benchmark: make benchmarks NAME
 test: .venv/set-up ## check style, types and tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
-	.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	.venv/bin/mypy & types=$$!; .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder; tests=$$?; \
+		wait $$types && exit $$tests
 
 lab: .venv/set-up ## open the notebooks in JupyterLab
 	@.venv/bin/python tools/lab.py
