@@ -83,7 +83,7 @@ def _together(made: Mapping[str, Mapping[str, pd.DataFrame]]) -> dict[str, Any]:
 
 
 def make_collection(study: Study) -> None:
-    """The study's photos, 3D models and pairs; the steps return at once if they are made already."""
+    """The study's photos, 3D models and pairs; the steps return at once if these exist."""
     for step in ("photos.collect.collect_photos", "reconstruction.reconstruct.reconstruct", "pairs.make.make_pairs"):
         module, function = step.rsplit(".", 1)
         getattr(importlib.import_module(f"bcdh_lib.{module}"), function)(study)
@@ -108,7 +108,7 @@ class Work:
         self.inputs = " ".join(each.inputs for each in self.activations)
 
     def vectors(self, seed: int, method: str = FLOAT, models: int | None = None, longer: bool = False) -> Vectors:
-        """Those of the float baseline of a seed, or of another network; longer: trained on alone as `end_to_end` trains on."""
+        """Those of a seed's float baseline, or of another network; longer: trained further, as the control of end_to_end."""
         changes: Changes = {"run": {"seed": seed}}
         if longer and self.plan.end_to_end:
             changes["training.end_to_end"] = self.plan.end_to_end.settings
@@ -126,7 +126,7 @@ class Work:
         return [*(self.vectors(seed) for seed in self.plan.seeds), *self.untrained(), *few]
 
     def longer(self) -> list[Vectors]:
-        """The float baselines trained on alone: the control of training end to end."""
+        """The float baselines trained further without codes: the control of training end to end."""
         return [self.vectors(seed, longer=True) for seed in self.plan.end_to_end.seeds] if self.plan.end_to_end else []
 
     def trials(self) -> list[Trial]:

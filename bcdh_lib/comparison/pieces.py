@@ -34,7 +34,7 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of work of the study; a subclass says what decides it (in JSON's types) and how it is done.
+    """A piece of work of the study; a subclass defines what decides it (in JSON's types) and how it is done.
 
     inputs: digest of the tables and photos that it reads.
     """

@@ -85,16 +85,16 @@ REFERENCE = "reference"
 
 
 class Part(Section):
-    """A part of the study besides the comparison, at some of its code lengths and seeds."""
+    """A further part of the study, at some of the comparison's code lengths and seeds."""
 
     bits: Lengths
     seeds: Seeds
 
 
 class EndToEnd(Part):
-    """Blocks and hash layer of every method trained on together: the settings differ from training.end_to_end in `settings`.
+    """Blocks and hash layer of every method are trained further, together. settings: laid over training.end_to_end.
 
-    Its control is a float baseline that is trained on alone for as many photos, with a hash layer of every method on top.
+    The control: the float baseline is trained further on the same batches, and every method gets a hash layer on its vectors.
     """
 
     settings: Settings

@@ -99,7 +99,7 @@ class Run(Coded):
     """Scored on every benchmark; the tables know it by its experiment and its variant within that.
 
     supply: which pairs the layer learns from; pretrained: the vectors that a supply of clusters is made from.
-    end_to_end: blocks and hash layer are trained on together after the layer.
+    end_to_end: blocks and hash layer are then trained further, together.
     """
 
     experiment: str = field(default="comparison", compare=False)

@@ -106,7 +106,7 @@ class Vectors(Piece):
 
     collections: what it is trained on, together. models: how many groups of 3D models it is trained with, drawn with the seed;
     None: all. What few models teach the network is then all that its hash layers learn from too. longer: the float baseline is
-    trained on alone, as training.end_to_end trains hash networks on.
+    trained further by its own loss, as training.end_to_end trains hash networks.
     """
 
     params: Params
@@ -213,7 +213,7 @@ Photos = TypeVar("Photos", TrainingSet, TrainingVectors)
 
 
 def only(photos: Photos, rows: NDArray[np.int64]) -> Photos:
-    """The photos of these rows alone, and the similar pairs among them."""
+    """Only the photos of these rows, and the similar pairs among them."""
     new_row = np.full(len(photos.group), -1)
     new_row[rows] = np.arange(len(rows))
     pairs = new_row[photos.pairs]

@@ -18,7 +18,7 @@ PUBLISHED = {name: form for form in FORMS.values() for name in form.published}
 
 
 class Known(NamedTuple):
-    """A benchmark that the study knows: the name of its folder, how it lies there, and which variant of it is meant."""
+    """A benchmark that the study knows: the name of its folder, the form it has there, and one of the form's variants."""
 
     folder: str
     form: Form
@@ -69,7 +69,7 @@ def check_benchmarks(study: Study) -> None:
 
 
 def benchmark_folder(study: Study, name: str) -> Path:
-    """Where the benchmark of that folder name lies: one that the study makes, next to its photos."""
+    """The folder of the benchmark of that folder name: one that the study makes is next to its photos."""
     return (study.rendered_benchmarks if name in MADE_BY_STUDY else study.benchmarks) / name
 
 

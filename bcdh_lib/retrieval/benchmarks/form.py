@@ -1,4 +1,4 @@
-"""The form of a benchmark: how it lies on disk, and which benchmarks of that form are known by name."""
+"""The form of a benchmark: its layout on disk, and which benchmarks of that form are known by name."""
 
 from __future__ import annotations
 

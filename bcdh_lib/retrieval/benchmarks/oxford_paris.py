@@ -65,7 +65,7 @@ def read_ground_truth(folder: Path) -> list[Query]:
     """The queries, sorted by name, from the original text files; corrupt photos answer none. Raises StudyError."""
     files = sorted(folder.glob("*_query.txt"))
     if not files:
-        raise StudyError(f"{folder}: holds no *_query.txt; put the benchmark's ground truth there")
+        raise StudyError(f"{folder}: has no *_query.txt; put the benchmark's ground truth there")
     return [_read_query(file) for file in files]
 
 

@@ -23,7 +23,7 @@ def photos_in(folder: Path) -> dict[str, Path]:
     place = photo_folder(folder)
     photos = {path.stem: path for path in sorted(place.glob("*.jpg"))}
     if not photos:
-        raise StudyError(f"{place}: holds no .jpg; put the benchmark's photos there, not in subfolders")
+        raise StudyError(f"{place}: has no .jpg; put the benchmark's photos there, not in subfolders")
     return photos
 
 

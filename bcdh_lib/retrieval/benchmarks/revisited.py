@@ -1,6 +1,6 @@
 """ROxford5k and RParis6k (Radenović, Iscen, Tolias, Avrithis, Chum; CVPR 2018): jpg/ and gnd_NAME.pkl.
 
-The 70 queries are boxes cut out of photos that are not in the database, though they lie in the same jpg/. Every database photo
+The 70 queries are boxes cut out of photos that are not in the database, though they are in the same jpg/. Every database photo
 is easy, hard, junk or nothing to a query. The protocols score that in three ways, each a benchmark of its own:
 
     easy     easy photos answer          hard and junk ones are dropped

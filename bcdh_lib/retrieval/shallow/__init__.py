@@ -1,4 +1,4 @@
-"""Codes without a network of their own: fitted to fixed vectors, as was done before hashing was learned end to end.
+"""Codes of fixed vectors, without a hash network, as was done before hashing was learned end to end.
 
 A new coder is one file here with a function `fit`: training vectors [n, d], code length L and seed -> a coder.
 """

@@ -1,4 +1,4 @@
-"""UH-BDNN: codes from an autoencoder whose middle layer is binary, learned from vectors alone.
+"""UH-BDNN: codes from an autoencoder whose middle layer is binary, learned from vectors without labels.
 
 Do, Doan and Cheung, "Learning to Hash with Binary Deep Neural Network", ECCV 2016, the unsupervised one. Inputs X [m, D], binary
 codes B [m, L] in {-1, +1}, outputs H [m, L] = encoder(X), reconstructions decoder(B), a linear layer:
@@ -142,7 +142,7 @@ def fit(vectors: Vectors, bits: int, seed: int) -> Coder:
 
 
 def _reduction(vectors: Tensor, bits: int) -> Callable[[Tensor], Tensor]:
-    """Vectors [m, d] -> inputs [m, D]: principal components with one common scale; the given vectors lie in 0..1.
+    """Vectors [m, d] -> inputs [m, D]: principal components with one common scale; the given vectors are within 0..1.
 
     n centred vectors span n - 1 dimensions; there are no more components, unless the bits need them.
     """

@@ -30,7 +30,7 @@ def test_broken_names(tmp_path):
         read_holidays(make_benchmark(tmp_path / "a", ["IMG_1.jpg"]))
     with pytest.raises(StudyError, match=r"100200.jpg, is not there"):
         read_holidays(make_benchmark(tmp_path / "b", ["100201.jpg"]))
-    with pytest.raises(StudyError, match="holds no"):
+    with pytest.raises(StudyError, match="has no"):
         read_holidays(make_benchmark(tmp_path / "c", []))
 
 

@@ -50,7 +50,7 @@ def test_a_photo_that_is_gone_is_named(roxford):
 def test_photos_lie_in_images_or_jpg(tmp_path):
     for place in ("jpg", "images"):
         (tmp_path / place).mkdir()
-        with pytest.raises(StudyError, match=rf"{place}: holds no \.jpg; put"):
+        with pytest.raises(StudyError, match=rf"{place}: has no \.jpg; put"):
             photos_in(tmp_path)
         (tmp_path / f"{place}/{place}.jpg").touch()
         assert list(photos_in(tmp_path)) == [place]
