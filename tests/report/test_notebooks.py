@@ -15,7 +15,7 @@ FOLDER = Path(__file__).parents[2] / "notebooks"
 NAMES = ["00_overview", "01_photos", "02_reconstruction", "03_pairs", "04_training", "05_retrieval", "06_comparison"]
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 PLUMBING = (ast.AsyncFunctionDef, ast.Lambda, ast.For, ast.While, ast.If, ast.Try)  # 04 shows a new loss: a class with a function
-LONGEST, MEDIAN = 12, 5  # lines of a code cell
+LONGEST, MEDIAN, WIDEST = 12, 6, 100  # lines of a code cell, and letters of a line: the page shows no more without scrolling
 
 
 def faults(notebook: NotebookNode) -> list[str]:
@@ -49,6 +49,8 @@ def cell_faults(cell: NotebookNode) -> list[str]:
         found.append("outputs and execution counts must go; strip them with: nbstripout notebooks/*.ipynb")
     if not cell.source.strip():
         found.append("is empty")
+    if any(len(line) > WIDEST for line in cell.source.splitlines()):
+        found.append(f"a line is longer than {WIDEST} letters")
     plumbing = {type(node).__name__ for node in ast.walk(ast.parse(cell.source)) if isinstance(node, PLUMBING)}
     return found + [f"{kind} belongs in bcdh_lib" for kind in sorted(plumbing)]
 

@@ -1,4 +1,4 @@
-"""The comparison over seeds: mAP against code length and number of models, BCDH minus each method, ablations."""
+"""The comparison over seeds: BCDH minus each method, and ablations."""
 
 from __future__ import annotations
 
@@ -8,39 +8,18 @@ import pandas as pd
 
 from bcdh_lib.comparison.tables import read_tables
 from bcdh_lib.report.figures.display import Picture
-from bcdh_lib.report.figures.style import (
-    BLUE,
-    GREY,
-    INK,
-    ORANGE,
-    blank,
-    face,
-    in_order,
-    new_figure,
-    styled,
-)
+from bcdh_lib.report.figures.style import BLUE, GREY, INK, ORANGE, blank, face, in_order, new_figure, styled
 
-COLUMNS = [
-    "benchmark",
-    "scoring",
-    "trained_on",
-    "method",
-    "bits",
-    "models",
-    "map",
-    "low",
-    "high",
-    "difference",
-    "verdict",
-    "ablation",
-]
+TABLES = ("models", "mean", "end_to_end", "benchmarks", "differences", "ablations", "bits", "trials")
+COLUMNS = ["benchmark", "scoring", "trained_on", "training", "method", "bits", "models", "map", "low", "high",
+           "difference", "verdict", "ablation"]  # fmt: skip
+COLOURS = {"better": BLUE, "worse": ORANGE, "undecided": GREY}
 
 
 def study_tables(root: Path, prefix: str = "") -> dict[str, pd.DataFrame]:
     """The committed tables of a study over seeds that are drawn here; empty ones if it was never run. prefix: "real_"."""
     found = read_tables(root, prefix)
-    names = ("models", "mean", "benchmarks", "differences", "ablations", "bits", "trials")
-    return {name: found.get(name, pd.DataFrame(columns=COLUMNS)) for name in names}
+    return {name: found.get(name, pd.DataFrame(columns=COLUMNS)) for name in TABLES}
 
 
 @styled()
@@ -54,12 +33,10 @@ def differences(table: pd.DataFrame, what: str = "method") -> Picture:
     order, lengths = in_order(table[what])[::-1], sorted({int(bits) for bits in table["bits"]})
     figure, axes = new_figure(1, len(lengths), height=1.0 + 0.24 * max(len(order), 3), sharey=True, sharex=True)
     for panel, bits in zip(axes[0], lengths, strict=False):
-        rows = table[table["bits"] == bits].set_index(what).reindex(order)
-        for place, row in enumerate(rows.itertuples()):
-            colour = {"better": BLUE, "worse": ORANGE}.get(str(row.verdict), GREY)
-            filled = "none" if colour == GREY else colour
+        for row in table[table["bits"] == bits].itertuples():
+            place, colour = order.index(getattr(row, what)), COLOURS[str(row.verdict)]
             panel.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6)
-            panel.plot(row.difference, place, "o", color=colour, markerfacecolor=filled if filled != "none" else "white")
+            panel.plot(row.difference, place, "o", color=colour, markerfacecolor="white" if colour == GREY else colour)
         panel.axvline(0, color=INK, linewidth=1)
         panel.set(xlabel="difference in mAP", ylim=(-0.6, len(order) - 0.4))
         panel.set_title(f"{bits} bits", fontsize=10)

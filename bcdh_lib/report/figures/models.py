@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from bcdh_lib.report.figures.style import BLUE, ORANGE, PAGE, PURPLE, blank, cou
 from bcdh_lib.study import Study
 
 Floats = NDArray[np.float64]
-SHOWN = 40  # models drawn as bars: a collection may give thousands
 MAX_POINTS = 30_000
 FOCAL_LENGTHS = (0.1, 10.0)  # of the photo's longer side: COLMAP's bounds of a plausible camera; others are not drawn
 EDGES = np.array([(0, 1), (0, 2), (0, 3), (0, 4), (1, 2), (2, 3), (3, 4), (4, 1)])  # of a camera's pyramid: centre, 4 corners
@@ -61,7 +60,7 @@ def read_model(folder: Path) -> Model:
 def drawable(model: pycolmap.Reconstruction, turn: Floats | None = None) -> Model:
     """The model with at most MAX_POINTS points, rotated by `turn` [3, 3], which defaults to what makes it upright."""
     images = sorted((model.images[number] for number in model.reg_image_ids()), key=lambda image: int(Path(image.name).stem))
-    poses = np.array([image.cam_from_world().matrix() for image in images])
+    poses = _poses(images)
     turn = upright(poses) if turn is None else turn
     found = list(model.points3D.values())
     points, colours = np.array([point.xyz for point in found]) @ turn.T, np.array([point.color for point in found]) / 255
@@ -72,6 +71,10 @@ def drawable(model: pycolmap.Reconstruction, turn: Floats | None = None) -> Mode
     plausible = np.flatnonzero((focal >= FOCAL_LENGTHS[0]) & (focal <= FOCAL_LENGTHS[1])).tolist() or range(len(images))
     pyramids = np.array([_pyramid(cameras[number], poses[number], depth) for number in plausible]) @ turn.T
     return Model(points[chosen], colours[chosen], pyramids, [int(Path(images[n].name).stem) for n in plausible], len(points))
+
+
+def _poses(images: Iterable[pycolmap.Image]) -> Floats:
+    return np.array([image.cam_from_world().matrix() for image in images])
 
 
 def upright(poses: Floats) -> Floats:
@@ -118,19 +121,23 @@ def viewpoint(model: Model) -> tuple[Floats, Floats, float]:
     return eye, target, float(max(np.quantile(far, 0.75), np.linalg.norm(model.points - target, axis=1).max()))
 
 
-def view_of(model: Model) -> View:
-    """The model as a view that turns, with its still."""
-    return View(turnable(model), still(model), f"{str(model).capitalize()}.")
-
-
 def largest(study: Study, count: int = 4) -> Gallery:
     """The models with the most photos, each as a view that turns."""
     sizes = read_table(study.reconstruction, "registrations")["model_id"].value_counts(sort=False).sort_index()
     gallery = Gallery()
     for model_id, photos in sizes.sort_values(ascending=False, kind="stable").head(count).items():
-        view = view_of(read_model(study.reconstruction / "models" / str(model_id)))
-        gallery += [view, f"**Model {model_id}**, built from {counted(photos, 'photo')}. Drag to turn it."]
+        model = read_model(study.reconstruction / "models" / str(model_id))
+        gallery += [view_of(model), f"**Model {model_id}**, built from {counted(photos, 'photo')}. Drag to turn it."]
     return gallery
+
+
+@styled()
+def view_of(model: Model) -> View:
+    """The model as a view that turns, and its still: what the view shows first, in parallel projection."""
+    figure = Figure(figsize=(PAGE, 0.6 * PAGE))
+    figure.set_layout_engine("none")
+    draw(figure.add_axes((0, 0, 1, 1)), model, model)
+    return View(turnable(model), figure, f"{str(model).capitalize()}.")
 
 
 def turnable(model: Model) -> go.Figure:
@@ -151,15 +158,6 @@ def turnable(model: Model) -> go.Figure:
 
 def _xyz(points: Floats) -> dict[str, NDArray[np.float32]]:
     return dict(zip("xyz", np.asarray(points, dtype=np.float32).T, strict=True))
-
-
-@styled()
-def still(model: Model) -> Figure:
-    """What `turnable` shows first, in parallel projection."""
-    figure = Figure(figsize=(PAGE, 0.6 * PAGE))
-    figure.set_layout_engine("none")
-    draw(figure.add_axes((0, 0, 1, 1)), model, model)
-    return figure
 
 
 def draw(axes: Axes, model: Model, frame: Model, new: Sequence[int] = (), aspect: float = 0.6, dot: float = 9) -> None:
@@ -191,7 +189,7 @@ def growth(stages: Sequence[pycolmap.Reconstruction], shown: int = 6) -> Picture
         blank(axes[0, 0], "these photos give no 3D model: take more of the place")
         return Picture(figure, "An empty picture: these photos give no 3D model.")
     last = drawable(stages[-1])
-    turn = upright(np.array([stages[-1].images[number].cam_from_world().matrix() for number in stages[-1].reg_image_ids()]))
+    turn = upright(_poses(stages[-1].images[number] for number in stages[-1].reg_image_ids()))
     chosen = [stages[place] for place in evenly(len(stages), shown)]
     figure, axes = new_figure(-(-len(chosen) // 3), 3, height=0.3 + 2.1 * -(-len(chosen) // 3))
     before: list[int] = []
@@ -217,28 +215,21 @@ def aligned(stage: pycolmap.Reconstruction, last: pycolmap.Reconstruction) -> py
 
 
 @styled()
-def sizes(registrations: pd.DataFrame) -> Picture:
-    """Photos of each model as bars, at most SHOWN models, the largest first; those linked to others in another colour.
-
-    Verified matches between two models link them into one group.
-    """
+def sizes(registrations: pd.DataFrame, shown: int = 40) -> Picture:
+    """Photos of each model as bars, the largest first; models that verified matches link into one group in another colour."""
     models = registrations.groupby("model_id").agg(photos=("photo_id", "size"), group=("group_id", "first"))
     models["linked"] = models["group"].duplicated(keep=False)
-    models = models.sort_values("photos", ascending=False, kind="stable")
-    shown, (figure, axes) = models.head(SHOWN), new_figure(height=2.9)
-    panel = axes[0, 0]
-    alt = f"Bars of {counted(len(models), 'model')} in {counted(models['group'].nunique(), 'group')}, of "
-    if shown.empty:
+    bars, (figure, axes) = models.nlargest(shown, "photos"), new_figure(height=2.9)
+    panel, alt = axes[0, 0], f"Bars of {counted(len(models), 'model')} in {counted(models['group'].nunique(), 'group')}, of "
+    if bars.empty:
         blank(panel, "no model")
         return Picture(figure, f"{alt}no photos.")
     for linked, colour, label in ((False, BLUE, "a group of its own"), (True, PURPLE, "linked to other models")):
-        rows = np.flatnonzero(shown["linked"] == linked)
-        panel.bar(rows, shown["photos"].iloc[rows], color=colour, width=0.8, label=label)
-    panel.set(xlabel="model (model_id)", ylabel="photos", xlim=(-0.6, max(len(shown), 12) - 0.4))
-    panel.set_xticks(range(len(shown)), shown.index, fontsize=9 if len(shown) <= 30 else 7)
-    panel.grid(axis="x", visible=False)
-    panel.set_title(counted(len(models), "model") + (f", the largest {len(shown)} shown" if len(shown) < len(models) else ""))
+        rows = np.flatnonzero(bars["linked"] == linked)
+        panel.bar(rows, bars["photos"].iloc[rows], color=colour, width=0.8, label=label)
+    few = f", the largest {len(bars)} shown" if len(bars) < len(models) else ""
+    panel.set(xlabel="models, the largest first", ylabel="photos", title=f"{counted(len(models), 'model')}{few}")
+    panel.set(xticks=[], xlim=(-0.6, max(len(bars), 12) - 0.4))
     panel.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2)
-    return Picture(
-        figure, f"{alt}{models['photos'].min()} to {models['photos'].max()} photos; {models['linked'].sum()} are linked."
-    )
+    photos = models["photos"]
+    return Picture(figure, f"{alt}{photos.min()} to {photos.max()} photos; {models['linked'].sum()} are linked.")

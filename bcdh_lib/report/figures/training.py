@@ -11,19 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bcdh_lib.report.figures.display import Picture
-from bcdh_lib.report.figures.style import (
-    BLUE,
-    DISSIMILAR,
-    GREY,
-    INK,
-    RED,
-    SIMILAR,
-    counted,
-    face,
-    new_figure,
-    styled,
-    system_label,
-)
+from bcdh_lib.report.figures.style import BLUE, DISSIMILAR, GREY, INK, RED, SIMILAR, counted, face, new_figure, styled
 
 Outputs = NDArray[np.floating[Any]]
 DASHES = ("solid", (0, (6, 1.5)), (0, (3, 1.5)), (0, (1, 1)))  # of the longest codes to the shortest
@@ -40,7 +28,8 @@ def curves(history: pd.DataFrame) -> Picture:
     named = history["run"].str.extract(r"^(?P<method>.+?)(?:-(?P<bits>\d+))?$").astype({"bits": float})
     ordered = history.join(named).sort_values("bits", ascending=False, kind="stable")
     for (_, method, bits), rows in ordered.groupby(["run", "method", "bits"], dropna=False, sort=False):
-        look, label = face(method), system_label(method, bits)
+        look = face(method)
+        label = look.label if pd.isna(bits) else f"{look.label}, {int(bits)} bits"
         dashes = look.dashes if pd.isna(bits) else DASHES[min(drawn[method], 3)]
         style: Any = {"color": look.colour, "label": label, "marker": look.marker, "markersize": 4, "linestyle": dashes}
         drawn[method] += 1
@@ -48,8 +37,8 @@ def curves(history: pd.DataFrame) -> Picture:
         loss = rows.dropna(subset="loss")
         axes[0, 1].plot(loss["round"], loss["loss"] / (loss["loss"].iloc[0] if len(loss) else 1), **style)
         said.append(f"{label} from {rows['validation_map'].iloc[0]:.3f} to {rows['validation_map'].max():.3f}")
-    for panel, title in zip(axes[0], ("Validation mAP", "Loss, as a share of round 1"), strict=True):
-        panel.set(title=title, xlabel="round (0: untrained)")
+    for panel, title, unit in zip(axes[0], ("Validation", "Loss"), ("mAP", "share of the loss of round 1"), strict=True):
+        panel.set(title=title, xlabel="round (0: untrained)", ylabel=unit)
         panel.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=4)
     return Picture(figure, f"Validation mAP and loss by round. mAP untrained and at best: {'; '.join(said)}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bcdh_lib.report.figures.curves import curves
+from bcdh_lib.report.figures.curves import by_benchmark, by_length, curves
 
 ROWS = [
     *(("binary_constrained", bits, value) for bits, value in ((16, 0.3), (32, 0.5))),
@@ -24,9 +24,17 @@ def test_bcdh_the_best_other_loss_and_itq_have_names_and_the_float_baseline_is_l
     assert "DSH" not in picture.alt
     [panel] = picture.figure.axes
     assert len(panel.lines) == 5
-    assert list(panel.lines[-1].get_ydata()) == [0.7, 0.7]
+    level = next(line for line in panel.lines if line.get_label() == "Float baseline")
+    assert list(level.get_ydata()) == [0.7, 0.7]
 
 
 @pytest.mark.parametrize("x", ["bits", "models"])
 def test_one_method_at_one_place_can_be_drawn(x: str) -> None:
     assert "BCDH from 0.300 to 0.300" in curves(TABLE.assign(models=8)[:1], x, "One").alt
+
+
+def test_a_picture_for_each_length_or_benchmark() -> None:
+    assert [each.alt.partition(",")[0] for each in by_length(TABLE.assign(models=8))] == ["16 bits", "32 bits"]
+    table = TABLE.assign(benchmark="holidays300", trained_on="pile")
+    assert [each.alt.split(", mAP")[0] for each in by_benchmark(table)] == ["Holidays300, trained on pile"]
+    assert by_length(TABLE[:0].assign(models=8)) == by_benchmark(table[:0]) == []

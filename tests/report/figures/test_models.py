@@ -98,13 +98,13 @@ def test_cameras_are_where_they_were_and_look_at_the_tower(model: Model) -> None
 
 
 def test_the_still_shows_what_is_above_above(model: Model) -> None:
-    file = png(models.still(model))
+    file = png(models.view_of(model).figure)
     picture = np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)
     rows = {
         name: np.nonzero((picture == colour).all(2))[0].mean() for name, colour in (("red", [255, 0, 0]), ("blue", [0, 0, 255]))
     }
     assert rows["red"] + 10 < rows["blue"]
-    assert png(models.still(model)) == file
+    assert png(models.view_of(model).figure) == file
 
 
 def test_the_view_holds_points_and_cameras_and_no_frame(model: Model) -> None:
@@ -161,7 +161,6 @@ def test_sizes_count_photos_and_mark_linked_models(printed: Printed) -> None:
     figure, alt = printed(models.sizes, registrations({0: [1, 4], 1: [5], 2: [2]}))
     assert alt == "Bars of 4 models in 3 groups, of 3 to 7 photos; 2 are linked."
     own, linked = figure.axes[0].containers
-    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["5", "4", "2", "1"]
     assert [bar.get_height() for bar in own] == [7, 4]
     assert [bar.get_height() for bar in linked] == [6, 3]
 
@@ -169,7 +168,7 @@ def test_sizes_count_photos_and_mark_linked_models(printed: Printed) -> None:
 @pytest.mark.parametrize("count", [0, 1, 60])
 def test_bars_of_few_and_of_many_models(printed: Printed, count: int) -> None:
     drawn = printed(models.sizes, registrations({number: [number] for number in range(count)}))
-    assert len(drawn[0].axes[0].patches) == min(count, models.SHOWN)
+    assert len(drawn[0].axes[0].patches) == min(count, 40)
 
 
 def test_no_model_grows_from_photos_that_give_none(printed: Printed) -> None:

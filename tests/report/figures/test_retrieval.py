@@ -1,4 +1,4 @@
-"""How well codes retrieve, as figures."""
+"""The benchmarks, and how well codes retrieve, as figures."""
 
 from __future__ import annotations
 
@@ -49,3 +49,13 @@ def test_codes_are_compared_with_the_first(printed: Printed) -> None:
     assert alt.endswith("near: 1 of 16 bits differ; far: 11 of 16 bits differ.")
     filled = [[patch.get_fill() and patch.get_facecolor()[3] > 0 for patch in panel.patches] for panel in figure.axes]
     assert [np.flatnonzero(row).tolist() for row in filled] == [[0, 2], [2], [1, *range(8, 16)]]
+
+
+def test_a_benchmark_sheet_shows_queries_with_their_answers(printed: Printed, image: Callable[[int], Path]) -> None:
+    files = {str(number): image(number) for number in range(8)}
+    many = Query("radcliffe_camera_of_oxford_1", "0", (5, 5, 20, 20), frozenset("0123456"), frozenset("7"))
+    few = Query("b", "5", None, frozenset("4"), frozenset())
+    figure, alt = printed(retrieval.benchmark_sheet, Benchmark("rendered_paris", files, [many, few]))
+    said = [text.get_text() for text in figure.axes[0].texts]
+    assert said[2:] == ["radcl…oxford_1", "4 of 7", *"✓✓✓✓", "1 of 1", "–", "b", "1 of 1", "✓"]
+    assert alt.startswith("2 queries of the 2 of Rendered Paris, 8 photos large")
