@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from bcdh_lib.core.codes import distances
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.report.figures.display import PhotoPicture
 from bcdh_lib.report.figures.models import Model, draw, read_model
-from bcdh_lib.report.figures.retrieval import draw_code, found_by
+from bcdh_lib.report.figures.retrieval import draw_code
 from bcdh_lib.report.figures.sheets import Sheet, Tile, evenly
 from bcdh_lib.report.figures.style import BCDH, GREY, PAGE
 from bcdh_lib.retrieval.benchmarks import read_benchmarks
@@ -28,18 +29,14 @@ def pipeline(study: Study, bits: int = 64) -> PhotoPicture:
     pairs = read_table(study.pairs, "pairs").sort_values("shared_points", kind="stable")
     pair = pairs.iloc[3 * len(pairs) // 4]
     benchmark = read_benchmarks(study)[0]
-    names, found = list(benchmark.photos), found_by(study, benchmark, BCDH, bits)
-    orders = [
-        [place for place in np.argsort(row, kind="stable").tolist() if names[place] not in query.junk]
-        for query, row in zip(benchmark.queries, found, strict=True)
-    ]
-    hits = [names[order[0]] in query.positives for query, order in zip(benchmark.queries, orders, strict=True)]
-    number = int(np.argmax(hits))  # the first query whose nearest photo is a hit, else the first
-    query, order, coded = benchmark.queries[number], orders[number], read_codes(study, benchmark, System(BCDH, bits))
+    coded, positive = read_codes(study, benchmark, System(BCDH, bits)), benchmark.positive()
+    found = np.where(benchmark.junk(), bits + 1, distances(coded.queries, coded.database))  # junk comes last
+    orders = np.argsort(found, axis=1, kind="stable")
+    number = int(positive[np.arange(len(orders)), orders[:, 0]].argmax())  # the first query whose nearest photo is a hit
+    order, photo = orders[number], list(benchmark.photos.values())
     codes = np.unpackbits(np.stack([coded.queries[number], coded.database[order[0]]]), axis=1, bitorder="little")
-    ranking = [Tile(benchmark.photo_of(query), mark="query")]
-    for name in (names[place] for place in order[:5]):
-        ranking.append(Tile(benchmark.photos[name], mark="hit" if name in query.positives else "miss"))
+    ranking = [Tile(benchmark.photo_of(benchmark.queries[number]), mark="query")]
+    ranking += [Tile(photo[place], mark="hit" if positive[number, place] else "miss") for place in order[:5]]
     return draw_pipeline(
         [study.image(photo) for photo in photos.iloc[evenly(len(photos), 9)]],
         read_model(study.reconstruction / "models" / str(largest)),

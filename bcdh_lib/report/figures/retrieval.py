@@ -83,13 +83,8 @@ def rankings(
     """What a system ranks first for some queries of a benchmark; default: four of the first benchmark, spread evenly."""
     chosen = read_benchmark(study, benchmark) if benchmark else read_benchmarks(study)[0]
     names = [chosen.queries[place].name for place in evenly(len(chosen.queries), 4)] if names is None else names
-    return ranking_gallery(chosen, found_by(study, chosen, method, bits), names, unit="bits" if bits else "")
-
-
-def found_by(study: Study, benchmark: Benchmark, method: str, bits: int | None) -> NDArray:
-    """The distances [queries, database] of a system on a benchmark."""
-    codes = read_codes(study, benchmark, System(method, bits))
-    return distances(codes.queries, codes.database)
+    codes = read_codes(study, chosen, System(method, bits))
+    return ranking_gallery(chosen, distances(codes.queries, codes.database), names, unit="bits" if bits else "")
 
 
 def benchmark_sheets(benchmarks: list[Benchmark]) -> Gallery:
