@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from bcdh_lib.core.errors import StudyError, one_line
@@ -31,12 +31,13 @@ def load_checkpoint(path: Path) -> tuple[HashNetwork, dict[str, Any]]:
     try:
         facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         network = HashNetwork(Network.model_validate(facts["network"]), facts["bits"], pretrained=False)
-        network.load_state_dict(load_file(path))
+        content = path.read_bytes()  # safetensors itself refuses paths that are not UTF-8
+        network.load_state_dict(load(content))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise StudyError(
             f"{path}: is no checkpoint of this study ({one_line(error)}); make it with: dvc repro training"
         ) from None
-    if hashlib.sha256(path.read_bytes()).hexdigest() != facts.get("sha256"):
+    if hashlib.sha256(content).hexdigest() != facts.get("sha256"):
         raise StudyError(f"{path}: its bytes are not those that {path.with_suffix('.json').name} describes; train it again")
     return network.eval(), facts
 
