@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import pandas as pd
 from bcdh_lib.comparison.tables import read_tables
 from bcdh_lib.core.errors import StudyError, exit_code, one_line
 from bcdh_lib.core.files import read_json, write_bytes
+from bcdh_lib.report.figures.style import benchmark_label, face
 from bcdh_lib.report.headline import ROLES, SCORINGS, headline_rows, small_table, verdicts
 from bcdh_lib.study import find_root
 
@@ -30,6 +31,15 @@ MARK = re.compile(
     r"|(?P<file>[\w/]+)\.(?P<keys>[\w.*]+):(?P<form>\S+?)) ?-->)(?P<old>.*?)(?P<end><!-- ?end ?-->)",
     re.DOTALL,
 )
+
+LABELS: dict[str, Callable[[str], str]] = {
+    "method": lambda name: face(name).label,
+    "role": lambda role: ROLES.get(role, role),
+    "against": lambda other: ROLES.get(other, face(other).label),
+    "benchmark": benchmark_label,
+    **dict.fromkeys(("ablation", "training", "question"), lambda name: name.replace("_", " ")),
+}
+"""The words that a page shows for the values of a column."""
 
 
 def fill(text: str, root: Path) -> str:
@@ -77,6 +87,7 @@ def shown(table: pd.DataFrame, choice: str, what: str) -> str:
     """
     for key, values in (each.split("=") for each in choice.split()):
         table = table[table[key].astype(str).isin(values.split("|"))]
+    table = table.assign(**{column: table[column].map(label) for column, label in LABELS.items() if column in table})
     if " x " in what:
         rows, columns, value = re.split(r" x |: ", what.strip())
         sure = table["verdict"].isin(["better", "worse"]) if "verdict" in table else pd.Series(False, table.index)

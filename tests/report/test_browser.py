@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import numpy as np
 import pytest
 from dvc_render import VegaRenderer, render_html
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from PIL import Image
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from plotly.offline import get_plotlyjs
 
 from bcdh_lib.core.codes import asymmetric_distances, hamming
@@ -26,70 +21,29 @@ from bcdh_lib.retrieval.benchmarks import read_benchmark
 from bcdh_lib.retrieval.codes import read_codes
 from bcdh_lib.retrieval.systems import systems
 from bcdh_lib.study import Study
+from tests.report.made_study import REAL, TABLES, make_study, picture, write_tables
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="no axe: pip install axe-playwright-python")
 CHROMIUM = find_browser()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed: apt-get install chromium")
 ROOT = Path(__file__).parents[2]
-PARAMS, PLOTS = ROOT / "params.yaml", ROOT / ".dvc/plots"
+PLOTS = ROOT / ".dvc/plots"
 RULES = {"resultTypes": ["violations"], "preload": False}  # what it would preload, it asks a server for
 WIDE = "a line of output much wider than the screen of any phone " * 4
-
-
-def still() -> str:
-    buffer = io.BytesIO()
-    Image.new("RGB", (1520, 900), "white").save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def page_cells() -> list[Any]:
-    view = {"data": [{"type": "scatter3d", "x": [0, 1], "y": [0, 1], "z": [0, 1], "mode": "markers"}], "layout": {}}
-    row = "".join(f"<td>{column:.6f}</td>" for column in range(20))
-    head = "<thead><tr><th></th><th>p_at_1</th></tr></thead>"
-    outputs = [
-        new_output("stream", name="stdout", text=WIDE),
-        new_output(
-            "display_data",
-            {"text/html": f'<table class="dataframe">{head}<tr>{row}</tr></table>'},
-        ),
-        new_output(
-            "display_data",
-            {"application/vnd.plotly.v1+json": view, "image/png": still()},
-            metadata={"image/png": {"alt": "A tower.", "width": 760}},
-        ),
-    ]
-    formula = "$$" + " + ".join(f"\\frac{{\\lambda}}{{{term}}} \\lVert u_{{{term}}} \\rVert^2" for term in range(1, 30)) + "$$"
-    table = f"| {'| '.join('abcdefgh')} |\n{'|---' * 8}|\n{'| unbreakable_name ' * 8}|"
-    return [
-        new_markdown_cell(f"## A part\n\nWith $\\lambda$ and\n\n{formula}\n\n{table}\n\n```\n{WIDE}\n```"),
-        new_code_cell(f"# {WIDE}", outputs=outputs),
-    ]
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> str:
     root = tmp_path_factory.mktemp("study")
-    (root / "reports/executed").mkdir(parents=True)
-    (root / "params.yaml").write_bytes(PARAMS.read_bytes())
-    (root / "dvc.yaml").touch()
-    (root / "reports/metrics.json").write_text(json.dumps({"counts": {"photos": 1764}}))
-    (root / "reports/study").mkdir()
-    columns, scorings = "scoring,bits,method,seeds,map,low,high", ("hamming", "recentred")
-    rows = [f"{scoring},{bits},binary_constrained,3,0.{bits},0.1,0.7" for scoring in scorings for bits in (16, 64)]
-    tables = {
-        "headline.csv": [f"{columns},role", *(f"{row},bcdh" for row in rows)],
-        "mean.csv": [columns, *rows, "hamming,128,lsh,3,0.2,0.1,0.3", "cosine,,float,3,0.7,0.6,0.8"],
-        "real_benchmarks.csv": [f"{columns},benchmark,trained_on", *(f"{row},paris321,both" for row in rows)],
-    }
-    for file, lines in tables.items():
-        (root / "reports/study" / file).write_text("\n".join(lines))
-    (root / "reports/study/tables.json").write_text(json.dumps({file: {"command": "", "about": ""} for file in tables}))
-    for name in ("01_photos", "02_reconstruction", "03_pairs"):
-        notebook = new_notebook(cells=[new_markdown_cell(f"# Page of {name}\n\nWhat it is."), *page_cells()])
-        for number, cell in enumerate(notebook.cells, start=1):
-            cell.id = f"cell-{number}"
-        nbformat.write(notebook, root / f"reports/executed/{name}.ipynb")
+    row = "".join(f"<td>{column:.6f}</td>" for column in range(20))
+    table = f'<table class="dataframe"><thead><tr><th></th><th>p_at_1</th></tr></thead><tr>{row}</tr></table>'
+    outputs = [new_output("stream", name="stdout", text=WIDE), new_output("display_data", {"text/html": table})]
+    formula = "$$" + " + ".join(f"\\frac{{\\lambda}}{{{term}}} \\lVert u_{{{term}}} \\rVert^2" for term in range(1, 30)) + "$$"
+    columns = f"| {'| '.join('abcdefgh')} |\n{'|---' * 8}|\n{'| unbreakable_name ' * 8}|"
+    prose = new_markdown_cell(f"## A part\n\nWith $\\lambda$ and\n\n{formula}\n\n{columns}\n\n```\n{WIDE}\n```")
+    make_study(root, prose, new_code_cell(f"# {WIDE}", outputs=outputs), picture(view=True))
+    write_tables(root, TABLES | REAL)
     return build_site(root).as_uri()
 
 

@@ -44,9 +44,9 @@ def root(tmp_path: Path) -> Path:
     [
         (
             "method bits difference",
-            ["| method | bits | difference |", "| --- | --- | --- |", "| dsh | 16 | 0.100 |", "| dsh | 32 | -0.050 |"],
+            ["| method | bits | difference |", "| --- | --- | --- |", "| DSH | 16 | 0.100 |", "| DSH | 32 | -0.050 |"],
         ),
-        ("method x bits: difference", ["| method | 16 | 32 |", "| --- | --- | --- |", "| dsh | **0.100** | -0.050 |"]),
+        ("method x bits: difference", ["| method | 16 | 32 |", "| --- | --- | --- |", "| DSH | **0.100** | -0.050 |"]),
     ],
 )
 def test_tables_by_hand_and_again(root: Path, shown: str, lines: list[str]) -> None:

@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from bcdh_lib.report.site import build_site, main
-
-PARAMS = Path(__file__).parents[2] / "params.yaml"
-COLUMNS, ROW = "scoring,bits,method,seeds,map,low,high", "64,binary_constrained,5,0.61,0.58,0.63"
-HEADLINE = f"{COLUMNS},role\nhamming,{ROW},bcdh\n"
-MEAN = f"{COLUMNS}\nhamming,{ROW}\nhamming,64,a<b,5,0.25,0.2,0.3\n"
-BENCHMARKS = f"{COLUMNS},benchmark,trained_on\nrecentred,{ROW},holidays300,both\n"
-SHOWN = ["01_photos.html", "02_reconstruction.html", "03_pairs.html"]
-PIXEL = base64.b64encode(b"\x89PNG a picture").decode()
+from tests.report.made_study import NAMES, REAL, TABLES, make_study, picture, write_page, write_tables
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "reports/executed").mkdir(parents=True)
-    (tmp_path / "dvc.yaml").touch()
-    (tmp_path / "params.yaml").write_bytes(PARAMS.read_bytes())
-    (tmp_path / "reports/metrics.json").write_text(json.dumps({"counts": {"photos": 1764}}))
-    write_tables(tmp_path, {"headline.csv": HEADLINE, "mean.csv": MEAN})
-    for name in ("01_photos", "02_reconstruction", "03_pairs"):
-        write_page(tmp_path, name, new_markdown_cell("## A part\n\nSee [the paper](https://arxiv.org/abs/1802.07437)."))
+    make_study(tmp_path, new_markdown_cell("## A part\n\nSee [the paper](https://arxiv.org/abs/1802.07437)."))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def write_tables(root: Path, tables: dict[str, str]) -> None:
-    (root / "reports/study").mkdir(exist_ok=True)
-    for name, text in tables.items():
-        (root / "reports/study" / name).write_text(text)
-    (root / "reports/study/tables.json").write_text(json.dumps({name: {"command": "", "about": ""} for name in tables}))
-
-
-def write_page(root: Path, name: str, *cells: Any) -> None:
-    first = new_markdown_cell(f"# Page of {name}\n\nWhat {name} is.")
-    notebook = new_notebook(cells=[first, *cells])
-    for number, cell in enumerate(notebook.cells, start=1):
-        cell.id = f"cell-{number}"
-    nbformat.write(notebook, root / f"reports/executed/{name}.ipynb")
-
-
-def picture(view: bool = False, alt: str = "A tower.") -> Any:
-    data = {"image/png": PIXEL} | ({"application/vnd.plotly.v1+json": {"data": [], "layout": {}}} if view else {})
-    return new_code_cell("show()", outputs=[new_output("display_data", data, metadata={"image/png": {"alt": alt}})])
 
 
 def test_the_first_page_has_the_results_and_leads_to_the_rest(root: Path) -> None:
@@ -76,11 +40,11 @@ def test_long_tables_are_sortable_and_downloadable(root: Path) -> None:
     assert 'table class="sortable"' in page
     assert "<td>a&lt;b</td>" in page
     assert '<td class="number">0.2500</td>' in page
-    assert (site / "assets/tables/mean.csv").read_text() == MEAN
+    assert (site / "assets/tables/mean.csv").read_text() == TABLES["mean.csv"]
 
 
 def test_results_on_real_photos_have_a_page(root: Path) -> None:
-    write_tables(root, {"real_benchmarks.csv": BENCHMARKS})
+    write_tables(root, REAL)
     site = build_site(root)
     page = (site / "real.html").read_text()
     assert "Holidays, 300 of 500 queries" in page
@@ -93,16 +57,13 @@ def test_without_the_comparison_there_is_no_table(root: Path) -> None:
     for path in (root / "reports/study").iterdir():
         path.unlink()
     site = build_site(root)
-    assert sorted(path.name for path in site.glob("*.html")) == [*SHOWN, "index.html"]
+    assert sorted(path.name for path in site.glob("*.html")) == [*(f"{name}.html" for name in NAMES), "index.html"]
     assert "tables.html" not in (site / "index.html").read_text()
 
 
 def test_pages_lead_to_each_other_in_order(root: Path) -> None:
     site = build_site(root)
-    turns = {
-        name: re.findall(r'rel="(prev|next)" href="([^"]*)"', (site / f"{name}.html").read_text())
-        for name in ("01_photos", "02_reconstruction", "03_pairs")
-    }
+    turns = {name: re.findall(r'rel="(prev|next)" href="([^"]*)"', (site / f"{name}.html").read_text()) for name in NAMES}
     assert turns == {
         "01_photos": [("next", "02_reconstruction.html")],
         "02_reconstruction": [("prev", "01_photos.html"), ("next", "03_pairs.html")],
