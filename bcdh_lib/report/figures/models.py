@@ -215,21 +215,20 @@ def aligned(stage: pycolmap.Reconstruction, last: pycolmap.Reconstruction) -> py
 
 
 @styled()
-def sizes(registrations: pd.DataFrame, shown: int = 40) -> Picture:
-    """Photos of each model as bars, the largest first; models that verified matches link into one group in another colour."""
+def sizes(registrations: pd.DataFrame) -> Picture:
+    """How many models have how many photos; models that verified matches link into one group have another colour."""
     models = registrations.groupby("model_id").agg(photos=("photo_id", "size"), group=("group_id", "first"))
-    models["linked"] = models["group"].duplicated(keep=False)
-    bars, (figure, axes) = models.nlargest(shown, "photos"), new_figure(height=2.9)
+    photos, linked = models["photos"], models["group"].duplicated(keep=False)
+    figure, axes = new_figure(height=2.9)
     panel, alt = axes[0, 0], f"Bars of {counted(len(models), 'model')} in {counted(models['group'].nunique(), 'group')}, of "
-    if bars.empty:
+    if models.empty:
         blank(panel, "no model")
         return Picture(figure, f"{alt}no photos.")
-    for linked, colour, label in ((False, BLUE, "a group of its own"), (True, PURPLE, "linked to other models")):
-        rows = np.flatnonzero(bars["linked"] == linked)
-        panel.bar(rows, bars["photos"].iloc[rows], color=colour, width=0.8, label=label)
-    few = f", the largest {len(bars)} shown" if len(bars) < len(models) else ""
-    panel.set(xlabel="models, the largest first", ylabel="photos", title=f"{counted(len(models), 'model')}{few}")
-    panel.set(xticks=[], xlim=(-0.6, max(len(bars), 12) - 0.4))
+    step = -(-(photos.max() - photos.min() + 1) // 40)  # photos a bar
+    edges = np.arange(photos.min(), photos.max() + step + 1, step) - 0.5
+    look = {"color": [BLUE, PURPLE], "label": ["a group of its own", "linked to other models"], "rwidth": 0.9}
+    panel.hist([photos[~linked], photos[linked]], edges, stacked=True, **look)
+    panel.set(xlabel="photos of a model", ylabel="number of models", title=counted(len(models), "model"))
+    panel.yaxis.get_major_locator().set_params(integer=True)
     panel.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2)
-    photos = models["photos"]
-    return Picture(figure, f"{alt}{photos.min()} to {photos.max()} photos; {models['linked'].sum()} are linked.")
+    return Picture(figure, f"{alt}{photos.min()} to {photos.max()} photos; {linked.sum()} are linked.")
