@@ -63,8 +63,10 @@ def _index(options: argparse.Namespace) -> int:
 
 
 def _name_of(photos: Path) -> str:
-    """The name of a folder, or of a list without its ending."""
-    return photos.resolve().stem if photos.is_file() else photos.resolve().name
+    """The name of a folder, or of a list without its ending, escaped as in the tables."""
+    from bcdh_lib.photos.folder import path_in_table
+
+    return path_in_table(Path(photos.resolve().stem if photos.is_file() else photos.resolve().name))
 
 
 def _summary(folder: Path, done: Update) -> str:
@@ -154,7 +156,7 @@ def _learn(options: argparse.Namespace) -> int:
     from bcdh_lib.search.own_study import learn_from, learned_model, prepare_study
     from bcdh_lib.study import open_study
 
-    into = options.into or Path(f"{options.photos.resolve().name}-study")
+    into = options.into or Path(f"{_name_of(options.photos)}-study")
     new = prepare_study(options.photos, into, options.exclude or ())
     print(f"{into}: {'new' if new else 'continues'}, with the settings in its params.yaml", flush=True)
     if options.prepare:
@@ -164,19 +166,16 @@ def _learn(options: argparse.Namespace) -> int:
     print(_learned_as_text(table))
     print(f"The same table: {into / 'learned.csv'}")
     model = learned_model(study, int(table["bits"].max()))
-    print(f"Next: bcdh index {shlex.quote(str(options.photos))} --model {shlex.quote(str(model))}")
+    index = f"{_name_of(options.photos)}-learned.bcdh"
+    print(shlex.join(["Next:", "bcdh", "index", str(options.photos), "--model", str(model), "--index", index]))
     return 0
 
 
 def _learned_as_text(table: pd.DataFrame) -> str:
     """A line a candidate, and why the chosen one is chosen."""
-    lines = [f"{'bits':>4} {'codes':16}{'mAP':>7}{'less default':>14}  95 % interval"]
+    lines = [f"{'bits':>4} {'codes':16}{'mAP':>7}{'less default':>14}  standard error"]
     for row in table.to_dict("records"):
-        scores = (
-            f"{row['map']:7.3f}{row['difference']:+14.3f}  {row['low']:+.3f} to {row['high']:+.3f}"
-            if row.get("map", 0) > 0
-            else ""
-        )
+        scores = f"{row['map']:7.3f}{row['difference']:+14.3f}  {row['error']:.3f}" if row.get("map", 0) > 0 else ""
         lines.append(f"{row['bits']:4} {row['codes']:16}{scores}".rstrip())
         if row["chosen"]:
             lines.append(f"     used: {row['why']}")
@@ -232,7 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     index.add_argument("--recentre", action=argparse.BooleanOptionalAction, help=recentre)
     index.add_argument("--exclude", action="append", metavar="PATTERN", help=exclude)
     index.add_argument("--max-megapixels", type=float, metavar="N", help="leave larger photos out")
-    index.add_argument("--moved", action="store_true", help="the index is of these photos, which were in another place before")
+    index.add_argument("--moved", action="store_true", help="the folder of photos was moved; reuse its codes")
     index.add_argument("--forget-missing", action="store_true", help="drop the codes of missing photos at once, however many")
 
     search = commands.add_parser("search", help="find the photos that are nearest to a photo")
@@ -241,10 +240,11 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("queries", type=Path, nargs="+", metavar="QUERY", help="photo, from anywhere")
     search.add_argument("-k", type=_count, default=10, metavar="N", help="how many photos (default 10)")
     search.add_argument("--hamming", action="store_true", help="plain Hamming distance, without the query's real outputs")
-    search.add_argument("--within", type=float, metavar="BITS", help="of these N, only those at this distance at most")
+    search.add_argument("--within", type=_bits, metavar="BITS", help="show only photos at most this far")
     distinct = "show equal files once; with BITS also photos whose codes differ in at most that many bits"
-    search.add_argument("--distinct", type=float, nargs="?", const=-1.0, metavar="BITS", help=distinct)
-    search.add_argument("--method", choices=("flat", "ivf"), default="flat", help="ivf finds most, sooner: for many millions")
+    search.add_argument("--distinct", type=_bits, nargs="?", const=-1.0, metavar="BITS", help=distinct)
+    method = "ivf reads only the nearest lists: faster, approximate; for millions of photos"
+    search.add_argument("--method", choices=("flat", "ivf"), default="flat", help=method)
     search.add_argument("--nprobe", type=_count, metavar="N", help="lists that ivf reads (default 128)")
     search.add_argument("--json", action="store_true", help="print JSON")
     search.add_argument("--html", type=Path, metavar="FILE", help="write a page that shows the photos")
@@ -261,6 +261,15 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1")
     return int(text)
+
+
+def _bits(text: str) -> float:
+    try:
+        if (bits := float(text)) >= 0:
+            return bits
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text}: must be a number of bits from 0")
 
 
 if __name__ == "__main__":

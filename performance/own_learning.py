@@ -21,14 +21,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from bcdh_lib.comparison.vectors import only
 from bcdh_lib.core.codes import asymmetric_distances, distances, pack
 from bcdh_lib.core.files import write_json
 from bcdh_lib.core.metrics import average_precision, ties_of_distances
-from bcdh_lib.params import Params
 from bcdh_lib.retrieval.shallow import fit_shallow
 from bcdh_lib.search.default_network.files import DefaultNetwork, default_network
-from bcdh_lib.search.own_learning import UNTRAINED, OwnPhotos, learn
+from bcdh_lib.search.own_learning import OwnPhotos, candidates, learn, without
 from bcdh_lib.search.own_study import read_own_photos
 from bcdh_lib.study import find_root, open_study
 from bcdh_lib.training.device import prepare
@@ -44,30 +42,20 @@ def held_apart(group: NDArray, split: int) -> NDArray:
     return drawn[: max(2, int(np.searchsorted(sizes[drawn].cumsum(), SHARE * len(group))))]
 
 
-def without(photos: OwnPhotos, held: NDArray) -> OwnPhotos:
-    """The photos without those of held-apart places."""
-    stays = ~np.isin(photos.members.group, held)
-    members = only(photos.members, np.flatnonzero(stays))
-    kept = np.ones(len(photos.vectors), dtype=bool)
-    kept[photos.rows[~stays]] = False
-    return OwnPhotos(photos.vectors[kept], members, (np.cumsum(kept) - 1)[photos.rows[stays]])
-
-
-def outputs_of(
-    default: DefaultNetwork, photos: OwnPhotos, queries: NDArray, params: Params, bits: int
-) -> Iterator[tuple[str, str, NDArray]]:
-    """Every contestant: its name, which candidate it is, and its outputs of the queries' vectors."""
-    learned, table = learn(default, photos, params, bits)
-    layers = {
-        "learned": learned,
-        **{name: make(default, photos.vectors, bits) for name, make in UNTRAINED.items()},
-    }
-    for name, layer in layers.items():
+def contestants(
+    default: DefaultNetwork, photos: OwnPhotos, queries: NDArray, seed: int
+) -> Iterator[tuple[str, str, int, NDArray]]:
+    """Every contestant: its name, which candidate it is, its code length, and its outputs of the queries' vectors."""
+    learned, table = learn(default, photos, seed)
+    chosen = table[table["chosen"]].set_index("bits")["codes"]
+    layers = {("learned", bits): layer for bits, layer in learned.items()} | candidates(default, photos, seed)
+    for (name, bits), layer in layers.items():
         with torch.no_grad():
-            yield name, table.loc[table["chosen"], "codes"].item(), layer(torch.from_numpy(queries)).numpy()
-    for method, name in SHALLOW.items():
-        if min(photos.vectors.shape) >= bits:
-            yield name, "", fit_shallow(method, photos.vectors, bits, params.run.seed)(queries)
+            yield name, chosen[bits], bits, layer(torch.from_numpy(queries)).numpy()
+    for bits in default.layers:
+        for method, name in SHALLOW.items():
+            if min(photos.vectors.shape) >= bits:
+                yield name, "", bits, fit_shallow(method, photos.vectors, bits, seed)(queries)
 
 
 def maps(outputs: NDArray, group: NDArray) -> dict[str, float]:
@@ -88,13 +76,12 @@ def measure(root: Path, default: DefaultNetwork) -> pd.DataFrame:
     photos = read_own_photos(study, default)
     found = []
     for split in range(SPLITS):
-        held = held_apart(photos.members.group, split)
-        tested = np.isin(photos.members.group, held)
-        queries, group = photos.members.vectors[tested], photos.members.group[tested]
-        for bits in default.layers:
-            for name, chosen, outputs in outputs_of(default, without(photos, held), queries, study.params, bits):
-                for scoring, value in maps(outputs, group).items():
-                    found.append((split, bits, name, chosen, scoring, value, len(queries), len(held)))
+        held = held_apart(photos.group[photos.group >= 0], split)
+        tested = np.isin(photos.group, held)
+        queries, group = photos.vectors[tested], photos.group[tested]
+        for name, chosen, bits, outputs in contestants(default, without(photos, held), queries, study.params.run.seed):
+            for scoring, value in maps(outputs, group).items():
+                found.append((split, bits, name, chosen, scoring, value, len(queries), len(held)))
     columns = ["split", "bits", "codes", "chosen", "scoring", "map", "queries", "places"]
     return pd.DataFrame(found, columns=columns).assign(study=str(root))
 

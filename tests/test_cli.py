@@ -64,6 +64,18 @@ def test_from_a_folder_to_a_page(here, capsys):
     assert found[0]["hits"][0] == {"distance": 0, "path": f"{here}/album/4.png", "copies": 1}
 
 
+def test_a_folder_whose_name_is_not_utf8(here, capsys):
+    """Nothing is named by the command line but the photos and the network."""
+    place = here / os.fsdecode(b"caf\xe9")
+    (here / "album").rename(place)
+    for new in (6, 0):
+        assert main(["index", str(place), "--model", "model.safetensors"]) == 0
+        assert f"({new} new, " in capsys.readouterr().out
+    for flags in ([], ["--method", "ivf"], ["--html", "found.html"], ["--json"]):
+        assert main(["search", "caf\\xe9.bcdh", str(place / "0.png"), "-k", "1", *flags]) == 0
+        assert "/caf\\xe9/0.png" in capsys.readouterr().out.replace("\\\\", "\\")
+
+
 def test_good_queries_are_answered_and_the_bad_one_is_named(here, capsys):
     main(["index", "album", "--model", "model.safetensors"])
     capsys.readouterr()
@@ -93,13 +105,13 @@ def test_lost_photos_come_first_and_other_files_are_counted(here, capsys):
         ("index nowhere --model model.safetensors", "nowhere: does not exist"),
         ("index album", "there is no default network; pass --model"),
         ("index album --model album/notes.jpg", "album/notes.jpg: is no checkpoint"),
-        ("index album --model model.safetensors --index album", "album: lies among the photos"),
+        ("index album --model model.safetensors --index album", "album: is inside the folder of photos"),
         ("index empty --model model.safetensors", "empty: holds no usable photo (it is empty)"),
         ("search album album/4.png", "album: is no index"),
         ("evaluate oxford --model model.safetensors", "oxford"),
         ("evaluate rendered_oxford --model model.safetensors", "rendered_oxford: "),
         ("learn nowhere", "nowhere: does not exist"),
-        ("learn album --into album/study", "lies in the other"),
+        ("learn album --into album/study", "must not contain each other"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(here, capsys, monkeypatch, arguments, said):
@@ -169,8 +181,8 @@ def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
 
 
 LEARNED = [
-    {"bits": 64, "codes": "default", "map": 0.5, "difference": 0.0, "low": 0.0, "high": 0.0, "chosen": False, "why": ""},
-    {"bits": 64, "codes": "trained", "map": 0.75, "difference": 0.25, "low": 0.2, "high": 0.3, "chosen": True, "why": "best"},
+    {"bits": 64, "codes": "default", "map": 0.5, "difference": 0.0, "error": 0.0, "chosen": False, "why": ""},
+    {"bits": 64, "codes": "trained", "map": 0.75, "difference": 0.25, "error": 0.1, "chosen": True, "why": "best"},
 ]
 
 
@@ -182,9 +194,9 @@ def test_learning_says_what_is_used_and_what_comes_next(here, capsys, monkeypatc
     assert capsys.readouterr().out == "album-study: new, with the settings in its params.yaml\n"
     assert main(["learn", "album", "--into", "a study"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[2].split() == ["64", "default", "0.500", "+0.000", "+0.000", "to", "+0.000"]
+    assert lines[2].split() == ["64", "default", "0.500", "+0.000", "0.000"]
     assert lines[4].strip() == "used: best"
-    assert lines[-1] == "Next: bcdh index album --model 'a study/learned-64.safetensors'"
+    assert lines[-1] == "Next: bcdh index album --model 'a study/learned-64.safetensors' --index album-learned.bcdh"
     few = pd.DataFrame([{"bits": 64, "codes": "own statistics", "chosen": True, "why": "0 places"}])
     monkeypatch.setattr(own_study, "learn_from", lambda _: few)
     assert main(["learn", "album", "--into", "another"]) == 0
@@ -204,13 +216,12 @@ STOPPED = """
 import os, signal, sys
 from bcdh_lib.cli import main
 from bcdh_lib.search import index_update
-from bcdh_lib.search.parts import Parts
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
-write = Parts.write
+write = index_update.write_part
 def stopped(*arguments):
     write(*arguments)
     os.killpg(0, signal.SIGINT)
-Parts.write, index_update.PART_SECONDS = stopped, 0
+index_update.write_part, index_update.PART_SECONDS = stopped, 0
 sys.exit(main(sys.argv[1:]))
 """
 

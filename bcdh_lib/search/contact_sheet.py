@@ -31,7 +31,7 @@ def contact_sheet(index: PhotoIndex, answers: Sequence[Answer]) -> str:
         queries.append({"name": path_in_table(answer.query), "picture": thumbnail(answer.query, limits), "hits": hits})
     templates = Environment(loader=PackageLoader("bcdh_lib", "search"), undefined=StrictUndefined, autoescape=True)
     template = templates.get_template("contact_sheet.html.j2")
-    return template.render(queries=queries, bits=len(index.rows.centre), photos=len(index.rows.codes))
+    return template.render(queries=queries, bits=len(index.centre), photos=len(index.codes))
 
 
 def thumbnail(path: Path, limits: Photos) -> str:

@@ -1,6 +1,6 @@
 """The nearest of many codes to a query: by Hamming distance, or by the query's real outputs.
 
-    flat   faiss compares every code, directly in the mapped file: the exact Hamming distances
+    flat   faiss compares every code, in the mapped file: the exact Hamming distances
     ivf    faiss' inverted lists: a query reads the `nprobe` lists whose centres are nearest to it; finds most, sooner
 
 A query has real outputs, the photos have only bits. The asymmetric distance (Gordo et al., "Asymmetric distances for binary
@@ -12,7 +12,6 @@ sorted by the asymmetric distance.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bcdh_lib.core.codes import Codes, pack
-from bcdh_lib.core.errors import StudyError, one_line
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import write_bytes
 
 Found = tuple[NDArray, NDArray[np.int64]]
 """Distances in bits [q, k] and rows [q, k], nearest first, equal ones in the order of rows; row -1 if no more was found."""
@@ -36,11 +36,10 @@ NPROBE = 128
 SHORTLIST = 4000
 """Photos at least that are compared by the asymmetric distance; recall@100 >= .99 of 10 million codes (docs/performance.md)."""
 SHORTLIST_PER_HIT = 40
-SAMPLE = 40
-"""Codes per list that the centres of ivf are learned from; faiss warns below 39."""
+SAMPLE, ADDED = 40, 1 << 16
+"""Of ivf: codes a list that the centres are learned from (faiss warns below 39), and codes added at once (faiss' own 32 takes
+twenty times as long)."""
 EVERY_BYTE = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little").astype(np.float32)
-ADDED = 1 << 16
-"""Codes added to ivf at once; faiss' own 32 takes twenty times as long."""
 
 
 def search_flat(codes: Codes, queries: Codes, k: int) -> Found:
@@ -105,18 +104,11 @@ def _in_threads(search: Callable[[Codes], Found], queries: Codes) -> Found:
     return np.concatenate([distances for distances, _ in parts]), np.concatenate([rows for _, rows in parts])
 
 
-def list_count(n: int) -> int:
-    """How many lists ivf has for n codes: sqrt(n), but no more than a sample can teach."""
-    return max(1, min(math.isqrt(n), n // SAMPLE))
-
-
 def build_ivf(codes: Codes) -> Any:
-    """ivf of the codes, of which there is at least one; its centres are k-means of a sample."""
-    bits, lists = 8 * codes.shape[1], list_count(len(codes))
-    centres: Any = faiss.IndexBinaryFlat(bits)
-    centres.query_batch_size = ADDED
-    index: Any = faiss.IndexBinaryIVF(centres, bits, lists)
-    index.referenced_objects = [centres]  # faiss holds no Python reference
+    """ivf of the codes, of which there is at least one: about sqrt(n) lists, whose centres are k-means of a sample."""
+    lists = max(1, min(math.isqrt(len(codes)), len(codes) // SAMPLE))
+    index: Any = faiss.index_binary_factory(8 * codes.shape[1], f"BIVF{lists}")
+    faiss.downcast_IndexBinary(index.quantizer).query_batch_size = ADDED
     index.cp.min_points_per_centroid = 1
     sample = np.random.default_rng(0).choice(len(codes), min(len(codes), SAMPLE * lists), replace=False, shuffle=False)
     index.train(np.ascontiguousarray(codes[np.sort(sample)]))
@@ -126,29 +118,17 @@ def build_ivf(codes: Codes) -> Any:
 
 
 def write_ivf(path: Path, index: Any) -> None:
-    """Write the index atomically. Raises OSError."""
-    part = path.with_name(f"{path.name}.part")
-    part.open("wb").close()  # if writing is forbidden, the system says why; faiss would not
-    try:
-        faiss.write_index_binary(index, str(part))
-    except RuntimeError as error:
-        part.unlink(missing_ok=True)
-        raise OSError(None, _message(error), str(path)) from None
-    os.replace(part, path)
+    """Write the index atomically. Raises OSError. (faiss itself refuses paths that are not UTF-8.)"""
+    write_bytes(path, faiss.serialize_index_binary(index).tobytes())
 
 
 def read_ivf(path: Path, codes: Codes) -> Any:
-    """The index in the file, its lists mapped into memory. Raises StudyError if it is broken or not of these codes."""
+    """The index in the file. Raises StudyError if it is broken or not of these codes."""
     try:
-        index: Any = faiss.read_index_binary(str(path), faiss.IO_FLAG_MMAP)
-    except (RuntimeError, MemoryError) as error:
-        raise StudyError(f"{path}: is broken ({_message(error)}); remove it, and the next search makes it again") from None
-    lists = index.invlists.compute_ntotal() if hasattr(index, "invlists") else -1
-    if (index.ntotal, lists, index.d) != (len(codes), len(codes), 8 * codes.shape[1]):
-        raise StudyError(f"{path}: is not of the codes next to it; remove it, and the next search makes it again")
+        index: Any = faiss.deserialize_index_binary(np.fromfile(path, np.uint8))
+        wrong = (index.ntotal, index.invlists.compute_ntotal(), index.d) != (len(codes), len(codes), 8 * codes.shape[1])
+    except (RuntimeError, MemoryError, AttributeError):  # AttributeError: an index of another kind
+        wrong = True
+    if wrong:
+        raise StudyError(f"{path}: is broken, or not of the codes next to it; remove it, and the next search makes it again")
     return index
-
-
-def _message(error: Exception) -> str:
-    """The last part of faiss' message: the rest names a function of C++ and a place in it."""
-    return one_line(str(error).rpartition("Error: ")[2])

@@ -1,125 +1,125 @@
 """Codes for one's own photos: the default network's hash layer, fitted to them as far as they show that it helps.
 
-Four candidates, each a hash layer on the default network's vectors:
+The candidates are hash layers on the default network's vectors:
 
     default          its own layer, with its thresholds at the mean of these photos
-    own statistics   the principal components of these photos, without any label, rotated towards the default's directions
-    own components   the same components themselves
-    trained          own statistics, trained on the pairs of the photos' 3D models
+    own statistics   ITQ of these photos: principal components, rotated; no label is used
+    own pairs        the same after a whitening that is learned from the similar pairs of the photos' 3D models
 
-Cross-validation over places (groups of 3D models) compares them; a candidate is used only if it is better than the default.
+Cross-validation over places (groups of 3D models) compares the first and the last; the better one is used. Without enough places
+for that, own statistics are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from scipy import stats
-from torch import Tensor
+from scipy import linalg
 
-from bcdh_lib.params import Params
-from bcdh_lib.search.default_network.files import METHOD, DefaultNetwork
-from bcdh_lib.training.hash_layer import layer_rounds
+from bcdh_lib.search.default_network.files import DefaultNetwork
+from bcdh_lib.training.itq import itq_projection
 from bcdh_lib.training.network import HashLayer
-from bcdh_lib.training.training_set import TrainingVectors
 from bcdh_lib.training.validation import held_apart_precisions
+from bcdh_lib.training.whitening import learn_whitening
 
 PLACES = 4
-"""Places with similar pairs that cross-validation needs: one is held apart, the largest and another one are trained on."""
+"""Places with similar pairs that cross-validation needs: one is held apart, the largest and another one are learned from."""
 FOLDS = 5
-MEAN_PRIOR, SPREAD_PRIOR = 4, 1000
-"""Weight, in photos, of the default network's mean and of its covariance."""
-CONFIDENCE = 0.95
+MEAN_PRIOR, SPREAD_PRIOR, PAIRS_PRIOR = 4, 300, 100
+"""Weight of the default network's mean and covariance, in photos, and of no whitening, in places."""
+COMPONENTS = 256
+"""Principal components that whitening and rotation see."""
+PAIRS_A_PLACE = 200
+"""Drawn for the whitening, so that each place counts equally."""
+Layers = dict[tuple[str, int], HashLayer]
+"""Hash layers by candidate and code length."""
 
 
 @dataclass(frozen=True, eq=False)
 class OwnPhotos:
     """One's own photos as vectors of the default network, and what their 3D models say about some of them."""
 
-    vectors: NDArray[np.float32]  # of all photos, [n, d]
-    members: TrainingVectors  # photos in 3D models, all of them for training
-    rows: NDArray[np.int64]  # of the members among all photos
+    vectors: NDArray[np.float32]  # [n, d]
+    group: NDArray[np.int64]  # [n], of 3D models; -1: in none
+    pairs: NDArray[np.int64]  # similar photos, as rows, [p, 2]
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """The groups with similar pairs."""
+        return np.unique(self.group[self.pairs[:, 0]])
 
 
-def learn(default: DefaultNetwork, photos: OwnPhotos, params: Params, bits: int) -> tuple[HashLayer, pd.DataFrame]:
-    """The hash layer to use, and a table of the candidates: codes, bits, places, map (each place counts equally), its difference
-    from the default's with the bounds low and high of its confidence interval, chosen, and why.
+def without(photos: OwnPhotos, places: NDArray[np.int64]) -> OwnPhotos:
+    """The photos without those of some places."""
+    stays = ~np.isin(photos.group, places)
+    row = np.cumsum(stays) - 1
+    return OwnPhotos(photos.vectors[stays], photos.group[stays], row[photos.pairs[stays[photos.pairs].all(1)]])
 
-    Without enough places the one with own statistics is used and the table has no map.
+
+def learn(default: DefaultNetwork, photos: OwnPhotos, seed: int) -> tuple[dict[int, HashLayer], pd.DataFrame]:
+    """The hash layer to use at each code length, and a table of the candidates: codes, bits, places, map (each place counts
+    equally), its difference from the default's, the standard error of that, chosen, and why.
+
+    Without enough places own statistics are used, and the table has no map.
     """
-    layers = {name: make(default, photos.vectors, bits) for name, make in UNTRAINED.items()}
-    places = np.unique(photos.members.group[photos.members.pairs[:, 0]])
-    if len(places) < PLACES:
-        why = f"{len(places)} places have 3D models with similar pairs; at least {PLACES} are needed"
-        table = pd.DataFrame({"codes": ["default", "own statistics"], "chosen": [False, True], "why": ["", why]})
-        return layers["own statistics"], table.assign(bits=bits, places=len(places))
-    precisions, rounds = _cross_validate(default, photos, params, bits, places)
-    table = compare(precisions, photos.members.group).assign(bits=bits)
-    chosen = table.loc[table["chosen"], "codes"].item()
-    if chosen in layers:
-        return layers[chosen], table
-    trained = layer_rounds(layers["own statistics"], photos.members, params, METHOD, params.run.seed)
-    return next(layer for layer, row in trained if row["round"] == rounds), table
+    layers, places = candidates(default, photos, seed), len(photos.places)
+    if places < PLACES:
+        why = f"{places} places have 3D models with similar pairs; at least {PLACES} are needed"
+        rows = [each for bits in default.layers for each in (("default", bits, False, ""), ("own statistics", bits, True, why))]
+        table = pd.DataFrame(rows, columns=["codes", "bits", "chosen", "why"]).assign(places=places)
+    else:
+        precisions = _cross_validate(default, photos, seed)
+        of_length = {bits: {name: each for (name, of), each in precisions.items() if of == bits} for bits in default.layers}
+        tables = [compare(each, photos.group).assign(bits=bits) for bits, each in of_length.items()]
+        table = pd.concat(tables, ignore_index=True)
+    return {row.bits: layers[row.codes, row.bits] for row in table[table["chosen"]].itertuples()}, table
 
 
-def recentred(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
-    """The default network's layer with its thresholds at the mean of these vectors, shrunk towards its own."""
-    layer = default.layers[bits]
-    return _layer(layer.linear.weight.detach().numpy(), _mean(default, vectors), _variances(layer).numpy())
+def candidates(default: DefaultNetwork, photos: OwnPhotos, seed: int) -> Layers:
+    """All candidates. Few photos or places change little: their statistics are mixed with the default's.
 
-
-def with_components(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
-    """A layer of the first principal components of these vectors.
-
-    Their covariance is shrunk towards the default network's: few photos change little. All outputs have one scale, so the
-    components with a large variance weigh most in asymmetric distances.
+    All outputs have one scale, so those with a large variance weigh most in asymmetric distances.
     """
-    covariance = _covariance(default, vectors)
-    variances, basis = np.linalg.eigh(covariance)
-    return _layer(basis[:, : -bits - 1 : -1].T, _mean(default, vectors), np.full(bits, variances[-bits:].mean()))
+    vectors, count = photos.vectors, len(photos.vectors)
+    mean = (vectors.sum(0, dtype=np.float64) + MEAN_PRIOR * default.mean) / (count + MEAN_PRIOR)
+    own = np.cov(vectors.T.astype(np.float64)) if count > 1 else np.zeros_like(default.covariance)
+    share = count / (count + SPREAD_PRIOR)
+    covariance = share * own / max(np.trace(own), 1e-12) + (1 - share) * default.covariance
+    first = max(0, len(covariance) - COMPONENTS)
+    variances, basis = linalg.eigh(covariance, subset_by_index=(first, len(covariance) - 1))
+    seen = ((vectors - mean) @ basis).astype(np.float32)
+    layers = {}
+    for bits, layer in default.layers.items():
+        variance = layer.norm.state_dict()["running_var"].numpy()
+        layers["default", bits] = _layer(layer.linear.weight.detach().numpy(), mean, variance)
+    for name, whitening in (("own statistics", np.eye(len(variances))), ("own pairs", _whitening(photos, seen, seed))):
+        spread, directions = np.linalg.eigh(whitening * variances @ whitening.T)
+        for bits in default.layers:
+            weight = directions[:, : -bits - 1 : -1].T @ whitening
+            rotation = itq_projection(seen @ weight.T.astype(np.float32), bits, seed)
+            layers[name, bits] = _layer(rotation @ weight @ basis.T, mean, np.full(bits, spread[-bits:].mean()))
+    return layers
 
 
-def with_statistics(default: DefaultNetwork, vectors: NDArray[np.float32], bits: int) -> HashLayer:
-    """The same components, rotated to be as near to the default's directions as they can; every bit has the same variance."""
-    covariance = _covariance(default, vectors)
-    basis = np.linalg.eigh(covariance)[1][:, -bits:]
-    layer = default.layers[bits]
-    directions = layer.linear.weight.detach().numpy() / np.sqrt(_variances(layer).numpy() + layer.norm.eps)[:, None]
-    left, _, right = np.linalg.svd(basis.T @ directions.T)
-    weight = (basis @ left @ right).T
-    return _layer(weight, _mean(default, vectors), np.einsum("ij,jk,ik->i", weight, covariance, weight))
+def _whitening(photos: OwnPhotos, vectors: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
+    """The symmetric matrix of learn_whitening: the fewer places, the nearer it is to the identity."""
+    if not len(photos.pairs):
+        return np.eye(vectors.shape[1])
+    place = pd.Series(photos.group[photos.pairs[:, 0]])
+    drawn = photos.pairs[place.groupby(place).sample(PAIRS_A_PLACE, replace=True, random_state=seed).index]
+    return learn_whitening(vectors, drawn, PAIRS_PRIOR / len(photos.places))[0].astype(np.float64)
 
 
-UNTRAINED = {"default": recentred, "own statistics": with_statistics, "own components": with_components}
-"""The candidates that need no pair."""
+def _layer(weight: NDArray, mean: NDArray, variance: NDArray) -> HashLayer:
+    arrays = (np.ascontiguousarray(each, np.float32) for each in (weight, weight @ mean, variance))
+    return HashLayer.of(*map(torch.from_numpy, arrays))
 
 
-def _covariance(default: DefaultNetwork, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    own = np.cov(vectors.T.astype(np.float64)) if len(vectors) > 1 else np.zeros_like(default.covariance)
-    share = len(vectors) / (len(vectors) + SPREAD_PRIOR)
-    return share * own / max(np.trace(own), 1e-12) + (1 - share) * default.covariance
-
-
-def _mean(default: DefaultNetwork, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    total = vectors.sum(0, dtype=np.float64) + MEAN_PRIOR * default.mean
-    return (total / (len(vectors) + MEAN_PRIOR)).astype(np.float32)
-
-
-def _variances(layer: HashLayer) -> Tensor:
-    """Of the layer's outputs before their normalisation, one a bit."""
-    return layer.norm.state_dict()["running_var"]
-
-
-def _layer(weight: NDArray, mean: NDArray[np.float32], variance: NDArray) -> HashLayer:
-    weight = weight.astype(np.float32)
-    return HashLayer.of(*map(torch.from_numpy, (weight, weight @ mean, variance.astype(np.float32))))
-
-
-def folds(group: NDArray, places: NDArray, seed: int) -> list[NDArray]:
+def folds(group: NDArray[np.int64], places: NDArray[np.int64], seed: int) -> list[NDArray]:
     """The places that are held apart in each fold: every place but the largest once, large and small ones mixed."""
     sizes = pd.Series(group).value_counts()
     shuffled = np.random.default_rng([seed, 7]).permutation(places)
@@ -128,52 +128,28 @@ def folds(group: NDArray, places: NDArray, seed: int) -> list[NDArray]:
     return [ordered[fold::count] for fold in range(count)]
 
 
-def _cross_validate(
-    default: DefaultNetwork, photos: OwnPhotos, params: Params, bits: int, places: NDArray
-) -> tuple[dict[str, NDArray], int]:
+def _cross_validate(default: DefaultNetwork, photos: OwnPhotos, seed: int) -> dict[tuple[str, int], NDArray]:
     """Each candidate's average precision of each photo as a query, [n] (NaN if it never is), while its place is held apart, from
-    the statistics too: candidates are compared on places that are new to them. And the number of rounds that is best for
-    training; it is 0 if no round is better than the start.
+    the statistics too: candidates are compared on places that are new to them.
     """
-    rounds, members = params.training.hash_layer.rounds, photos.members
-    precisions = {name: np.full(len(members.group), np.nan) for name in UNTRAINED}
-    by_round = np.full((rounds + 1, len(members.group)), np.nan)
-    for held in folds(members.group, places, params.run.seed):
-        fold = replace(members, train=~np.isin(members.group, held))
-        others = np.delete(photos.vectors, photos.rows[~fold.train], 0)
-        layers = {name: make(default, others, bits) for name, make in UNTRAINED.items()}
-        for name, layer in layers.items():
-            precisions[name][~fold.train] = _precisions(layer, fold)
-        by_round[0] = precisions["own statistics"]
-        for layer, row in layer_rounds(layers["own statistics"], fold, params, METHOD, params.run.seed):
-            by_round[row["round"], ~fold.train] = _precisions(layer, fold)
-    means = [float(np.mean(of_places(each, members.group))) for each in by_round]
-    best = int(np.argmax(means))
-    return precisions | {"trained": by_round[best]}, best
-
-
-def _precisions(layer: HashLayer, fold: TrainingVectors) -> NDArray:
-    with torch.no_grad():
-        outputs = layer(torch.from_numpy(fold.vectors))
-    return held_apart_precisions(fold.group, fold.train, outputs, outputs.shape[1])
-
-
-def of_places(precisions: NDArray, group: NDArray) -> NDArray:
-    """The mean over each place's queries, of places with any."""
-    return pd.Series(precisions).groupby(group).mean().dropna().to_numpy()
+    grouped = np.flatnonzero(photos.group >= 0)
+    precisions: dict[tuple[str, int], NDArray] = {}
+    for places in folds(photos.group[grouped], photos.places, seed):
+        train = ~np.isin(photos.group[grouped], places)
+        layers = candidates(default, without(photos, places), seed)
+        for name, layer in ((name, layer) for name, layer in layers.items() if name[0] != "own statistics"):
+            with torch.no_grad():
+                outputs = layer(torch.from_numpy(photos.vectors[grouped]))
+            each = precisions.setdefault(name, np.full(len(photos.group), np.nan))
+            each[grouped[~train]] = held_apart_precisions(photos.group[grouped], train, outputs, outputs.shape[1])
+    return precisions
 
 
 def compare(precisions: dict[str, NDArray], group: NDArray) -> pd.DataFrame:
-    """The table of `learn`: the best candidate that is significantly better than the default is chosen, else the default."""
-    values = {name: of_places(each, group) for name, each in precisions.items()}
-    rows = []
-    for name, of_place in values.items():
-        difference = of_place - values["default"]
-        error = stats.sem(difference) * stats.t.ppf((1 + CONFIDENCE) / 2, len(difference) - 1)
-        rows.append((name, len(of_place), of_place.mean(), difference.mean(), error))
-    table = pd.DataFrame(rows, columns=["codes", "places", "map", "difference", "error"])
-    table = table.assign(low=table["difference"] - table["error"], high=table["difference"] + table.pop("error"))
-    better = table[table["low"] > 0]
-    chosen = int(better["map"].idxmax()) if len(better) else 0
-    why = "significantly better than the default, and the best" if chosen else "no other candidate is significantly better"
-    return table.assign(chosen=table.index == chosen, why=np.where(table.index == chosen, why, ""))
+    """The table of `learn`; the first of equal candidates is chosen."""
+    values = pd.DataFrame({name: pd.Series(each).groupby(group).mean() for name, each in precisions.items()}).dropna()
+    differences = values.sub(values["default"], axis=0)
+    table = pd.DataFrame({"map": values.mean(), "difference": differences.mean(), "error": differences.sem()})
+    table = table.rename_axis("codes").reset_index().assign(places=len(values))
+    chosen = table.index == table["map"].idxmax()
+    return table.assign(chosen=chosen, why=np.where(chosen, "the best on places held apart in turn", ""))

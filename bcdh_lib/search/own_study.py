@@ -1,4 +1,4 @@
-"""`bcdh learn`: 3D models of one's own photos, in a folder of its own, and codes learned from them (own_learning.py).
+"""`bcdh learn`: 3D models of the user's photos, in a separate folder, and codes learned from them (own_learning.py).
 
 params.yaml               the settings of the default network's study, with this folder of photos; edit it before learning
 data/, work/              photos, 3D models and vectors: a killed run goes on from there
@@ -33,7 +33,6 @@ from bcdh_lib.training.checkpoint import save_checkpoint
 from bcdh_lib.training.device import prepare
 from bcdh_lib.training.encoding import cache_activations, encode_views
 from bcdh_lib.training.hash_layer import assemble
-from bcdh_lib.training.training_set import TrainingVectors, rows_of
 from bcdh_lib.training.views import Views
 
 BLOCK = 256
@@ -63,7 +62,7 @@ def _check_places(photos: Path, into: Path) -> None:
     if not photos.is_dir():
         raise StudyError(f"{photos}: {'is a file' if photos.exists() else 'does not exist'}; name the folder of your photos")
     if into.resolve().is_relative_to(photos.resolve()) or photos.resolve().is_relative_to(into.resolve()):
-        raise StudyError(f"{into}: one of study and photos lies in the other; photos are only read, so name another --into")
+        raise StudyError(f"{into}: the folders of study and photos must not contain each other; name another --into")
     strange = {path.name for path in into.glob("*")} - {"params.yaml.part"}
     if (into.exists() and not into.is_dir()) or (strange and not (into / "params.yaml").is_file()):
         raise StudyError(f"{into}: exists and is no folder of bcdh learn; name another folder with --into")
@@ -75,25 +74,17 @@ def learn_from(study: Study) -> pd.DataFrame:
     Raises StudyError, also if another process learns there.
     """
     with writing(study.root, "--into"), locked(study.root / "lock"):
-        return _learn(study)
-
-
-def _learn(study: Study) -> pd.DataFrame:
-    prepare(study.params)
-    collect_photos(study)
-    reconstruct(study)
-    default = default_network()
-    photos = read_own_photos(study, default)
-    tables = []
-    for bits in default.layers:
-        layer, table = learn(default, photos, study.params, bits)
-        chosen = table.loc[table["chosen"], "codes"].item()
-        facts = {"method": chosen, "default": default.sha256, "settings": study.params.model_dump(mode="json")}
-        save_checkpoint(learned_model(study, bits), assemble(default.baseline, layer), facts)
-        tables.append(table)
-    learned = pd.concat(tables, ignore_index=True)
-    write_bytes(study.root / "learned.csv", learned.to_csv(index=False, float_format="%.4f").encode())
-    return learned
+        prepare(study.params)
+        collect_photos(study)
+        reconstruct(study)
+        default = default_network()
+        layers, table = learn(default, read_own_photos(study, default), study.params.run.seed)
+        chosen = table[table["chosen"]].set_index("bits")["codes"]
+        for bits, layer in layers.items():
+            facts = {"method": chosen[bits], "default": default.sha256, "settings": study.params.model_dump(mode="json")}
+            save_checkpoint(learned_model(study, bits), assemble(default.baseline, layer), facts)
+        write_bytes(study.root / "learned.csv", table.to_csv(index=False, float_format="%.4f").encode())
+    return table
 
 
 def learned_model(study: Study, bits: int) -> Path:
@@ -101,28 +92,25 @@ def learned_model(study: Study, bits: int) -> Path:
 
 
 def read_own_photos(study: Study, default: DefaultNetwork) -> OwnPhotos:
-    """The photos of the study as vectors, with the similar pairs and groups of their 3D models."""
-    views = encode_photos(study, default)
+    """The photos of the study as vectors, with the groups and similar pairs of their 3D models."""
+    vectors = encode_photos(study, default)
     registrations, tracks = (read_table(study.reconstruction, name) for name in ("registrations", "tracks"))
-    settings = study.params.pairs
-    pairs = similar_pairs(tracks, registrations, settings.min_shared, settings.max_scale_change)
-    everyone, rows = np.ones(len(registrations), dtype=bool), rows_of(registrations, pairs)
-    members = TrainingVectors(views[registrations["photo_id"]], registrations["group_id"].to_numpy(), everyone, rows)
-    return OwnPhotos(views[:, 0], members, registrations["photo_id"].to_numpy())
+    pairs = similar_pairs(tracks, registrations, study.params.pairs.min_shared, study.params.pairs.max_scale_change)
+    group = np.full(len(vectors), -1)
+    group[registrations["photo_id"]] = registrations["group_id"]
+    return OwnPhotos(vectors, group, pairs[["query_id", "positive_id"]].to_numpy(np.int64))
 
 
 def encode_photos(study: Study, default: DefaultNetwork) -> NDArray[np.float32]:
-    """The default network's vectors of every photo, plain and augmented, [n, 1 + augmented, d], in files of BLOCK photos."""
-    settings = (default.sha256, study.params.network.side, study.params.training.float_baseline.views)
+    """The default network's vectors of every photo, [n, d], in files of BLOCK photos."""
+    settings = (default.sha256, study.params.network.side)
     folder = study.unfinished("vectors", settings, [study.photos / "photos.parquet"], __name__)
     paths = [study.image(photo) for photo in read_table(study.photos, "photos")["photo_id"]]
-    blocks = []
     for start in range(0, len(paths), BLOCK):
         file = folder / f"{start:08}.npy"
         if not file.exists():
-            views = Views(paths[start : start + BLOCK], default.baseline.settings.side, augmented=settings[2], seed=start)
+            views = Views(paths[start : start + BLOCK], default.baseline.settings.side)
             title = f"vectors {start:,} of {len(paths):,}"
             activations = cache_activations(default.baseline, views, study.params.run.threads, title)
-            write_array(file, encode_views(default.baseline, activations).numpy())
-        blocks.append(read_array(file))
-    return np.concatenate(blocks)
+            write_array(file, encode_views(default.baseline, activations)[:, 0].numpy())
+    return np.concatenate([read_array(file) for file in sorted(folder.glob("*.npy"))])

@@ -17,10 +17,12 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import shlex
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -51,50 +53,11 @@ class Facts(Section):
     """What an index is of."""
 
     model: str  # SHA-256 of the checkpoint
-    photos: params.Photos  # the folder, written as a path in the tables, and the limits of what is read
-    listed_in: str | None = None  # the file in that folder that lists the photos, if not all in the folder are meant
+    photos: params.Photos  # limits of what is read; its folder is what the rows' paths are relative to
+    collection: str = ""  # what was indexed, the folder or a list in it, written as a path in the tables
     centred_on: NotNegative = 0  # photos whose mean output gave the thresholds; 0: the network's own thresholds
     missing: NotNegative = 0  # rows whose photos the last update did not find, kept until the next one
     rows: str = ""  # the folder of the rows
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The photos of an index and their codes, row by row. The table stays in its open file until it is asked for."""
-
-    codes: Codes
-    centre: NDArray[np.float32]
-    table: pq.ParquetFile | None = None  # photos.parquet, open: an update may remove it meanwhile; None: no row yet
-
-    def photos(self) -> pd.DataFrame:
-        """The whole table, as in ROW. Raises StudyError if it is broken."""
-        if self.table is None:
-            return ROW.empty_table().to_pandas()
-        return self._read(range(self.table.num_row_groups), ROW.names).to_pandas()
-
-    def at(self, rows: Iterable[int]) -> dict[int, tuple[str, str]]:
-        """(path, sha256) of some rows. Raises StudyError if the table is broken."""
-        wanted: dict[int, list[int]] = {}
-        for row in rows:
-            wanted.setdefault(row // GROUP, []).append(row)
-        found: dict[int, tuple[str, str]] = {}
-        for group, inside in wanted.items():
-            table = self._read([group], ["path", "sha256"])
-            found |= {row: tuple(table[name][row % GROUP].as_py() for name in ("path", "sha256")) for row in inside}  # type: ignore[misc]
-        return found
-
-    def _read(self, groups: Iterable[int], columns: list[str]) -> pa.Table:
-        assert self.table is not None
-        try:
-            table = self.table.read_row_groups(list(groups), columns)
-            table.validate(full=True)  # texts are Unicode
-            if any(column.null_count for column in table.columns):
-                raise ValueError("a value is missing")
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise StudyError(
-                f"photos.parquet: the rows of the index cannot be read ({one_line(error)}); make a new index"
-            ) from None
-        return table.replace_schema_metadata()
 
 
 @dataclass(frozen=True)
@@ -117,11 +80,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class PhotoIndex:
-    """An index as it lies on disk."""
+    """An index on disk. The table is read from its open file on first use: an update may remove it meanwhile."""
 
     folder: Path
     facts: Facts
-    rows: Rows
+    codes: Codes
+    centre: NDArray[np.float32]
+    table: pq.ParquetFile | None = None  # None: no row yet
 
     @cached_property
     def network(self) -> HashNetwork:
@@ -131,6 +96,31 @@ class PhotoIndex:
         if facts["sha256"] != self.facts.model:
             raise StudyError(f"{path}: is not the network that made the codes; make a new index")
         return network.to(device())
+
+    def photos(self) -> pd.DataFrame:
+        """The whole table, as in ROW. Raises StudyError if it is broken."""
+        if self.table is None:
+            return ROW.empty_table().to_pandas()
+        return self._read(range(self.table.num_row_groups), ROW.names).to_pandas()
+
+    def at(self, rows: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """(path, sha256) of some rows. Raises StudyError if the table is broken."""
+        found = {}
+        for group, inside in groupby(sorted(set(rows)), lambda row: row // GROUP):
+            path, sha256 = self._read([group], ["path", "sha256"]).columns
+            found |= {row: (path[row % GROUP].as_py(), sha256[row % GROUP].as_py()) for row in inside}
+        return found
+
+    def _read(self, groups: Iterable[int], columns: list[str]) -> pa.Table:
+        assert self.table is not None
+        try:
+            table = self.table.read_row_groups(list(groups), columns)
+            table.validate(full=True)  # texts are Unicode
+            if any(column.null_count for column in table.columns):
+                raise ValueError("a value is missing")
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise StudyError(f"{self.folder}: photos.parquet cannot be read ({one_line(error)}); make a new index") from None
+        return table.replace_schema_metadata()
 
     def search(
         self,
@@ -150,86 +140,69 @@ class PhotoIndex:
         Raises StudyError, also if the method's file is to be made while another process writes the index.
         """
         sought = self._search_by(method, nprobe)
-        encoded = self._encode(queries)
+        encoded = self.encode(queries)
         outputs = np.array([one.values for one in encoded if isinstance(one, Seen)], np.float32)
-        outputs = outputs.reshape(-1, len(self.rows.centre)) - self.rows.centre
-
-        def find(outputs: NDArray[np.float32], k: int) -> nearest.Found:
-            if hamming:
-                return sought(pack(outputs), k)
-            return nearest.search_asymmetric(self.rows.codes, outputs, k, sought)
-
-        found = zip(*find(outputs, k), strict=True)
-        answers, good = [], iter(outputs)
-        for query, one in zip(queries, encoded, strict=True):
-            if isinstance(one, LeftOut):
-                answers.append(Answer(query, [], one))
-                continue
-            real, (distances, rows) = next(good), next(found)
-            hits = self._hits(distances, rows, k, distinct)
-            asked = k
-            while distinct is not None and len(hits) < k and asked < len(self.rows.codes):
-                asked *= 10
-                (distances,), (rows,) = find(real[None], asked)
-                hits = self._hits(distances, rows, k, distinct)
-            answers.append(Answer(query, [hit for hit in hits if within is None or hit.distance <= within]))
-        return answers
+        outputs = outputs.reshape(-1, len(self.centre)) - self.centre
+        asked = k
+        while True:
+            found = sought(pack(outputs), asked) if hamming else nearest.search_asymmetric(self.codes, outputs, asked, sought)
+            hits = [self._hits(distances, rows, k, distinct) for distances, rows in zip(*found, strict=True)]
+            if distinct is None or asked >= len(self.codes) or all(len(each) == k for each in hits):
+                break
+            asked *= 10  # equal photos took places
+        near = iter([hit for hit in each if within is None or hit.distance <= within] for each in hits)
+        pairs = zip(queries, encoded, strict=True)
+        return [Answer(query, [], one) if isinstance(one, LeftOut) else Answer(query, next(near)) for query, one in pairs]
 
     def _hits(self, distances: NDArray, rows: NDArray[np.int64], k: int, distinct: float | None) -> list[Hit]:
-        known = self.rows.at({int(row) for row in rows if row >= 0})
+        rows = rows[rows >= 0]
+        known = self.at(rows.tolist())
         hits: list[Hit] = []
-        shown: list[tuple[str, Codes]] = []
-        for distance, row in zip(distances.tolist(), rows.tolist(), strict=True):
-            if row < 0:
-                break
-            (path, sha256), code = known[row], self.rows.codes[row]
-            same = next((i for i, each in enumerate(shown) if _equal(each, (sha256, code), distinct)), None)
+        shown: list[int] = []  # the hits' rows
+
+        def equal(row: int, other: int) -> bool:
+            differing = int(np.bitwise_count(self.codes[row] ^ self.codes[other]).sum())
+            return distinct is not None and (known[row][1] == known[other][1] or differing <= distinct)
+
+        for distance, row in zip(distances.tolist(), rows.tolist(), strict=False):
+            same = next((i for i, other in enumerate(shown) if equal(row, other)), None)
             if same is not None:
                 hits[same] = Hit(hits[same].distance, hits[same].path, hits[same].copies + 1)
             elif len(hits) < k:
-                hits.append(Hit(distance, posixpath.join(self.facts.photos.folder or "", path)))
-                shown.append((sha256, code))
+                hits.append(Hit(distance, posixpath.join(self.facts.photos.folder or "", known[row][0])))
+                shown.append(row)
         return hits
 
     def _search_by(self, method: str, nprobe: int | None) -> nearest.Search:
-        if method not in nearest.METHODS:
-            raise StudyError(f"method {method} is unknown; known: {', '.join(nearest.METHODS)}")
-        if method == "flat" or not len(self.rows.codes):
+        if method == "flat" or not len(self.codes):
             if nprobe is not None:
                 raise StudyError("method flat compares every code: leave out --nprobe, or add --method ivf")
-            return partial(nearest.search_flat, self.rows.codes)
+            return partial(nearest.search_flat, self.codes)
         path = self.folder / self.facts.rows / "ivf.faiss"
         if not path.exists():
             with locked(self.folder / "lock"):
                 if not path.parent.is_dir():
                     raise StudyError(f"{self.folder}: was updated in the meantime; search again")
-                nearest.write_ivf(path, nearest.build_ivf(self.rows.codes))
-        return partial(nearest.search_ivf, nearest.read_ivf(path, self.rows.codes), nprobe=nprobe or nearest.NPROBE)
+                nearest.write_ivf(path, nearest.build_ivf(self.codes))
+        return partial(nearest.search_ivf, nearest.read_ivf(path, self.codes), nprobe=nprobe or nearest.NPROBE)
 
-    def _encode(self, queries: Sequence[Path]) -> list[Seen | LeftOut]:
+    def encode(self, queries: Sequence[Path]) -> list[Seen | LeftOut]:
         """The queries' outputs, or why there are none, in order."""
         side = self.network.settings.side
         views = [read_view((str(number), query), self.facts.photos, side) for number, query in enumerate(queries)]
-        batches = encode(self.network, views)
-        outcomes = {one.path if isinstance(one, LeftOut) else one.photo.path: one for batch in batches for one in batch}
-        return [outcomes[str(number)] for number in range(len(queries))]
-
-
-def _equal(one: tuple[str, Codes], other: tuple[str, Codes], distinct: float | None) -> bool:
-    if distinct is None:
-        return False
-    return one[0] == other[0] or int(np.bitwise_count(one[1] ^ other[1]).sum()) <= distinct
+        outcomes = [one for batch in encode(self.network, views) for one in batch]
+        return sorted(outcomes, key=lambda one: int(one.path if isinstance(one, LeftOut) else one.photo.path))
 
 
 def open_index(folder: Path) -> PhotoIndex:
     """The index in `folder`. Raises StudyError if there is none, or it is broken."""
     if not (folder / "index.json").is_file():
-        raise StudyError(f"{folder}: is no index; make one with: bcdh index PHOTOS --index {folder}")
+        raise StudyError(f"{folder}: is no index; make one with: bcdh index PHOTOS --index {shlex.quote(str(folder))}")
     fault: Exception | None = None
     for _ in range(3):  # between two reads here a writer may have replaced the rows
         try:
             facts = Facts.model_validate_json((folder / "index.json").read_bytes())
-            return PhotoIndex(folder, facts, _read_rows(folder / facts.rows))
+            return PhotoIndex(folder, facts, *_open_rows(folder / facts.rows))
         except ValidationError as error:
             raise StudyError(f"{folder / 'index.json'}: {first_fault(error)}; make a new index") from None
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -237,20 +210,18 @@ def open_index(folder: Path) -> PhotoIndex:
     raise StudyError(f"{folder}: its rows cannot be read ({one_line(fault)}); make a new index")
 
 
-def _read_rows(folder: Path) -> Rows:
+def _open_rows(folder: Path) -> tuple[Codes, NDArray[np.float32], pq.ParquetFile]:
     """Raises OSError, ValueError or pyarrow's own errors if the files are missing or do not fit each other."""
     table = pq.ParquetFile(folder / "photos.parquet")
-    if not table.schema_arrow.equals(ROW):
-        raise ValueError(f"photos.parquet does not have the columns {', '.join(ROW.names)}")
     sizes = [table.metadata.row_group(number).num_rows for number in range(table.num_row_groups)]
-    if any(size != GROUP for size in sizes[:-1]) or any(size > GROUP for size in sizes):
-        raise ValueError(f"photos.parquet is not in groups of {GROUP} rows")
+    if not table.schema_arrow.equals(ROW) or any(size != GROUP for size in sizes[:-1]) or any(size > GROUP for size in sizes):
+        raise ValueError(f"photos.parquet does not have the columns {', '.join(ROW.names)} in groups of {GROUP} rows")
     codes, centre = read_array(folder / "codes.npy", mapped=True), read_array(folder / "centre.npy")
     if centre.dtype != np.float32 or centre.ndim != 1 or not np.isfinite(centre).all():
         raise ValueError(f"centre.npy holds {centre.dtype} {centre.shape}, or values that are no numbers")
     if codes.dtype != np.uint8 or codes.shape != (sum(sizes), len(centre) // 8):
         raise ValueError(f"codes.npy holds {codes.dtype} {codes.shape} for {sum(sizes)} photos of {len(centre)} bits")
-    return Rows(codes, centre, table)
+    return codes, centre, table
 
 
 def publish(folder: Path, facts: Facts, photos: pd.DataFrame, codes: Codes, centre: NDArray, left_out: list[LeftOut]) -> None:

@@ -123,7 +123,7 @@ def write_index(folder: Path) -> None:
 
 def read_index(folder: Path) -> None:
     index = open_index(folder)
-    assert len(index.rows.photos()) == len(index.rows.codes)
+    assert len(index.photos()) == len(index.codes)
 
 
 def write_colmap(folder: Path) -> None:

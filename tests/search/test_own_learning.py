@@ -1,15 +1,12 @@
-"""Own learning: candidates by hand, the default if nothing is better, the trained one if pairs help; few places."""
+"""Own learning: candidates by hand, the default if nothing is better, pairs where they help; few places."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from bcdh_lib.params import Params
 from bcdh_lib.search.default_network.files import DefaultNetwork
-from bcdh_lib.search.own_learning import OwnPhotos, compare, folds, learn, recentred, with_components, with_statistics
+from bcdh_lib.search.own_learning import OwnPhotos, candidates, compare, folds, learn, without
 from bcdh_lib.training.network import HashLayer
-from bcdh_lib.training.training_set import TrainingVectors
 
 CHANNELS, BITS = 32, 16
 
@@ -18,17 +15,9 @@ CHANNELS, BITS = 32, 16
 def default():
     """A random layer, and photos that vary in all directions equally."""
     torch.manual_seed(0)
-    layer = HashLayer(CHANNELS, BITS).eval()
+    layers = {bits: HashLayer(CHANNELS, bits).eval() for bits in (BITS, 8)}
     mean, covariance = np.zeros(CHANNELS, np.float32), np.eye(CHANNELS, dtype=np.float32) / CHANNELS
-    return DefaultNetwork(None, {BITS: layer}, mean, covariance, "")
-
-
-@pytest.fixture(scope="module")
-def longer(params):
-    """Settings of a training that is long enough to find the useful directions."""
-    settings = params.model_dump()
-    settings["training"]["hash_layer"] |= {"rounds": 3, "steps_per_round": 30, "photos": 96, "places": 24}
-    return Params.model_validate(settings)
+    return DefaultNetwork(None, layers, mean, covariance, "")
 
 
 def outputs(layer, vectors):
@@ -36,27 +25,31 @@ def outputs(layer, vectors):
         return layer(torch.from_numpy(vectors)).numpy()
 
 
-def photos_of(places, each=6, seed=0, useful=4):
+def photos_of(places, each=6, seed=0, useful=4, noise=0.1):
     """Photos of places that differ in the first `useful` directions, and at random in all others."""
     random = np.random.default_rng(seed)
     group = np.repeat(np.arange(places), each)
     vectors = random.normal(size=(len(group), CHANNELS)).astype(np.float32)
-    vectors[:, :useful] = random.normal(size=(places, useful))[group] + 0.1 * vectors[:, :useful]
+    vectors[:, :useful] = random.normal(size=(places, useful))[group] + noise * vectors[:, :useful]
     vectors += 3  # on another side than the default's photos
-    first, second = np.nonzero((group[:, None] == group) & ~np.eye(len(group), dtype=bool))
-    members = TrainingVectors(vectors[:, None], group, np.ones(len(group), dtype=bool), np.stack([first, second], 1))
-    return OwnPhotos(vectors, members, np.arange(len(vectors)))
+    pairs = np.argwhere((group[:, None] == group) & ~np.eye(len(group), dtype=bool))
+    return OwnPhotos(vectors, group, pairs)
+
+
+def unlabelled(vectors):
+    return OwnPhotos(vectors, np.full(len(vectors), -1), np.empty((0, 2), np.int64))
 
 
 def test_candidates_are_centred_and_without_photos_they_are_the_default(default):
-    vectors = photos_of(40).vectors
-    for make in (recentred, with_statistics, with_components):
-        many = np.tile(vectors, (10, 1))
-        np.testing.assert_allclose(outputs(make(default, many, BITS), many).mean(0), 0, atol=0.1)
-        none = outputs(make(default, vectors[:0], BITS), vectors)
-        assert np.isfinite(none).all()
-    own = outputs(default.layers[BITS], vectors)
-    np.testing.assert_allclose(outputs(recentred(default, vectors[:0], BITS), vectors), own, atol=1e-5)
+    photos = photos_of(40)
+    vectors = np.tile(photos.vectors, (10, 1))
+    for each in (unlabelled(vectors), OwnPhotos(vectors, np.tile(photos.group, 10), photos.pairs)):
+        for layer in candidates(default, each, 0).values():
+            np.testing.assert_allclose(outputs(layer, vectors).mean(0), 0, atol=0.1)
+    none = candidates(default, unlabelled(vectors[:0]), 0)
+    assert all(np.isfinite(outputs(layer, vectors)).all() for layer in none.values())
+    expected = outputs(default.layers[BITS], vectors)
+    np.testing.assert_allclose(outputs(none["default", BITS], vectors), expected, atol=1e-5)
 
 
 def test_own_statistics_follow_many_photos(default):
@@ -64,12 +57,32 @@ def test_own_statistics_follow_many_photos(default):
     random = np.random.default_rng(1)
     spread = np.r_[np.full(BITS, 5.0), np.full(CHANNELS - BITS, 0.1)]
     vectors = (random.normal(size=(20_000, CHANNELS)) * spread).astype(np.float32)
-    for make in (with_statistics, with_components):
-        weight = make(default, vectors, BITS).linear.weight.detach().numpy()
-        np.testing.assert_allclose(weight @ weight.T, np.eye(BITS), atol=1e-4)
-        assert np.abs(weight[:, BITS:]).max() < 0.02
-    few = with_statistics(default, vectors[:3], BITS).linear.weight.detach().numpy()
+    weight = candidates(default, unlabelled(vectors), 0)["own statistics", BITS].linear.weight.detach().numpy()
+    np.testing.assert_allclose(weight @ weight.T, np.eye(BITS), atol=1e-4)
+    assert np.abs(weight[:, BITS:]).max() < 0.02
+    few = candidates(default, unlabelled(vectors[:3]), 0)["own statistics", BITS].linear.weight.detach().numpy()
     assert np.abs(few[:, BITS:]).max() > 0.02
+
+
+def test_pairs_weaken_directions_in_which_photos_of_a_place_differ(default):
+    """All directions vary equally over the photos; the first four tell the places apart."""
+    layers = candidates(default, photos_of(200), 0)
+    norms = {
+        name: np.linalg.norm(layers[name, 8].linear.weight.detach().numpy()[:, :4]) for name in ("own statistics", "own pairs")
+    }
+    whole = np.linalg.norm(layers["own pairs", 8].linear.weight.detach().numpy())
+    assert norms["own pairs"] / whole > norms["own statistics"] / np.sqrt(8)
+    assert norms["own pairs"] / whole > 0.7
+
+
+def test_photos_without_some_places():
+    photos = OwnPhotos(
+        np.arange(12, dtype=np.float32).reshape(6, 2), np.array([0, -1, 1, 0, 2, 1]), np.array([[0, 3], [2, 5], [5, 2]])
+    )
+    left = without(photos, np.array([0, 2]))
+    assert left.vectors[:, 0].tolist() == [2, 4, 10]
+    assert left.group.tolist() == [-1, 1, 1]
+    assert left.pairs.tolist() == [[1, 2], [2, 1]]
 
 
 def test_the_largest_place_is_never_held_apart_and_each_other_one_once():
@@ -81,42 +94,36 @@ def test_the_largest_place_is_never_held_apart_and_each_other_one_once():
     assert len(folds(group, np.arange(4), seed=0)) == 3
 
 
-def test_only_what_is_better_beyond_doubt_is_chosen():
+def test_the_better_one_is_chosen_and_the_default_if_both_are_equal():
     """By hand: of three places with two queries each; a place without queries is left out."""
     group = np.array([0, 0, 1, 1, 2, 2, 3])
     default = np.array([0.2, 0.4, 0.5, 0.5, 0.8, 0.6, np.nan])
-    table = compare({"default": default, "own statistics": default + 0.1, "trained": default + np.eye(7)[1] / 2}, group)
-    assert table["map"].tolist() == pytest.approx([0.5, 0.6, 0.5 + 0.25 / 3])
-    assert table["difference"].tolist() == pytest.approx([0, 0.1, 0.25 / 3])
-    assert table["low"].tolist() == pytest.approx([0, 0.1, 0.25 / 3 - 4.302653 * 0.25 / 3], abs=1e-6)
-    assert table["chosen"].tolist() == [False, True, False]
-    table = compare({"default": default, "own statistics": default - 0.1, "trained": default}, group)
-    assert table["chosen"].tolist() == [True, False, False]
-
-
-def test_learning_where_pairs_help_and_where_they_say_nothing(default, longer):
-    layer, table = learn(default, photos_of(40), longer, BITS)
-    table = table.set_index("codes")
-    assert table.loc["trained", "low"] > 0
-    assert table["chosen"].sum() == 1
-    assert not table.loc["default", "chosen"]
-    again, same = learn(default, photos_of(40), longer, BITS)
-    assert same.set_index("codes").equals(table)
-    assert (again.linear.weight == layer.linear.weight).all()
-    _, table = learn(default, photos_of(12, useful=0), longer, BITS)  # places that look like any other
-    assert table.set_index("codes").loc["default", "chosen"]
-
-
-@pytest.mark.parametrize("places", [0, 1, 2, 3])
-def test_too_few_places(default, params, places):
-    photos = photos_of(6)
-    inside = photos.members.group < places
-    row = np.cumsum(inside) - 1
-    pairs = photos.members.pairs[inside[photos.members.pairs[:, 0]]]
-    members = TrainingVectors(photos.members.views[inside], photos.members.group[inside], inside[inside], row[pairs])
-    layer, table = learn(default, OwnPhotos(photos.vectors, members, np.flatnonzero(inside)), params, BITS)
+    table = compare({"default": default, "own pairs": default + np.eye(7)[1] / 2}, group)
+    assert table["map"].tolist() == pytest.approx([0.5, 0.5 + 0.25 / 3])
+    assert table["difference"].tolist() == pytest.approx([0, 0.25 / 3])
+    assert table["error"].tolist() == pytest.approx([0, 0.25 / 3])
     assert table["chosen"].tolist() == [False, True]
+    assert compare({"default": default, "own pairs": default}, group)["chosen"].tolist() == [True, False]
+
+
+def test_learning_where_pairs_help_and_where_they_say_nothing(default):
+    photos = photos_of(40)
+    used, table = learn(default, photos, 0)
+    assert table.groupby("bits")["chosen"].sum().tolist() == [1, 1]
+    assert table[table["chosen"]]["codes"].eq("own pairs").all()
+    again, same = learn(default, photos, 0)
+    assert same.equals(table)
+    assert all((again[bits].linear.weight == used[bits].linear.weight).all() for bits in (BITS, 8))
+
+
+@pytest.mark.parametrize("places", [0, 1, 3])
+def test_too_few_places(default, places):
+    photos = photos_of(6)
+    group = np.where(photos.group < places, photos.group, -1)
+    few = OwnPhotos(photos.vectors, group, photos.pairs[group[photos.pairs[:, 0]] >= 0])
+    used, table = learn(default, few, 0)
+    assert table["codes"].tolist() == ["default", "own statistics"] * 2
+    assert table["chosen"].tolist() == [False, True] * 2
     assert f"{places} places have" in table["why"].iloc[1]
-    expected = with_statistics(default, photos.vectors, BITS)
-    assert (layer.linear.weight == expected.linear.weight).all()
-    assert isinstance(table, pd.DataFrame)
+    expected = candidates(default, unlabelled(photos.vectors), 0)["own statistics", BITS]
+    assert (used[BITS].linear.weight == expected.linear.weight).all()

@@ -14,7 +14,7 @@ from bcdh_lib.core.files import write_bytes
 from bcdh_lib.photos.folder import path_from_table
 from bcdh_lib.search import photo_index
 from bcdh_lib.search.index_update import update_index
-from bcdh_lib.search.photo_index import Facts, Rows, open_index, publish
+from bcdh_lib.search.photo_index import Facts, PhotoIndex, open_index, publish
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def test_search_equals_brute_force(index, album, tmp_path, draw_photo):
     draw_photo(tmp_path / "query.png", 77)
     queries = [tmp_path / "query.png", album / "inner/1.png", tmp_path / "query.png"]
     opened = open_index(index)
-    outputs = np.array([one.values for one in opened._encode(queries)]) - opened.rows.centre
-    paths, differs = opened.rows.photos()["path"], unpack(pack(outputs))[:, None] != unpack(opened.rows.codes)[None]
+    outputs = np.array([one.values for one in opened.encode(queries)]) - opened.centre
+    paths, differs = opened.photos()["path"], unpack(pack(outputs))[:, None] != unpack(opened.codes)[None]
     weights = np.abs(outputs) * 16 / np.abs(outputs).sum(1, keepdims=True)
     for hamming, distances in ((True, differs.sum(2)), (False, np.einsum("qnl,ql->qn", differs, weights))):
         order = np.argsort(distances, axis=1, kind="stable")
@@ -84,11 +84,10 @@ def tied(params, tmp_path, monkeypatch):
 
 def test_rows_are_read_by_group(tied):
     folder, photos, codes = tied
-    rows = open_index(folder).rows
-    assert rows.at([2999, 0, 699, 700]) == {row: (f"{row:04}", "x") for row in (2999, 0, 699, 700)}
-    assert rows.photos().equals(photos)
-    assert (rows.codes == codes).all()
-    assert Rows(codes[:0], np.zeros(8, np.float32)).photos().empty
+    index = open_index(folder)
+    assert index.at([2999, 0, 699, 700]) == {row: (f"{row:04}", "x") for row in (2999, 0, 699, 700)}
+    assert index.photos().equals(photos)
+    assert (index.codes == codes).all()
 
 
 def test_rows_replaced_between_two_reads_are_found_and_an_open_index_stays(tied, monkeypatch):
@@ -98,12 +97,12 @@ def test_rows_replaced_between_two_reads_are_found_and_an_open_index_stays(tied,
     def read_and_be_overtaken(content):
         facts = read(content)
         monkeypatch.setattr(Facts, "model_validate_json", read)
-        publish(folder, opened.facts, photos[:3], codes[:3], opened.rows.centre, [])
+        publish(folder, opened.facts, photos[:3], codes[:3], opened.centre, [])
         return facts
 
     monkeypatch.setattr(Facts, "model_validate_json", read_and_be_overtaken)
-    assert len(open_index(folder).rows.photos()) == 3
-    assert opened.rows.at([2999]) == {2999: ("2999", "x")}
+    assert len(open_index(folder).photos()) == 3
+    assert opened.at([2999]) == {2999: ("2999", "x")}
 
 
 def test_a_broken_index_is_named(index, album):
@@ -137,9 +136,9 @@ def test_a_table_broken_inside_is_named_when_it_is_read(index):
         contents.append(buffer.getvalue())
     for content in contents:
         file.write_bytes(content)
-        for read in (lambda rows: rows.photos(), lambda rows: rows.at([0])):
-            with pytest.raises(StudyError, match=r"rows of the index cannot be read \(.*\); make a new") as caught:
-                read(open_index(index).rows)
+        for read in (PhotoIndex.photos, lambda opened: opened.at([0])):
+            with pytest.raises(StudyError, match=r"photos\.parquet cannot be read \(.*\); make a new") as caught:
+                read(open_index(index))
             assert str(caught.value).isprintable()
 
 
