@@ -147,6 +147,8 @@ def test_a_wrong_setting_and_a_lock_that_is_held(here, capsys):
         "search i",
         "search i q -k 0",
         "search i q --method tree",
+        "search i q --within nan",
+        "search i q --distinct=-1",
         "evaluate collection",
     ],
 )

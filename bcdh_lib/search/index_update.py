@@ -48,7 +48,7 @@ PART = ROW.append(pa.field("outputs", pa.binary()))
 PART_SECONDS = 10.0
 """How often what was encoded is written: a kill loses so many seconds of work."""
 MANY, MANY_SHARE = 10, 0.1
-"""An update that would drop more rows than this, and a larger share, needs --forget-missing: the disk may just not be mounted."""
+"""An update that would drop so many rows, and this share, needs a second run or --forget-missing: a disk may not be mounted."""
 PRIOR = 4
 """Weight, in photos, of the network's own thresholds in the mean of the outputs."""
 
@@ -307,7 +307,7 @@ def _encode(
     rows, outputs = _read_parts(folder, len(index.centre))
     # A file that was changed since it was found has the state that it had when it was read.
     fresh = rows[rows["path"].isin(set(todo) - {one.path for one in faults})].drop_duplicates("path", keep="last")
-    return pd.concat([rows.loc[rows["place"].isin(there["place"])], fresh]), outputs, faults
+    return pd.concat([rows[rows["place"].isin(there["place"])], fresh]).sort_values("path"), outputs, faults
 
 
 def _encode_files(index: PhotoIndex, jobs: list[tuple[str, Path]], folder: Path, workers: int) -> list[LeftOut]:

@@ -16,7 +16,7 @@ from bcdh_lib.core.files import locked
 from bcdh_lib.photos.folder import find_files
 from bcdh_lib.photos.photo_file import decode_file
 from bcdh_lib.search import index_update
-from bcdh_lib.search.encoder import outputs_of
+from bcdh_lib.search.encoder import outputs_of, read_view
 from bcdh_lib.search.index_update import read_list, update_index
 from bcdh_lib.search.photo_index import open_index
 from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
@@ -256,7 +256,7 @@ def test_a_list_of_photos(album, checkpoint, index, tmp_path, taken):
     update_index(tmp_path / "whole", album, checkpoint, recentre=False)
     whole = open_index(tmp_path / "whole")
     (tmp_path / "lists").mkdir()
-    photos = tmp_path / "lists/some.txt"
+    photos = tmp_path / "lists/some.TXT"
     (tmp_path / "lists/a.png").write_bytes((album / "0.png").read_bytes())
     photos.write_text(f"a.png\r\n\n../album/inner/1.png\n{album}/4.png\n./a.png\ngone.png\n{album}/inner\n")
     done = update_index(index, photos, checkpoint, recentre=False)
@@ -268,7 +268,7 @@ def test_a_list_of_photos(album, checkpoint, index, tmp_path, taken):
     photos.write_text("a.png\n")
     taken.clear()
     assert (update_index(index, photos).gone, taken) == (2, [])
-    with pytest.raises(StudyError, match=r"is the index of .*some\.txt"):
+    with pytest.raises(StudyError, match=r"is the index of .*some\.TXT"):
         update_index(index, album)
 
 
@@ -287,6 +287,19 @@ def test_a_link_whose_target_changed_is_noticed(album, checkpoint, index, tmp_pa
     update_index(index, album, checkpoint)
     draw_photo(tmp_path / "target.png", 61)
     assert update_index(index, album).changed == 1
+
+
+def test_a_photo_that_changes_while_it_is_indexed(album, checkpoint, index, taken, monkeypatch, draw_photo):
+    def changing(job, **named):
+        if job[0] == "2.png":
+            draw_photo(album / "2.png", 20)
+        return read_view(job, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index_update, "read_view", changing)
+        assert update_index(index, album, checkpoint).photos == 6
+    done = update_index(index, album)
+    assert (done.photos, done.new, done.changed) == (6, 0, 0)
 
 
 def test_two_writers(album, checkpoint, index, taken):
