@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +71,14 @@ def _read(path: Path) -> Any:
     return read_json(path.with_suffix(".json")) if path.with_suffix(".json").is_file() else {}
 
 
-def _value(values: Any, keys: Sequence[str]) -> float:
+def _value(values: Any, keys: Sequence[str]) -> Any:
     """The value at the end of a path of keys, rows by number; * stands for all keys, whose values are added."""
     if "*" in keys:
         place = keys.index("*")
-        return sum(_value(each, keys[place + 1 :]) for each in _value(values, keys[:place]).values())  # type: ignore[attr-defined]
-    return reduce(lambda part, key: part[int(key) if isinstance(part, list) else key], keys, values)
+        return sum(_value(each, keys[place + 1 :]) for each in _value(values, keys[:place]).values())
+    for key in keys:
+        values = values[int(key) if isinstance(values, list) else key]
+    return values
 
 
 def shown(table: pd.DataFrame, choice: str, what: str) -> str:

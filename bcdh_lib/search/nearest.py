@@ -108,7 +108,8 @@ def build_ivf(codes: Codes) -> Any:
     """ivf of the codes, of which there is at least one: about sqrt(n) lists, whose centres are k-means of a sample."""
     lists = max(1, min(math.isqrt(len(codes)), len(codes) // SAMPLE))
     index: Any = faiss.index_binary_factory(8 * codes.shape[1], f"BIVF{lists}")
-    faiss.downcast_IndexBinary(index.quantizer).query_batch_size = ADDED
+    quantizer: Any = faiss.downcast_IndexBinary(index.quantizer)
+    quantizer.query_batch_size = ADDED
     index.cp.min_points_per_centroid = 1
     sample = np.random.default_rng(0).choice(len(codes), min(len(codes), SAMPLE * lists), replace=False, shuffle=False)
     index.train(np.ascontiguousarray(codes[np.sort(sample)]))

@@ -105,7 +105,7 @@ class PhotoIndex:
 
     def at(self, rows: Iterable[int]) -> dict[int, tuple[str, str]]:
         """(path, sha256) of some rows. Raises StudyError if the table is broken."""
-        found = {}
+        found: dict[int, tuple[str, str]] = {}
         for group, inside in groupby(sorted(set(rows)), lambda row: row // GROUP):
             path, sha256 = self._read([group], ["path", "sha256"]).columns
             found |= {row: (path[row % GROUP].as_py(), sha256[row % GROUP].as_py()) for row in inside}

@@ -30,6 +30,8 @@ class BinaryConstrained(PairwiseLoss):
         form: Literal["exact", "straight_through"]
         sharpness: Annotated[float, Field(gt=0)] | None  # tau in standard deviations; null: equal weights
 
+    costs: Tensor
+
     def __init__(self, bits: int, settings: Settings) -> None:
         super().__init__(bits, settings)
         distance = torch.arange(bits + 1.0)
