@@ -140,25 +140,21 @@ def special(name, kind, target=""):
 
 
 @pytest.mark.parametrize(
-    ("member", "refused"),
+    "member",
     [
-        ("../100002.jpg", True),
-        ("jpg/../../100002.jpg", True),
-        ("/tmp/100002.jpg", False),
-        ("..\\100002.jpg", False),
-        (special("jpg/100002.jpg", tarfile.SYMTYPE, "/etc/passwd"), True),
-        (special("jpg/100002.jpg", tarfile.LNKTYPE, "jpg/100000.jpg"), False),
-        (special("jpg/100002.jpg", tarfile.FIFOTYPE), True),
+        "../100002.jpg",
+        "jpg/../../100002.jpg",
+        "/tmp/100002.jpg",
+        "..\\100002.jpg",
+        special("jpg/100002.jpg", tarfile.SYMTYPE, "/etc/passwd"),
+        special("jpg/100002.jpg", tarfile.LNKTYPE, "jpg/100000.jpg"),
+        special("jpg/100002.jpg", tarfile.FIFOTYPE),
     ],
 )
-def test_nothing_is_written_outside_and_no_link_or_device(tmp_path, member, refused):
+def test_nothing_is_written_outside_and_no_link_or_device(tmp_path, member):
     folder = tmp_path / "a/b"
     folder.mkdir(parents=True)
     (tmp_path / "a/photos.tgz").write_bytes(archive("jpg/100000.jpg", member))
-    if refused:
-        with pytest.raises(StudyError, match="not safe to unpack"):
-            unpack(tmp_path / "a/photos.tgz", folder)
-    else:
-        unpack(tmp_path / "a/photos.tgz", folder)
+    unpack(tmp_path / "a/photos.tgz", folder)
     assert all(path.is_file() and not path.is_symlink() for path in folder.glob("images/*"))
     assert {path.parent for path in tmp_path.rglob("*.jpg")} <= {folder / "images"}
