@@ -6,8 +6,8 @@ The candidates are hash layers on the default network's vectors:
     own statistics   ITQ of these photos: principal components, rotated; no label is used
     own pairs        the same after a whitening that is learned from the similar pairs of the photos' 3D models
 
-Cross-validation over places (groups of 3D models) compares the first and the last; the better one is used. Without enough places
-for that, own statistics are.
+Cross-validation over places (groups of 3D models) compares the first and the last; the better one over all code lengths is
+used: one length alone misleads more often. Without enough places for that, own statistics are used.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def learn(default: DefaultNetwork, photos: OwnPhotos, seed: int) -> tuple[dict[i
         precisions = _cross_validate(default, photos, seed)
         of_length = {bits: {name: each for (name, of), each in precisions.items() if of == bits} for bits in default.layers}
         tables = [compare(each, photos.group).assign(bits=bits) for bits, each in of_length.items()]
-        table = pd.concat(tables, ignore_index=True)
+        table = choose(pd.concat(tables, ignore_index=True))
     return {row.bits: layers[row.codes, row.bits] for row in table[table["chosen"]].itertuples()}, table
 
 
@@ -146,10 +146,14 @@ def _cross_validate(default: DefaultNetwork, photos: OwnPhotos, seed: int) -> di
 
 
 def compare(precisions: dict[str, NDArray], group: NDArray) -> pd.DataFrame:
-    """The table of `learn`; the first of equal candidates is chosen."""
+    """The candidates of one code length: map, difference and its standard error, each place counting equally."""
     values = pd.DataFrame({name: pd.Series(each).groupby(group).mean() for name, each in precisions.items()}).dropna()
     differences = values.sub(values["default"], axis=0)
     table = pd.DataFrame({"map": values.mean(), "difference": differences.mean(), "error": differences.sem()})
-    table = table.rename_axis("codes").reset_index().assign(places=len(values))
-    chosen = table.index == table["map"].idxmax()
-    return table.assign(chosen=chosen, why=np.where(chosen, "the best on places held apart in turn", ""))
+    return table.rename_axis("codes").reset_index().assign(places=len(values))
+
+
+def choose(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with the candidate that is best over all code lengths as chosen; the first, the default, of equal ones."""
+    chosen = table["codes"] == table.groupby("codes", sort=False)["difference"].mean().idxmax()
+    return table.assign(chosen=chosen, why=np.where(chosen, "the best over all code lengths, on places held apart", ""))

@@ -1,11 +1,12 @@
 """Own learning: candidates by hand, the default if nothing is better, pairs where they help; few places."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from bcdh_lib.search.default_network.files import DefaultNetwork
-from bcdh_lib.search.own_learning import OwnPhotos, candidates, compare, folds, learn, without
+from bcdh_lib.search.own_learning import OwnPhotos, candidates, choose, compare, folds, learn, without
 from bcdh_lib.training.network import HashLayer
 
 CHANNELS, BITS = 32, 16
@@ -94,7 +95,7 @@ def test_the_largest_place_is_never_held_apart_and_each_other_one_once():
     assert len(folds(group, np.arange(4), seed=0)) == 3
 
 
-def test_the_better_one_is_chosen_and_the_default_if_both_are_equal():
+def test_candidates_are_compared_by_place():
     """By hand: of three places with two queries each; a place without queries is left out."""
     group = np.array([0, 0, 1, 1, 2, 2, 3])
     default = np.array([0.2, 0.4, 0.5, 0.5, 0.8, 0.6, np.nan])
@@ -102,8 +103,12 @@ def test_the_better_one_is_chosen_and_the_default_if_both_are_equal():
     assert table["map"].tolist() == pytest.approx([0.5, 0.5 + 0.25 / 3])
     assert table["difference"].tolist() == pytest.approx([0, 0.25 / 3])
     assert table["error"].tolist() == pytest.approx([0, 0.25 / 3])
-    assert table["chosen"].tolist() == [False, True]
-    assert compare({"default": default, "own pairs": default}, group)["chosen"].tolist() == [True, False]
+
+
+@pytest.mark.parametrize(("differences", "chosen"), [((0.1, -0.2), "default"), ((0.2, -0.1), "own pairs"), ((0, 0), "default")])
+def test_the_best_over_all_lengths_is_chosen(differences, chosen):
+    table = pd.DataFrame({"codes": ["default", "own pairs"] * 2, "difference": [0, differences[0], 0, differences[1]]})
+    assert choose(table).query("chosen")["codes"].tolist() == [chosen] * 2
 
 
 def test_learning_where_pairs_help_and_where_they_say_nothing(default):
