@@ -17,7 +17,7 @@ import sys
 import tarfile
 import tempfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pooch
 import requests
@@ -46,11 +46,10 @@ def download(study: Study, name: str, form: Form, retries: int = 3) -> None:
     if target.exists():
         print(f"{target}: is there already; remove it to make it again")
         return
-    archives, record = study.benchmarks / "archives", study.benchmarks / "SHA256SUMS"
+    archives = study.benchmarks / "archives"
     archives.mkdir(parents=True, exist_ok=True)
-    lines = record.read_text(encoding="utf-8", errors="replace").splitlines() if record.is_file() else []
-    digests = {file: digest for digest, _, file in (line.partition("  ") for line in lines) if file}
-    files = [_fetch(url, archives, digests.get(f"archives/{url.rsplit('/', 1)[-1]}"), retries) for url in published.urls]
+    digests = _read_digests(study.benchmarks)
+    files = [_fetch(url, archives, digests, retries) for url in published.urls]
     with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=archives) as work:
         unfinished = Path(work) / name
         unfinished.mkdir()
@@ -63,18 +62,15 @@ def download(study: Study, name: str, form: Form, retries: int = 3) -> None:
             require_counts(unfinished, form.read(study, unfinished, form.variants[0]), published)
         except StudyError as error:
             raise StudyError(f"{name}: the downloaded files are not the published benchmark: {error}") from None
-        digests |= {f"archives/{file.name}": pooch.file_hash(file) for file in files}
-        write_bytes(record, "".join(f"{digest}  {file}\n" for file, digest in sorted(digests.items())).encode())
+        _write_digests(study.benchmarks, digests | {f"archives/{file.name}": pooch.file_hash(file) for file in files})
         os.replace(unfinished, target)
     print(f"{target}: {published.photos:,} photos, {published.queries} queries; {archives} may be removed")
 
 
-def _fetch(url: str, archives: Path, known: str | None, retries: int) -> Path:
-    """The file at `url`, from the cache or downloaded. A download is renamed once complete. Raises StudyError.
-
-    known: its sha256, if it was downloaded before.
-    """
+def _fetch(url: str, archives: Path, digests: dict[str, str], retries: int) -> Path:
+    """The file at `url`, from the cache or downloaded. A download is renamed once complete. Raises StudyError."""
     name = url.rsplit("/", 1)[-1]
+    known = digests.get(f"archives/{name}")
     cache = pooch.create(archives, base_url="", registry={name: known}, urls={name: url}, retry_if_failed=retries)
     try:
         return Path(cache.fetch(name, downloader=pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=60)))
@@ -90,26 +86,41 @@ def _fetch(url: str, archives: Path, known: str | None, retries: int) -> Path:
 def unpack(archive: Path, folder: Path) -> None:
     """Copy the photos and ground truth of a .tgz into `folder`. Nothing is written anywhere else.
 
-    Every file is written under its own name in the folder of its kind, whatever path the archive gives it; links and devices
-    are skipped. (tarfile's filter `data` is not in Debian 12's Python, 3.11.2.)
-    Raises StudyError for a damaged archive, which is removed, and for one that is too large.
+    Raises StudyError for a damaged archive, which is removed, and for one with links, devices, absolute paths or '..'.
     """
     size = 0
     try:
         with tarfile.open(archive, "r:gz") as tar:
             for member in tar:
+                path = PureWindowsPath(member.name)  # reads both kinds of slashes, and drives
                 size += member.size
-                if size > MOST:
-                    raise StudyError(f"{archive}: unpacks to more than {MOST:,} bytes; remove the archive")
-                name = Path(member.name).name
-                kind = next((kind for kind, names in WANTED.items() if names.fullmatch(name)), None)
-                if kind and (source := tar.extractfile(member) if member.isreg() else None):
+                if path.anchor or ".." in path.parts or not (member.isfile() or member.isdir()) or size > MOST:
+                    raise StudyError(
+                        f"{archive}: member {one_line(member.name)} is outside its folder, no plain file, or too large; "
+                        "remove the archive"
+                    )
+                kind = next((kind for kind, names in WANTED.items() if names.fullmatch(path.name)), None)
+                if kind and (source := tar.extractfile(member)):
                     (folder / kind).mkdir(exist_ok=True)
-                    with (folder / kind / name).open("wb") as file:
+                    with source, (folder / kind / path.name).open("wb") as file:
                         shutil.copyfileobj(source, file)
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         archive.unlink()
         raise StudyError(f"{archive}: is damaged ({one_line(error)}) and was removed; run the command again") from None
+
+
+def _read_digests(benchmarks: Path) -> dict[str, str]:
+    """File, relative to `benchmarks` -> its sha256 as an earlier run recorded it."""
+    record = benchmarks / "SHA256SUMS"
+    try:
+        lines = record.read_text(encoding="utf-8").splitlines() if record.is_file() else []
+    except UnicodeDecodeError:
+        raise StudyError(f"{record}: is not text; remove it to accept the archives as they are") from None
+    return {file: digest for digest, _, file in (line.partition("  ") for line in lines) if file}
+
+
+def _write_digests(benchmarks: Path, digests: dict[str, str]) -> None:
+    write_bytes(benchmarks / "SHA256SUMS", "".join(f"{digests[file]}  {file}\n" for file in sorted(digests)).encode())
 
 
 def main(arguments: list[str] | None = None) -> int:
