@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,8 +74,9 @@ def plain_view(rgb: Image.Image, side: int) -> Tensor:
     return _square(_tensor(rgb), side)[None]
 
 
+@functools.cache
 def _transforms() -> Any:
-    """torchvision's transforms. Imported for the first photo: it takes seconds, and most processes show a network none."""
+    """torchvision's transforms, imported with the first photo: it takes seconds, and most processes show a network none."""
     return importlib.import_module(f"{import_torchvision().__name__}.transforms.v2")
 
 
