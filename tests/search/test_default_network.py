@@ -98,6 +98,10 @@ def test_the_command_takes_the_tuned_loss(baseline, vectors, params, tmp_path, m
     assert (given.pairs == vectors.pairs).all()
     assert changed.losses[files.METHOD]["learning_rate"] == 0.0123
     assert capsys.readouterr().out.startswith(str(tmp_path))
+    by_length = {files.METHOD: {"128": {"configuration": {"learning_rate": 0.0123}}}}
+    (tmp_path / "chosen.json").write_text(json.dumps(by_length))  # what `make study` writes
+    assert command.main([str(baseline), str(tmp_path / "v.npz"), str(tmp_path / "chosen.json")]) == 1
+    assert "chosen.json: has no" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not (FOLDER / "model.safetensors").is_file(), reason="this clone has no default network")

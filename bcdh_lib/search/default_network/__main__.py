@@ -1,8 +1,9 @@
 """The default network of the package, made from a study. Run in the study's folder:
 
 python -m bcdh_lib.search.default_network                                  from data/checkpoints of `make repro`
-python -m bcdh_lib.search.default_network BASELINE VECTORS [CHOSEN]        from the study over seeds (work/study):
-    training/float-SEED-*/best.safetensors vectors/float-SEED-*.npz, and reports/study/chosen.json with the tuned loss
+python -m bcdh_lib.search.default_network BASELINE VECTORS [LOSS]          from the study over seeds (work/study):
+    training/float-SEED-*/best.safetensors vectors/float-SEED-*.npz, and settings of the loss as in
+    reports/default_network_loss.json
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ def main(arguments: list[str]) -> int:
     return exit_code(lambda: print(_pack(*map(Path, arguments))), "stopped; start again")
 
 
-def _pack(baseline: Path | None = None, vectors: Path | None = None, chosen: Path | None = None) -> str:
+def _pack(baseline: Path | None = None, vectors: Path | None = None, loss: Path | None = None) -> str:
     study = open_study()
     params = study.params
-    if chosen:
+    if loss:
         settings = params.model_dump()
-        settings["losses"][METHOD] |= read_json(chosen)[METHOD]["configuration"]
+        try:
+            settings["losses"][METHOD] |= read_json(loss)[METHOD]["configuration"]
+        except (KeyError, TypeError):
+            raise StudyError(f"{loss}: has no {METHOD}.configuration; see reports/default_network_loss.json") from None
         params = Params.model_validate(settings)
     folder = pack_network(baseline or study.checkpoint("float"), _read(vectors) if vectors else read_vectors(study), params)
     return f"{folder}: {sum(file.stat().st_size for file in folder.glob('*.safetensors')) / 1e6:.1f} MB"
