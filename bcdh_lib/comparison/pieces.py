@@ -18,10 +18,9 @@ from typing import Any, ClassVar, NamedTuple
 import pandas as pd
 from tqdm.auto import tqdm
 
-from bcdh_lib.comparison.tables import write_parquet
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.parallel import side_by_side
-from bcdh_lib.core.tables import read_parquet
+from bcdh_lib.core.tables import read_parquet, write_parquet
 from bcdh_lib.study import Study
 
 
@@ -68,7 +67,7 @@ class Piece:
         started = monotonic()
         rows, facts = self.work()
         facts = facts | {"seconds": round(monotonic() - started, 2)}
-        write_parquet(self.path, rows, {"made_with": self.made_with, "facts": json.dumps(facts)})
+        write_parquet(self.path, rows, notes={"made_with": self.made_with, "facts": json.dumps(facts)})
 
     def read(self) -> Result:
         """The result. Raises StudyError if the file is missing, damaged, or was made with anything else."""

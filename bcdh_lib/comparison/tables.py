@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import read_json, write_bytes, write_json
+from bcdh_lib.core.tables import write_parquet
 
 LIST = "tables.json"
 COMMAND = "python -m bcdh_lib.comparison"
@@ -55,13 +53,6 @@ def write_tables(folder: Path, tables: Mapping[str, Any], prefix: str = "") -> N
     for path in folder.iterdir():
         if path.is_file() and path.name not in {LIST, *listed}:
             path.unlink()
-
-
-def write_parquet(path: Path, rows: pd.DataFrame, notes: Mapping[str, str] | None = None) -> None:
-    """Write rows, and notes in the file's metadata, atomically."""
-    content = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(rows, preserve_index=False).replace_schema_metadata(notes), content)
-    write_bytes(path, content.getvalue())
 
 
 def read_tables(root: Path, prefix: str = "") -> dict[str, Any]:

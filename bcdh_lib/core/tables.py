@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,14 +96,19 @@ def write_table(folder: Path, name: str, rows: pd.DataFrame, form: str = "", not
         raise StudyError(f"{path}: has columns {sorted(rows.columns)}, needs {sorted(table.columns)}")
     if rows.duplicated(list(table.key)).any():
         raise StudyError(f"{path}: {', '.join(table.key)} repeats")
-    rows = rows[list(table.columns)].sort_values(list(table.key), kind="stable")
     try:
-        content = pa.Table.from_pandas(rows, schema=table.schema, preserve_index=False).replace_schema_metadata(notes)
+        write_parquet(path, rows[list(table.columns)].sort_values(list(table.key), kind="stable"), table.schema, notes)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise StudyError(f"{path}: {error}") from None
-    buffer = io.BytesIO()
-    pq.write_table(content, buffer)
-    write_bytes(path, buffer.getvalue())
+
+
+def write_parquet(
+    path: Path, rows: pd.DataFrame, schema: pa.Schema | None = None, notes: Mapping[str, str] | None = None
+) -> None:
+    """Write rows atomically, by `schema` if it is given, with `notes` as the file's metadata. Raises pyarrow's own errors."""
+    content = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False).replace_schema_metadata(notes), content)
+    write_bytes(path, content.getvalue())
 
 
 def read_figures(path: Path) -> pd.DataFrame:

@@ -8,7 +8,6 @@ photos are only read.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import shutil
 import time
@@ -32,6 +31,7 @@ from bcdh_lib.core.codes import pack
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import locked, write_bytes
 from bcdh_lib.core.settings import first_fault
+from bcdh_lib.core.tables import write_parquet
 from bcdh_lib.params import Photos
 from bcdh_lib.photos.folder import path_from_table, path_in_table, walk
 from bcdh_lib.photos.photo_file import LeftOut, decode_all, state_of
@@ -332,9 +332,7 @@ def _encode_files(index: PhotoIndex, jobs: list[tuple[str, Path]], folder: Path,
 def write_part(folder: Path, encoded: Sequence[Seen]) -> None:
     """Write photos with their outputs, atomically."""
     rows = [(one.photo.path, *one.photo.state, one.photo.sha256, one.values.tobytes()) for one in encoded]
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(pd.DataFrame(rows, columns=PART.names), PART, preserve_index=False), buffer)
-    write_bytes(folder / f"{len(list(folder.glob('*.parquet'))):08}.parquet", buffer.getvalue())
+    write_parquet(folder / f"{len(list(folder.glob('*.parquet'))):08}.parquet", pd.DataFrame(rows, columns=PART.names), PART)
 
 
 def _read_parts(folder: Path, bits: int) -> tuple[pd.DataFrame, NDArray[np.float32]]:
