@@ -10,9 +10,9 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,14 @@ from bcdh_lib.training.encoding import cache_activations, encode
 from bcdh_lib.training.end_to_end import train_end_to_end
 from bcdh_lib.training.float_baseline import train_float_baseline
 from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import TrainingSet, TrainingVectors, encode_training_set, load_training_set, set_whitening
+from bcdh_lib.training.training_set import (
+    TrainingSet,
+    TrainingVectors,
+    encode_training_set,
+    load_training_set,
+    pairs_among,
+    set_whitening,
+)
 
 Outputs = dict[str, NDArray[np.float32]]
 """Vectors [n, d] or outputs [n, L] of each PHOTO_SET/database and PHOTO_SET/queries."""
@@ -206,19 +213,14 @@ def fewer_models(training_set: TrainingSet, models: int, seed: int) -> TrainingS
     if models > len(groups):
         raise StudyError(f"study.yaml: models.counts: {models} is more than the {len(groups)} groups of models that are there")
     drawn = np.random.default_rng([seed, 1]).permutation(groups)[:models]
-    return only(training_set, np.flatnonzero(~training_set.train | np.isin(training_set.group, drawn)))
-
-
-Photos = TypeVar("Photos", TrainingSet, TrainingVectors)
-
-
-def only(photos: Photos, rows: NDArray[np.int64]) -> Photos:
-    """Only the photos of these rows, and the similar pairs among them."""
-    new_row = np.full(len(photos.group), -1)
-    new_row[rows] = np.arange(len(rows))
-    pairs = new_row[photos.pairs]
-    own = {field.name: getattr(photos, field.name) for field in fields(photos) if field.name not in ("pairs", "fingerprint")}
-    return replace(photos, pairs=pairs[(pairs >= 0).all(1)], **{name: values[rows] for name, values in own.items()})
+    stays = ~training_set.train | np.isin(training_set.group, drawn)
+    return replace(
+        training_set,
+        activations=training_set.activations[torch.from_numpy(stays)],
+        group=training_set.group[stays],
+        train=training_set.train[stays],
+        pairs=pairs_among(training_set.pairs, stays),
+    )
 
 
 def digest_of_tables(collection: Study) -> str:

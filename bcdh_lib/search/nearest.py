@@ -30,7 +30,6 @@ Found = tuple[NDArray, NDArray[np.int64]]
 Search = Callable[[Codes, int], Found]
 """Hamming search: query codes [q, L/8] and k -> Found."""
 
-METHODS = ("flat", "ivf")
 NPROBE = 128
 """Lists that a query of ivf reads by default."""
 SHORTLIST = 4000

@@ -20,9 +20,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import linalg
 
-from bcdh_lib.search.default_network.files import DefaultNetwork
+from bcdh_lib.search.default_network.files import COMPONENTS, DefaultNetwork
 from bcdh_lib.training.itq import itq_projection
 from bcdh_lib.training.network import HashLayer
+from bcdh_lib.training.training_set import pairs_among
 from bcdh_lib.training.validation import held_apart_precisions
 from bcdh_lib.training.whitening import learn_whitening
 
@@ -31,8 +32,6 @@ PLACES = 4
 FOLDS = 5
 MEAN_PRIOR, SPREAD_PRIOR, PAIRS_PRIOR = 4, 300, 100
 """Weight of the default network's mean and covariance, in photos, and of no whitening, in places."""
-COMPONENTS = 256
-"""Principal components that whitening and rotation see."""
 PAIRS_A_PLACE = 200
 """Drawn for the whitening, so that each place counts equally."""
 Layers = dict[tuple[str, int], HashLayer]
@@ -56,8 +55,7 @@ class OwnPhotos:
 def without(photos: OwnPhotos, places: NDArray[np.int64]) -> OwnPhotos:
     """The photos without those of some places."""
     stays = ~np.isin(photos.group, places)
-    row = np.cumsum(stays) - 1
-    return OwnPhotos(photos.vectors[stays], photos.group[stays], row[photos.pairs[stays[photos.pairs].all(1)]])
+    return OwnPhotos(photos.vectors[stays], photos.group[stays], pairs_among(photos.pairs, stays))
 
 
 def learn(default: DefaultNetwork, photos: OwnPhotos, seed: int) -> tuple[dict[int, HashLayer], pd.DataFrame]:

@@ -109,7 +109,7 @@ def _read_members(study: Study) -> tuple[pd.DataFrame, np.ndarray]:
     """The table `members` without the photos of the benchmark `collection`, and the similar pairs as its rows, [p, 2]."""
     members, pairs = read_table(study.pairs, "members"), read_table(study.pairs, "pairs")
     members = members[members["split"] != "test"].reset_index(drop=True)
-    return members, rows_of(members, pairs[pairs["query_id"].isin(members["photo_id"])])
+    return members, _rows_of(members, pairs[pairs["query_id"].isin(members["photo_id"])])
 
 
 def vectors_path(study: Study) -> Path:
@@ -144,16 +144,21 @@ def set_whitening(baseline: HashNetwork, training_set: TrainingSet) -> Tensor:
     return baseline.finish(pooled).cpu()
 
 
-def rows_of(members: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
+def _rows_of(members: pd.DataFrame, pairs: pd.DataFrame) -> np.ndarray:
     """The similar pairs as rows of a table of photos, int64 [p, 2]."""
     row = pd.Series(range(len(members)), index=members["photo_id"])
     return np.stack([row.loc[pairs[name]].to_numpy(np.int64) for name in ("query_id", "positive_id")], 1)
 
 
+def pairs_among(pairs: np.ndarray, stays: np.ndarray) -> np.ndarray:
+    """The pairs [p, 2] of photos that stay, bool [n], as rows of these alone."""
+    return (np.cumsum(stays) - 1)[pairs[stays[pairs].all(1)]]
+
+
 def pairs_by_row(study: Study, split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Similar pairs and as many random dissimilar pairs of a split, as rows of the table `members`, [p, 2] each."""
     members, pairs = read_table(study.pairs, "members"), read_table(study.pairs, "pairs")
-    similar = rows_of(members, pairs)
+    similar = _rows_of(members, pairs)
     chosen, group = np.flatnonzero(members["split"] == split), members["group_id"].to_numpy()
     similar = similar[np.isin(similar[:, 0], chosen)]
     drawn = np.random.default_rng(seed).choice(chosen, (4 * len(similar), 2))

@@ -35,7 +35,7 @@ METHOD, BITS = "binary_constrained", (128, 64)
 PARTS = {"weight": "linear.weight", "running_mean": "norm.running_mean", "running_var": "norm.running_var"}
 """Of a hash layer: their names in learning.safetensors, after the code length, and in the layer."""
 COMPONENTS = 256
-"""Principal components kept; the variance of the others is shared equally among the other directions."""
+"""Principal components kept, and those that own learning sees; the variance of the others is shared equally among them."""
 
 
 @dataclass(frozen=True, eq=False)
