@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
+from bcdh_lib.core.errors import StudyError
 from bcdh_lib.report.site import build_site, main
 from tests.report.made_study import NAMES, REAL, TABLES, make_study, picture, write_page, write_tables
 
@@ -32,6 +34,22 @@ def test_the_first_page_has_the_results_and_leads_to_the_rest(root: Path) -> Non
     assert "What 03_pairs is." in index
     assert {"tables.html", "01_photos.html"} <= set(re.findall(r'href="([^"#]*)"', index))
     assert "real.html" not in index
+
+
+def test_counts_come_in_the_pipelines_order(root: Path) -> None:
+    counts = {"flat_tyres": 2, "left_out": 0, "pairs": 9, "photos": 4}
+    (root / "reports/metrics.json").write_text(json.dumps({"counts": counts, "retrieval": []}))
+    index = (build_site(root) / "index.html").read_text()
+    assert re.findall(r"<b>(\d+)</b> ([a-z ]+)", index) == [("4", "photos"), ("9", "similar pairs")]
+
+
+@pytest.mark.parametrize("content", [None, "", "{", "[]", {"counts": {"photos": "four"}}, {"counts": [4]}])
+def test_damaged_metrics_are_named_in_one_line(root: Path, content: Any) -> None:
+    path = root / "reports/metrics.json"
+    path.unlink() if content is None else path.write_text(content if isinstance(content, str) else json.dumps(content))
+    with pytest.raises(StudyError, match="dvc repro") as raised:
+        build_site(root)
+    assert "\n" not in str(raised.value)
 
 
 def test_long_tables_are_sortable_and_downloadable(root: Path) -> None:
