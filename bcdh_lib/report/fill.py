@@ -72,7 +72,7 @@ def _read(path: Path) -> Any:
 
 
 def _value(values: Any, keys: Sequence[str]) -> Any:
-    """The value at the end of a path of keys, rows by number; * stands for all keys, whose values are added."""
+    """The value at the end of a path of keys, rows by number; * means all keys, whose values are added."""
     if "*" in keys:
         place = keys.index("*")
         return sum(_value(each, keys[place + 1 :]) for each in _value(values, keys[:place]).values())

@@ -1,7 +1,7 @@
 """Bringing an index up to date with its photos: new and changed photos are encoded, deleted ones go, moved ones keep their codes.
 
 A photo counts as unchanged if its path, size and time of change are those of its row; a file whose bytes (SHA-256) are those of a
-row takes that row's code. Every few seconds what was encoded is written as a part, so a killed update goes on from there. The
+row takes that row's code. Every few seconds what was encoded is written as a part, so a killed update continues from there. The
 photos are only read.
 """
 
@@ -168,13 +168,13 @@ def _check_places(folder: Path, photos: Path) -> None:
         raise StudyError(f"{folder}: is inside the folder of photos, which is only read; name another place with --index")
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"{folder}: is a file; name another place with --index")
-    ours = (folder / "index.json").is_file() or (folder / "unfinished").is_dir()
-    if not ours and any(folder.glob("*")):
+    known = (folder / "index.json").is_file() or (folder / "unfinished").is_dir()
+    if not known and any(folder.glob("*")):
         raise StudyError(f"{folder}: holds {min(folder.glob('*')).name} and is no index; name another place with --index")
 
 
 def _base(photos: Path) -> Path:
-    """What the rows' paths are relative to: the folder itself, or the one that the list lies in."""
+    """What the rows' paths are relative to: the folder itself, or the list's folder."""
     return photos.resolve() if photos.is_dir() else photos.resolve().parent
 
 

@@ -1,7 +1,7 @@
 """The nearest of many codes to a query: by Hamming distance, or by the query's real outputs.
 
     flat   faiss compares every code, in the mapped file: the exact Hamming distances
-    ivf    faiss' inverted lists: a query reads the `nprobe` lists whose centres are nearest to it; finds most, sooner
+    ivf    faiss' inverted lists: a query reads the `nprobe` lists whose centres are nearest to it: faster, approximate
 
 A query has real outputs, the photos have only bits. The asymmetric distance (Gordo et al., "Asymmetric distances for binary
 embeddings", PAMI 2014) counts a bit that differs by the size of the query's output: near its threshold it says little. It is

@@ -1,7 +1,7 @@
 """`bcdh learn`: 3D models of the user's photos, in a separate folder, and codes learned from them (own_learning.py).
 
 params.yaml               the settings of the default network's study, with this folder of photos; edit it before learning
-data/, work/              photos, 3D models and vectors: a killed run goes on from there
+data/, work/              photos, 3D models and vectors: a killed run continues from there
 learned-BITS.safetensors  the networks for `bcdh index --model`
 learned.csv               the candidates that were compared, which one the network is, and why
 """

@@ -78,6 +78,6 @@ def draw_places(training_set: Labelled, photos: int, places: int, seed: int) -> 
         chosen = [(generator.choice(members[number]), members[number]) for number in generator.permutation(len(members))[:count]]
         drawn = [[one, *generator.permutation(rows[rows != one])[: each - 1]] for one, rows in chosen]
         rows = np.concatenate(drawn)
-        alike = torch.from_numpy(group[rows][:, None] == group[rows])
+        same = torch.from_numpy(group[rows][:, None] == group[rows])
         views = generator.integers(0, training_set.view_count, len(rows))
-        yield Batch(rows, views, alike & ~torch.eye(len(rows), dtype=torch.bool), ~alike)
+        yield Batch(rows, views, same & ~torch.eye(len(rows), dtype=torch.bool), ~same)

@@ -75,9 +75,9 @@ class Mason(Mesh):
         """Four slopes up to a flat (a ridge or a point if the inset reaches the middle)."""
         top = _wider(x, -min(inset, (x[1] - x[0]) / 2)), _wider(y, -min(inset, (y[1] - y[0]) / 2))
         eaves = sides(ring(_wider(x, 0.4), _wider(y, 0.4)))
-        for (left, right), (above, beside) in zip(eaves, sides(ring(*top)), strict=True):
+        for (left, right), (upper_left, upper_right) in zip(eaves, sides(ring(*top)), strict=True):
             slope = self.roof(dist(left, right), np.hypot(rise, inset))
-            self.face([(*left, z), (*right, z), (*beside, z + rise), (*above, z + rise)], slope)
+            self.face([(*left, z), (*right, z), (*upper_right, z + rise), (*upper_left, z + rise)], slope)
         self.floor(*top, z + rise, self.trim())
 
     def drum(self, at: Span, radius: float, z: Span, sides: int = 20, caps: Sequence[str] = (), **features: bool) -> None:

@@ -43,7 +43,7 @@ def known_benchmarks(study: Study) -> dict[str, Known]:
 
 
 def benchmark_names(study: Study) -> list[str]:
-    """The benchmarks of retrieval.benchmarks in that order, once each; a folder with variants stands for all of them."""
+    """The benchmarks of retrieval.benchmarks in that order, once each; a folder with variants means all of them."""
     known, names = known_benchmarks(study), []
     for name in study.params.retrieval.benchmarks:
         names += [full for full, each in known.items() if name == each.folder] or [name]
