@@ -1,1 +1,1 @@
-"""Binary codes for photos nobody labelled: the library behind the notebooks, one noun of the pipeline a file."""
+"""Binary codes for image retrieval, learned from photos that nobody labelled: one folder for each step of the pipeline."""

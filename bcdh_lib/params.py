@@ -120,11 +120,8 @@ class LayerTraining(Section):
     places: Annotated[int, Field(ge=2)]
 
 
-class EndToEndTraining(Section):
+class EndToEndTraining(LayerTraining):
     rounds: NotNegative
-    steps_per_round: Positive
-    photos: Annotated[int, Field(ge=2)]
-    places: Annotated[int, Field(ge=2)]
     learning_rate: Annotated[float, Field(gt=0)]
     layer_share: Annotated[float, Field(ge=0)]
 

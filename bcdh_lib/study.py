@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -154,7 +155,9 @@ def computes(step: str, inputs: Callable[[Study], Iterable[Path]]) -> Callable[[
         @functools.wraps(work)
         def compute(study: Study) -> None:
             base, stamp = study.base(step), study.stamp(step)
-            found = _read(stamp)
+            found: dict[str, Any] = {}
+            with contextlib.suppress(StudyError):  # no stamp, or a damaged one
+                found = read_json(stamp)
             if study.sandbox and step not in study.touched:
                 if not found:
                     raise StudyError(f"{stamp.parent}: the study has no results of {step} yet; make them with: dvc repro {step}")
@@ -176,14 +179,6 @@ def computes(step: str, inputs: Callable[[Study], Iterable[Path]]) -> Callable[[
         return compute
 
     return decorate
-
-
-def _read(stamp: Path) -> dict[str, Any]:
-    """What a stamp says; nothing if there is none or it is damaged."""
-    try:
-        return read_json(stamp)
-    except StudyError:
-        return {}
 
 
 def _settings_of(params: Params, step: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Modules imported in a special way: open3d and torchvision, so that they load on every machine, and all files of a registry."""
+"""open3d and torchvision, imported so that they load on every machine."""
 
 from __future__ import annotations
 

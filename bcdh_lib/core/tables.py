@@ -85,19 +85,18 @@ TABLES = {
 }
 
 
-def write_table(folder: Path, name: str, rows: pd.DataFrame, form: str = "", notes: dict[str, str] | None = None) -> None:
+def write_table(folder: Path, name: str, rows: pd.DataFrame) -> None:
     """Write rows as `folder`/`name`.parquet, sorted by the table's key, atomically.
 
-    form: the name of the table's form, if it differs from `name`; notes: the file's metadata.
     Raises StudyError if a column is missing, unknown or of another type, or if a key repeats.
     """
-    table, path = TABLES[form or name], folder / f"{name}.parquet"
+    table, path = TABLES[name], folder / f"{name}.parquet"
     if set(rows.columns) != set(table.columns):
         raise StudyError(f"{path}: has columns {sorted(rows.columns)}, needs {sorted(table.columns)}")
     if rows.duplicated(list(table.key)).any():
         raise StudyError(f"{path}: {', '.join(table.key)} repeats")
     try:
-        write_parquet(path, rows[list(table.columns)].sort_values(list(table.key), kind="stable"), table.schema, notes)
+        write_parquet(path, rows[list(table.columns)].sort_values(list(table.key), kind="stable"), table.schema)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise StudyError(f"{path}: {error}") from None
 

@@ -46,23 +46,20 @@ def test_rows_of_another_form_are_named(rows, message, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_broken_file_is_named(tmp_path):
-    (tmp_path / "landmarks.parquet").write_bytes(b"no parquet")
-    with pytest.raises(StudyError, match=r"landmarks\.parquet"):
+def test_a_broken_file_is_named_in_one_line(tmp_path):
+    path = tmp_path / "landmarks.parquet"
+    path.write_bytes(b"no parquet")
+    with pytest.raises(StudyError, match=r"landmarks\.parquet: [^\n]*$"):
         read_table(tmp_path, "landmarks")
-    pd.DataFrame({"path": [1]}).to_parquet(tmp_path / "landmarks.parquet")
-    with pytest.raises(StudyError, match=r"column path"):
+    pd.DataFrame({"path": [1]}).to_parquet(path)
+    with pytest.raises(StudyError, match="column path"):
+        read_table(tmp_path, "landmarks")
+    text = pa.StringArray.from_buffers(1, pa.py_buffer(struct.pack("<2i", 0, 1)), pa.py_buffer(b"\xff"))  # not Unicode
+    pq.write_table(pa.table({"path": text, "landmark": text}), path)
+    with pytest.raises(StudyError, match=r"landmarks\.parquet: [^\n]*UTF8[^\n]*$"):
         read_table(tmp_path, "landmarks")
 
 
 def test_figures_by_hand(tmp_path):
     (tmp_path / "a.json").write_text('{"photos": 3, "left": {"small": 1}}')
     assert read_figures(tmp_path / "a.json")["figure"].to_dict() == {"photos": 3, "left: small": 1}
-
-
-def test_text_that_is_not_unicode_is_reported_in_one_line(tmp_path):
-    text = pa.StringArray.from_buffers(1, pa.py_buffer(struct.pack("<2i", 0, 1)), pa.py_buffer(b"\xff"))
-    pq.write_table(pa.table({"path": text, "landmark": text}), tmp_path / "landmarks.parquet")
-    with pytest.raises(StudyError, match=r"landmarks\.parquet: .*UTF8") as caught:
-        read_table(tmp_path, "landmarks")
-    assert len(str(caught.value).splitlines()) == 1
