@@ -28,6 +28,17 @@ def test_bcdh_the_best_other_loss_and_itq_have_names_and_the_float_baseline_is_l
     assert list(level.get_ydata()) == [0.7, 0.7]
 
 
+def test_grey_lines_are_drawn_in_one_order() -> None:
+    """The order of a set of names differs from process to process, and so would the pixels of lines that overlap."""
+    grey = ["dsh", "dpsh", "dhn", "hashnet", "greedyhash", "uh_bdnn", "lsh", "pcah", "sh"]
+    rows = [(method, 16, place / 100) for place, method in enumerate(grey)]
+    table = pd.concat(
+        [TABLE[TABLE["method"] != "dsh"], pd.DataFrame(rows, columns=["method", "bits", "map"]).assign(low=0, high=1)]
+    )
+    [panel] = curves(table.sample(frac=1, random_state=1), "bits", "Longer codes").figure.axes
+    assert [line.get_ydata()[0] for line in panel.lines[: len(grey)]] == [place / 100 for place in range(len(grey))]
+
+
 @pytest.mark.parametrize("x", ["bits", "models"])
 def test_one_method_at_one_place_can_be_drawn(x: str) -> None:
     assert "BCDH from 0.300 to 0.300" in curves(TABLE.assign(models=8)[:1], x, "One").alt
