@@ -1,11 +1,9 @@
 """params.yaml as typed, validated settings. Units and meanings are next to each key in params.yaml."""
 
-from __future__ import annotations
-
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -86,7 +84,7 @@ class TrainingRun(Section):
     bits: Annotated[int, Field(gt=0, multiple_of=8)] | None
 
     @model_validator(mode="after")
-    def bits_where_hashed(self) -> TrainingRun:
+    def bits_where_hashed(self) -> Self:
         if (self.method == "float") != (self.bits is None):
             raise ValueError("bits is null for the float baseline, and a multiple of 8 for every other method")
         return self

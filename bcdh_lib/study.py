@@ -1,7 +1,5 @@
 """Where a study lives, and whether a step's results on disk belong to its settings, inputs and code."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib
@@ -55,7 +53,7 @@ class Place:
     step: str
     path: str
 
-    def __get__(self, study: Study, kind: type | None = None) -> Path:
+    def __get__(self, study: "Study", kind: type | None = None) -> Path:
         return study.base(self.step) / self.path
 
 

@@ -7,8 +7,6 @@ idle cores. A killed run goes on where it stopped. A pair's verified matches do 
 matched once, and the proposed ones are looked up among them.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

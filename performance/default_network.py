@@ -6,8 +6,6 @@ Writes reports/default_network.csv: benchmark, scoring, bits, queries, map. STUD
 retrieval.own_benchmarks and data/benchmarks hold the benchmarks.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -7,8 +7,6 @@ With PHOTOS, a folder, `bcdh learn` on it is killed as often, always going on fr
 through.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import shutil

@@ -6,8 +6,6 @@ Writes reports/losses.json. On one thread; a batch is that of training.hash_laye
 the codes is what is used if no exact step is known: it flips one bit of either code at a time while the energy falls.
 """
 
-from __future__ import annotations
-
 import os
 from functools import partial
 from time import process_time

@@ -1,7 +1,5 @@
 """Times contestants in turns, so that other work on the machine slows all of them equally."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any

@@ -10,8 +10,6 @@ checkout of swuxyj/DeepHash-pytorch (utils/tools.py), --fire one of CISiPLab/cis
 requirements must be installed. Codes are drawn: a random centre a class, each bit flipped with probability FLIPPED.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -9,8 +9,6 @@ PCA signs and ITQ are fitted to the same vectors. `difference` is the mAP less t
 split.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator

@@ -14,8 +14,6 @@ dictionaries of points are made before the clock starts, it applies our rule, an
 compares processor time; `pairs_s` is wall time, `processor_s` processor time, and `load` the machine's load at the start.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import resource

@@ -6,8 +6,6 @@ Writes reports/repro.json, from which `python -m bcdh_lib.report.fill` fills REA
 sum of what the processes hold, shared pages divided among them, looked at once a second.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import re

@@ -9,8 +9,6 @@ ivf against all Hamming distances. faiss' own flat index is timed in turns with 
 which other work hardly affects.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import tempfile

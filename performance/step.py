@@ -6,8 +6,6 @@ Writes reports/step.json. Photos and weights are random. On a GPU the clock is t
 seconds on one thread, which other work on the machine hardly changes. Medians of --times runs.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import platform

@@ -1,7 +1,5 @@
 """dvc.yaml: every stage names the code that it runs, and the settings and files of its step."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

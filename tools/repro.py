@@ -1,7 +1,5 @@
 """`make repro`: what `dvc repro` does, with the notebooks executed two at a time; dvc alone runs one stage after another."""
 
-from __future__ import annotations
-
 import multiprocessing
 import sys
 

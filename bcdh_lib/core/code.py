@@ -5,8 +5,6 @@ is listed by hand: imports are followed through the source, and a registry (a pa
 every module of its folder.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

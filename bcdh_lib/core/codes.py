@@ -7,8 +7,6 @@ outputs on the training photos. On photos of another kind most outputs may lie o
 value on nearly all of them and separates nothing.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

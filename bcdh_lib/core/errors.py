@@ -1,7 +1,5 @@
 """The one error of the library, the text of its messages, and how a command ends with it."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Files: written atomically, read with one clear fault and without running what they may carry, and a lock for one writer."""
 
-from __future__ import annotations
-
 import fcntl
 import io
 import json

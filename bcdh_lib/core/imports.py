@@ -1,7 +1,5 @@
 """open3d and torchvision, imported so that they load on every machine."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import importlib

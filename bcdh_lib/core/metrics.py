@@ -11,8 +11,6 @@ The two average precisions (R = all positives of the query, j = 0.. the positive
 - rectangle, the hashing papers: (1/R) sum_j (j+1)/(r+1).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

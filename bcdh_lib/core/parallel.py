@@ -1,7 +1,5 @@
 """Jobs run in parallel: in processes on this machine, or on the workers of a Dask cluster that share the study's folder."""
 
-from __future__ import annotations
-
 import os
 import threading
 import time

@@ -1,7 +1,5 @@
 """Registries that find their files: a new loss, backbone or benchmark is one file in its folder, and no list names it."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from typing import Any

@@ -1,7 +1,5 @@
 """Settings written by a person: read from YAML, checked against types, with one clear message for a fault."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """The tables between the steps: one parquet file each, the same columns everywhere, sorted, written atomically."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass

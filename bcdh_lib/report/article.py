@@ -1,7 +1,5 @@
 """An executed notebook as an HTML article: headings with anchors, formulas as MathML, pictures in files next to it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,7 +62,6 @@ def read_article(path: Path) -> Article:
 class _Exporter(TemplateExporter):
     """nbconvert with the study's template and markdown."""
 
-    output_mimetype = "text/html"
     file_extension = ".html"
 
     def __init__(self) -> None:

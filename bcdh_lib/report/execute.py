@@ -5,8 +5,6 @@ two runs of one study. Progress bars are text and go to the terminal; in Jupyter
 nothing to reports/executed; the notebook as far as it got is in work/failed.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

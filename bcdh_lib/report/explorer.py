@@ -6,8 +6,6 @@ their queries: a photo, a box as shares of it (left, top, width, height), positi
 collection. The thumbnail of photo 7 is explorer/COLLECTION/7.jpg.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -66,9 +64,7 @@ def _picture(path: Path, side: int) -> tuple[bytes, tuple[int, int]]:
 def _codes(study: Study, benchmark: Benchmark, compared: list[System]) -> dict[str, dict[str, str]]:
     """Every field of BenchmarkCodes in base64, row by row: packed bits as core.codes packs them, outputs as float32."""
     read = {system.name: vars(read_codes(study, benchmark, system)) for system in compared}
-    return {
-        name: {field: base64.b64encode(rows.tobytes()).decode() for field, rows in each.items()} for name, each in read.items()
-    }
+    return {name: {key: base64.b64encode(rows.tobytes()).decode() for key, rows in each.items()} for name, each in read.items()}
 
 
 def _asked(benchmark: Benchmark, names: list[str], sizes: dict[tuple[str, str], tuple[int, int]]) -> dict[str, Any]:
@@ -80,13 +76,7 @@ def _asked(benchmark: Benchmark, names: list[str], sizes: dict[tuple[str, str], 
         if query.box:
             (left, top, right, bottom), (width, height) = query.box, sizes[benchmark.photo_set, query.photo]
             box = [round(share, 4) for share in (left / width, top / height, (right - left) / width, (bottom - top) / height)]
-        queries.append(
-            {
-                "name": query.name,
-                "photo": place[query.photo],
-                "box": box,
-                "positives": sorted(place[name] for name in query.positives),
-                "junk": sorted(place[name] for name in query.junk),
-            }
-        )
+        marked = {"positives": query.positives, "junk": query.junk}
+        numbers = {mark: sorted(place[name] for name in names) for mark, names in marked.items()}
+        queries.append({"name": query.name, "photo": place[query.photo], "box": box, **numbers})
     return {"label": benchmark_label(benchmark.name), "collection": benchmark.photo_set, "queries": queries}

@@ -8,8 +8,6 @@ A table's mark names a table of reports/study, what to choose, and what to show:
 measured stays as it is.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """The results in short: the small table and the verdicts of the site's first page and of README.md, from reports/study."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,25 +68,25 @@ def small_table(rows: pd.DataFrame, scorings: Sequence[str] = ("hamming", "asymm
         scored = rows[rows["scoring"] == scoring]
         best = scored.groupby("bits")["map"].max()
         for role in [role for role in ROLES if role in set(scored["role"])]:
-            found = [scored[(scored["role"] == role) & (scored["bits"].isna() | (scored["bits"] == bits))] for bits in lengths]
-            cells = [
-                None if each.empty else _cell(each.iloc[0], best.get(bits)) for bits, each in zip(lengths, found, strict=True)
-            ]
+            own = scored[scored["role"] == role]
+            cells = [_cell(own[own["bits"].isna() | (own["bits"] == bits)], best.get(bits)) for bits in lengths]
             table.setdefault(SCORINGS[scoring], {})[ROLES[role]] = cells
     return SmallTable(int(rows["seeds"].max()), lengths, table)
 
 
 def with_roles(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of a table of one benchmark's methods that belong in a small table, as in headline.csv."""
-    parts = {
-        role: table[table["method"] == method] for role, method in (("bcdh", BCDH), ("itq", "itq"), ("float_baseline", "float"))
-    }
+    roles = {BCDH: "bcdh", "itq": "itq", "float": "float_baseline"}
+    named = table.assign(role=table["method"].map(roles)).dropna(subset="role")
     losses = table[table["bits"].notna() & ~table["method"].isin([BCDH, *SHALLOW])]
-    parts["best_other_loss"] = losses.sort_values("map").groupby(["scoring", "bits"]).tail(1)
-    return pd.concat([rows.assign(role=role) for role, rows in parts.items()])
+    best = losses.sort_values("map").groupby(["scoring", "bits"]).tail(1)
+    return pd.concat([named, best.assign(role="best_other_loss")])
 
 
-def _cell(row: pd.Series, best: float | None) -> Cell:
+def _cell(rows: pd.DataFrame, best: float | None) -> Cell | None:
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
     interval = f"{row['low']:.3f}–{row['high']:.3f}" if row["high"] > row["low"] else ""
     note = face(str(row["method"])).label if "other_loss" in row["role"] else ""
     figure = f"{row['map']:.3f}"

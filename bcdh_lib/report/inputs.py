@@ -5,8 +5,6 @@ published benchmarks that others put there; and writes copies of the notebooks w
 those copies, so a notebook that is open, executed and saved in JupyterLab is neither changed nor executed again.
 """
 
-from __future__ import annotations
-
 import sys
 
 import nbformat

@@ -1,7 +1,5 @@
 """The picture of the site in README.md: `python -m bcdh_lib.report.picture` writes docs/site.jpg (needs a browser, and [dev])."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from pathlib import Path

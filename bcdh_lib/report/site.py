@@ -6,13 +6,10 @@ explorer.html ranks the benchmarks' photos by their codes. The site opens from t
 study.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys
 from collections.abc import Callable
-from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -27,7 +24,7 @@ from bcdh_lib.core.files import read_json
 from bcdh_lib.report.article import SITE, read_article
 from bcdh_lib.report.explorer import explorer_files
 from bcdh_lib.report.figures.curves import curves
-from bcdh_lib.report.figures.display import PhotoPicture, Picture, jpeg, png
+from bcdh_lib.report.figures.display import Picture, saved
 from bcdh_lib.report.figures.overview import pipeline
 from bcdh_lib.report.figures.style import benchmark_label
 from bcdh_lib.report.headline import REAL, headline_rows, small_table, verdicts, with_roles
@@ -56,9 +53,8 @@ def build_site(root: Path) -> Path:
 
     def drawn(name: str, picture: Picture) -> dict[str, str]:
         """Put a picture into the site; its file and its words."""
-        kind = jpeg if isinstance(picture, PhotoPicture) else png
-        file = f"assets/{name}.{kind.__name__}"
-        files[file] = kind(picture.figure)
+        file = f"assets/{name}.{picture.form}"
+        files[file] = saved(picture.figure, picture.form)
         return {"file": file, "alt": picture.alt}
 
     around = zip(articles, [None, *articles], [*articles[1:], None], strict=False)
@@ -153,20 +149,16 @@ def _check(page: Path) -> None:
         part = "the page"
 
         def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-            named = dict(attributes)
+            named = {name: value or "" for name, value in attributes}
             self.part = named.get("id") or self.part if tag == "section" else self.part
-            if tag == "img" and not (named.get("alt") or "").strip():
+            if tag == "img" and not named.get("alt", "").strip():
                 raise StudyError(f"{page.name}: {self.part}: a picture has no alt text; return a Picture(figure, alt)")
-            for name in ("src", "srcset", "href", "data-view", "poster"):
-                self.check(tag, unescape(named.get(name) or ""))
-
-        def check(self, tag: str, address: str) -> None:
-            elsewhere = re.match(r"([a-z]+:)?//|mailto:", address)
-            if elsewhere and tag != "a":
-                raise StudyError(f"{page.name}: <{tag}> fetches {address}; the site must need no network")
-            file = address.partition("#")[0]
-            if file and not elsewhere and not file.startswith("data:") and not (page.parent / file).is_file():
-                raise StudyError(f"{page.name}: {address} is not in the site; return pictures from a plot function")
+            for address in (named.get(name, "") for name in ("src", "srcset", "href", "data-view", "poster")):
+                elsewhere, file = re.match(r"([a-z]+:)?//|mailto:|data:", address), address.partition("#")[0]
+                if elsewhere and tag != "a" and elsewhere[0] != "data:":
+                    raise StudyError(f"{page.name}: <{tag}> fetches {address}; the site must need no network")
+                if file and not elsewhere and not (page.parent / file).is_file():
+                    raise StudyError(f"{page.name}: {address} is not in the site; return pictures from a plot function")
 
     Checker().feed(page.read_text(encoding="utf-8"))
 

@@ -1,7 +1,5 @@
 """A made study to build a site of: three executed notebooks, counts, and tables of a comparison."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

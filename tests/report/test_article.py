@@ -1,7 +1,5 @@
 """A notebook as an article: its formulas, headings, pictures and views."""
 
-from __future__ import annotations
-
 import base64
 import re
 from pathlib import Path

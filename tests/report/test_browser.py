@@ -1,7 +1,5 @@
 """The site in a real browser, from the file system, with the network cut and every attempt to use it recorded."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

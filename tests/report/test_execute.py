@@ -1,7 +1,5 @@
 """Executing notebooks: what a run writes, whether it ends well or not. Real papermill, real kernels, tiny notebooks."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The explorer's data: by hand on a made benchmark, decoded again as the codes on disk, and a study without codes."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

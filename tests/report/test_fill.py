@@ -1,7 +1,5 @@
 """Figures between marks: by hand, marks that ask for what is not there, and the pages as they are committed."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

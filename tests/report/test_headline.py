@@ -1,7 +1,5 @@
 """The small table of the first page and the README, and what the comparison says, by hand."""
 
-from __future__ import annotations
-
 import re
 
 import pandas as pd

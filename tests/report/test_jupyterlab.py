@@ -1,7 +1,5 @@
 """A notebook in JupyterLab, in a real browser: it opens without a dialog, shows no change, and runs to its last figure."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

@@ -1,7 +1,5 @@
 """The notebooks as they are kept: thin, in order, without outputs, and ready for papermill."""
 
-from __future__ import annotations
-
 import ast
 import re
 import statistics

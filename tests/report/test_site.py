@@ -1,7 +1,5 @@
 """The site: complete, offline, the same bytes each time, and not written at all if something is missing."""
 
-from __future__ import annotations
-
 import json
 import re
 from html.parser import HTMLParser

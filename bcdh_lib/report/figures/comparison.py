@@ -1,7 +1,5 @@
 """The comparison over seeds: BCDH minus each method, and ablations."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -1,11 +1,9 @@
 """mAP as a curve for each method, in one panel that a phone can show: against the code length or the number of 3D models."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from bcdh_lib.report.figures.display import Gallery, Picture
-from bcdh_lib.report.figures.style import BCDH, GREY, benchmark_label, blank, face, in_order, new_figure, styled
+from bcdh_lib.report.figures.style import BCDH, GREY, benchmark_label, blank, face, new_figure, styled
 from bcdh_lib.retrieval.shallow import SHALLOW
 
 AXES = {"bits": "code length (bits)", "models": "3D models to learn from"}
@@ -29,8 +27,7 @@ def curves(table: pd.DataFrame, x: str, title: str) -> Picture:
     losses = codes[~codes["method"].isin([BCDH, *SHALLOW])].groupby("method")["map"].mean()
     named = ["float", BCDH, *losses.nlargest(1).index, "itq"]
     lines = pd.concat([codes, real]).astype({x: float, "map": float, "low": float, "high": float}).sort_values(x)
-    for method in in_order(set(lines["method"]) - set(named)):  # lines overlap: another order would be another picture
-        line = lines[lines["method"] == method]
+    for _, line in lines[~lines["method"].isin(named)].groupby("method"):  # in one order, since they overlap
         panel.plot(line[x], line["map"], color=GREY, linewidth=0.7, alpha=0.6, zorder=1)
     for method in [method for method in named if method in set(lines["method"])]:
         line, look = lines[lines["method"] == method], face(method)

@@ -3,8 +3,6 @@
 The last line of a notebook cell is shown, so `models.sizes(registrations)` alone shows the figure.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -28,26 +26,31 @@ class Picture(NamedTuple):
     figure: Figure
     alt: str
 
+    @property
+    def form(self) -> str:
+        return "png"
+
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
-        return _bundle("image/png", png(self.figure), self)
+        return _bundle(self.figure, self.alt, self.form)
 
 
 class PhotoPicture(Picture):
     """A picture made of photos: shown as JPEG, a tenth of the bytes."""
 
-    def _repr_mimebundle_(self, **_: Any) -> Bundle:
-        return _bundle("image/jpeg", jpeg(self.figure), self)
+    @property
+    def form(self) -> str:
+        return "jpeg"
 
 
 class View(NamedTuple):
     """A view that can be turned, and the picture that replaces it in print and in browsers without WebGL."""
 
-    turnable: go.Figure
+    turnable: "go.Figure"
     figure: Figure
     alt: str
 
     def _repr_mimebundle_(self, **_: Any) -> Bundle:
-        data, metadata = _bundle("image/png", png(self.figure), self)
+        data, metadata = _bundle(self.figure, self.alt, "png")
         return {VIEW: json.loads(self.turnable.to_json()), **data}, metadata
 
 
@@ -62,25 +65,17 @@ class Gallery(list[Any]):
                 display(each)
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as PNG, the same bytes from run to run: no date, no version."""
-    return _saved(figure, format="png", metadata={"Software": None})
-
-
-def jpeg(figure: Figure) -> bytes:
-    """The figure as JPEG, the same bytes from run to run."""
-    return _saved(figure, format="jpeg", pil_kwargs={"quality": 85, "optimize": True})
-
-
 @styled()
-def _saved(figure: Figure, **form: Any) -> bytes:
+def saved(figure: Figure, form: str = "png") -> bytes:
+    """The figure as PNG or JPEG, the same bytes from run to run: no date, no version."""
+    options: Any = {"png": {"metadata": {"Software": None}}, "jpeg": {"pil_kwargs": {"quality": 85, "optimize": True}}}
     buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=DPI, **form)
+    figure.savefig(buffer, dpi=DPI, format=form, **options[form])
     return buffer.getvalue()
 
 
-def _bundle(kind: str, data: bytes, shown: Picture | View) -> Bundle:
-    if not shown.alt.strip():
+def _bundle(figure: Figure, alt: str, form: str) -> Bundle:
+    if not alt.strip():
         raise ValueError("a figure needs an alt text: say in a sentence what it shows")
-    metadata = {"width": round(shown.figure.get_figwidth() * DPI / 2), "alt": shown.alt}
-    return {kind: base64.b64encode(data).decode("ascii"), "text/plain": shown.alt}, {kind: metadata}
+    kind, metadata = f"image/{form}", {"width": round(figure.get_figwidth() * DPI / 2), "alt": alt}
+    return {kind: base64.b64encode(saved(figure, form)).decode("ascii"), "text/plain": alt}, {kind: metadata}

@@ -1,7 +1,5 @@
 """A few photos from keypoints to verified matches to a 3D model that grows, as COLMAP makes it."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Collection, Sequence

@@ -1,7 +1,5 @@
 """3D models: as views that turn (plotly), as still pictures, as they grow camera by camera, and how many photos each has."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

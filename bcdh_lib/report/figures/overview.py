@@ -1,7 +1,5 @@
 """The pipeline in one picture, made from a run: photos, a 3D model, a pair, two codes, a ranking."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

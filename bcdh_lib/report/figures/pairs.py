@@ -1,7 +1,5 @@
 """The pairs that 3D models gave: from easy to hard, the points they share, and what the thresholds do."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 

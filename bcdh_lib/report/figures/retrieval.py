@@ -1,7 +1,5 @@
 """The benchmarks, and how well codes retrieve: codes bit by bit, and rankings as one sees them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

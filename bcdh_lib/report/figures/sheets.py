@@ -1,7 +1,5 @@
 """Photos laid out on a page: sharp thumbnails, frames marked by colour and symbol, short lines of text, points that two share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple

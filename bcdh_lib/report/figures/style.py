@@ -1,7 +1,5 @@
 """How every plot looks: one palette, one look for each method, the words on figures, the same bytes everywhere."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """How training went: curves, bits, distances of pairs before and after; and one pair and one batch, as a loss sees them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """What the tests of figures share: small photos, and what every figure must hold to be printed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,13 +28,13 @@ def printed() -> Printed:
         assert len(alt) > 20
         assert alt.endswith(".")
         assert "nan" not in alt
-        picture = display.png(figure)
+        picture = display.saved(figure)
         figure.set_dpi(style.DPI)
         left, bottom, right, top = figure.get_tightbbox().extents
         assert min(left, bottom) > -0.01
         assert right < figure.get_figwidth() + 0.01
         assert top < figure.get_figheight() + 0.01
-        assert display.png(plot(*arguments, **options)[0]) == picture
+        assert display.saved(plot(*arguments, **options)[0]) == picture
         return drawn
 
     return check

@@ -1,7 +1,5 @@
 """The comparison over seeds, as figures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

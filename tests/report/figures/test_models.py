@@ -1,7 +1,5 @@
 """3D models as views, stills and sizes: a made model of a red tower on blue ground, seen by cameras around it."""
 
-from __future__ import annotations
-
 import io
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.reconstruction.models import write_model
 from bcdh_lib.report.figures import models, style
-from bcdh_lib.report.figures.display import png
+from bcdh_lib.report.figures.display import saved
 from bcdh_lib.report.figures.models import Model, read_model, upright
 
 from .conftest import Printed
@@ -98,13 +96,13 @@ def test_cameras_are_where_they_were_and_look_at_the_tower(model: Model) -> None
 
 
 def test_the_still_shows_what_is_above_above(model: Model) -> None:
-    file = png(models.view_of(model).figure)
+    file = saved(models.view_of(model).figure)
     picture = np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)
     rows = {
         name: np.nonzero((picture == colour).all(2))[0].mean() for name, colour in (("red", [255, 0, 0]), ("blue", [0, 0, 255]))
     }
     assert rows["red"] + 10 < rows["blue"]
-    assert png(models.view_of(model).figure) == file
+    assert saved(models.view_of(model).figure) == file
 
 
 def test_the_view_holds_points_and_cameras_and_no_frame(model: Model) -> None:

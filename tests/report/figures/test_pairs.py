@@ -1,7 +1,5 @@
 """The pairs, as figures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The benchmarks, and how well codes retrieve, as figures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

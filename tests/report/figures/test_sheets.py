@@ -1,7 +1,5 @@
 """Photos laid out on a page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The look of methods, and the words on figures."""
 
-from __future__ import annotations
-
 from bcdh_lib.report.figures import style
 from bcdh_lib.report.figures.style import benchmark_label, counted
 

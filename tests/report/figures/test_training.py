@@ -1,7 +1,5 @@
 """How training went, as figures."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
