@@ -19,7 +19,7 @@ help: ## list what make can do
 repro: .venv/set-up ## run every stage that is not up to date, and write reports/site/index.html
 	@.venv/bin/python tools/repro.py
 
-study: .venv/set-up ## run the comparison of study.yaml, all methods, lengths and seeds: hours; goes on after a stop
+study: .venv/set-up ## run the comparison of study.yaml, all methods, lengths and seeds: hours; continues after a stop
 	@.venv/bin/python -m bcdh_lib.comparison
 
 benchmarks: .venv/set-up ## download a published benchmark: make benchmarks NAME=oxford5k (paris6k, holidays, roxford5k, rparis6k)

@@ -28,7 +28,10 @@ def repro_all() -> int:
     if not code:
         with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=1) as pool:
             code = max(pool.map(repro_alone, notebooks, chunksize=1))
-    return code or repro_alone(LAST)
+    code = code or repro_alone(LAST)
+    if not code:
+        print("the report: reports/site/index.html")
+    return code
 
 
 if __name__ == "__main__":

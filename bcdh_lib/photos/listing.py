@@ -1,7 +1,7 @@
 """Lists of files that others put in place, so that DVC and the photos step notice changes without reading them.
 
-data/listing.txt lists photos.folder, data/published.txt the benchmarks that the study did not render. A line holds a file's path,
-size (bytes) and modification time (ns).
+data/listing.txt lists photos.folder, data/published.txt the benchmarks that the study did not render. After a heading, a line
+holds a file's path, size (bytes) and modification time (ns).
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from bcdh_lib.photos.sources import check_source
 from bcdh_lib.photos.sources.folder import photos_of
 from bcdh_lib.study import Study
 
+HEADING = b"# path, size (bytes), time of change (ns)\n"  # DVC warns of empty files
+
 
 def write_listing(study: Study) -> Path:
     """Write data/listing.txt, and return its path."""
     listing = study.base("photos") / "data/listing.txt"
-    content = list_collection(study)
+    content = HEADING + list_collection(study)
     if not (listing.is_file() and listing.read_bytes() == content):
         write_bytes(listing, content)
     return listing

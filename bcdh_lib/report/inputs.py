@@ -27,7 +27,7 @@ def write_inputs(study: Study) -> None:
     source_of(study)
     check_benchmarks(study)
     listing.write_listing(study)
-    write_bytes(study.root / "data/published.txt", listing.list_published(study))
+    write_bytes(study.root / "data/published.txt", listing.HEADING + listing.list_published(study))
     for path in sorted((study.root / "notebooks").glob("*.ipynb")):
         write_bytes(study.root / "work/stripped" / path.name, nbformat.writes(stripped(read_notebook(path))).encode())
 
