@@ -54,13 +54,8 @@ def test_headings_of_one_name_have_anchors_of_their_own(tmp_path: Path) -> None:
     again = new_markdown_cell("## Try this")
     page = article(tmp_path, new_markdown_cell("## Try *this*\n\n### Bits & more\n\n## Try this"), again)
 
-    assert [(each.level, each.anchor) for each in page.headings] == [
-        (1, "pairs"),
-        (2, "try-this"),
-        (3, "bits-more"),
-        (2, "try-this-2"),
-        (2, "try-this-3"),
-    ]
+    anchors = [(1, "pairs"), (2, "try-this"), (3, "bits-more"), (2, "try-this-2"), (2, "try-this-3")]
+    assert [(each.level, each.anchor) for each in page.headings] == anchors
     assert all(page.html.count(f'id="{each.anchor}"') == 1 for each in page.headings)
 
 
@@ -89,9 +84,6 @@ def test_the_default_parameters_are_not_shown_but_changed_ones_are(tmp_path: Pat
         new_code_cell("changes = {}", metadata={"tags": ["parameters"]}),
         new_code_cell("changes = {'run': 1}", metadata={"tags": ["injected-parameters"]}),
     ]
-    assert words(article(tmp_path, *cells).html.replace("<pre>", "").replace("</pre>", "")).count("changes") == 1
-
-
-def test_a_notebook_without_title_is_named(tmp_path: Path) -> None:
+    assert re.sub(r"<[^>]*>", "", article(tmp_path, *cells).html).count("changes") == 1
     with pytest.raises(StudyError, match=r"^03_pairs.ipynb: has no title"):
         article(tmp_path, title="Pairs")

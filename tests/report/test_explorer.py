@@ -65,16 +65,8 @@ def test_by_hand(made: Study) -> None:
             }
         },
         "benchmarks": [
-            {
-                "label": "ROxford5k Easy",
-                "collection": "roxford5k",
-                "queries": [{**query, "positives": [0], "junk": [1]}],
-            },
-            {
-                "label": "ROxford5k Hard",
-                "collection": "roxford5k",
-                "queries": [{**query, "positives": [0, 1], "junk": []}],
-            },
+            {"label": "ROxford5k Easy", "collection": "roxford5k", "queries": [{**query, "positives": [0], "junk": [1]}]},
+            {"label": "ROxford5k Hard", "collection": "roxford5k", "queries": [{**query, "positives": [0, 1], "junk": []}]},
         ],
     }
     assert sorted(files) == ["explorer-data.js", *(f"explorer/roxford5k/{number}.jpg" for number in range(3))]
@@ -88,13 +80,12 @@ def test_thumbnails_shrink_where_there_are_many(made: Study, monkeypatch: pytest
     assert Image.open(io.BytesIO(explorer_files(made)["explorer/roxford5k/0.jpg"])).size == (48, 36)
 
 
-def test_without_binary_codes_there_is_none(made: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_binary_codes_there_is_none_and_missing_ones_are_named(
+    made: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert explorer_files(replace(made, root=tmp_path / "elsewhere")) == {}
-    monkeypatch.setattr(explorer, "systems", lambda _: [System("float", None)])
-    assert explorer_files(made) == {}
-
-
-def test_missing_codes_are_named(made: Study) -> None:
     (made.codes / "roxford5k/dsh-16.queries.npy").unlink()
     with pytest.raises(StudyError, match=r"dsh-16\.queries\.npy: cannot be read"):
         explorer_files(made)
+    monkeypatch.setattr(explorer, "systems", lambda _: [System("float", None)])
+    assert explorer_files(made) == {}

@@ -12,20 +12,13 @@ from bcdh_lib.report.fill import fill
 from bcdh_lib.study import find_root
 
 TABLE = "Before.\n<!-- table differences: scoring=hamming; {shown} -->\nold\n<!-- end -->\nAfter.\n"
-PAGES = [
-    find_root() / "README.md",
-    *sorted((find_root() / "docs").glob("*.md")),
-    *sorted((find_root() / "notebooks").glob("*.ipynb")),
-]
+PAGES = sorted(path for place in ("*.md", "docs/*.md", "notebooks/*.ipynb") for path in find_root().glob(place))
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    rows = [
-        ("dsh", 16, "hamming", 0.1, "better"),
-        ("dsh", 32, "hamming", -0.05, "undecided"),
-        ("dch", 16, "cosine", 1.0, "better"),
-    ]
+    rows = [("dsh", 16, "hamming", 0.1, "better"), ("dsh", 32, "hamming", -0.05, "undecided")]
+    rows.append(("dch", 16, "cosine", 1.0, "better"))
     table = pd.DataFrame(rows, columns=["method", "bits", "scoring", "difference", "verdict"])
     small = pd.DataFrame({"scoring": ["hamming"], "bits": [16], "role": ["bcdh"], "method": ["binary_constrained"]})
     headline = small.assign(map=0.4, low=0.3, high=0.5, seeds=3)

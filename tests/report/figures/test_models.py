@@ -67,22 +67,18 @@ def test_a_model_is_turned_upright_whatever_way_colmap_left_it() -> None:
         assert np.allclose(turn @ tilt @ [0, 0, 1], [0, 0, 1], atol=0.02)
         assert np.isclose(np.linalg.det(turn), 1)
         assert np.allclose(turn @ turn.T, np.eye(3))
+    assert (upright(poses(1)) @ TILT @ [0, 0, 1])[2] > 0.9  # one camera is enough
 
 
-def test_one_camera_says_which_way_is_up() -> None:
-    assert (upright(poses(1)) @ TILT @ [0, 0, 1])[2] > 0.9
-
-
-def test_a_model_loses_its_stray_point_and_keeps_the_others(model: Model) -> None:
+def test_a_model_loses_its_stray_point_and_keeps_up_to_so_many_others(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert model.total == POINTS + 1
     assert 0.9 * POINTS < len(model.points) <= POINTS
     assert np.ptp(model.points, axis=0).max() < 4
     red = model.colours[:, 0] > 0.5
     assert model.points[red, 2].min() > model.points[~red, 2].max()
     assert model.photo_ids == list(range(10, 19))
-
-
-def test_at_most_so_many_points_are_drawn(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "MAX_POINTS", 50)
     assert len(read_model(folder).points) == 50
 
@@ -98,10 +94,8 @@ def test_cameras_are_where_they_were_and_look_at_the_tower(model: Model) -> None
 def test_the_still_shows_what_is_above_above(model: Model) -> None:
     file = saved(models.view_of(model).figure)
     picture = np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)
-    rows = {
-        name: np.nonzero((picture == colour).all(2))[0].mean() for name, colour in (("red", [255, 0, 0]), ("blue", [0, 0, 255]))
-    }
-    assert rows["red"] + 10 < rows["blue"]
+    red, blue = (np.nonzero((picture == colour).all(2))[0].mean() for colour in ([255, 0, 0], [0, 0, 255]))
+    assert red + 10 < blue
     assert saved(models.view_of(model).figure) == file
 
 
@@ -147,6 +141,8 @@ def test_a_model_grows_in_one_frame_though_colmap_moves_it(printed: Printed, fol
     blue = to_rgba(style.BLUE)
     new = [sum(tuple(lines.get_color()[0]) == blue for lines in panel.collections[1:]) for panel in figure.axes[:2]]
     assert new == [4, 5]
+    figure, _ = printed(models.growth, [])  # photos that give no model
+    assert not figure.axes[0].lines
 
 
 def registrations(models_of_groups: dict[int, list[int]]) -> pd.DataFrame:
@@ -167,8 +163,3 @@ def test_sizes_count_photos_and_mark_linked_models(printed: Printed) -> None:
 def test_bars_of_few_and_of_many_models(printed: Printed, count: int) -> None:
     drawn = printed(models.sizes, registrations({number: [number] for number in range(count)}))
     assert sum(bar.get_height() for bar in drawn[0].axes[0].patches) == count
-
-
-def test_no_model_grows_from_photos_that_give_none(printed: Printed) -> None:
-    figure, _ = printed(models.growth, [])
-    assert not figure.axes[0].lines

@@ -22,16 +22,9 @@ from .conftest import Printed
 def table(count: int = 20) -> pd.DataFrame:
     """Pair i joins photos 2 i and 2 i + 1 of model i mod 3, and shares 1 - i / count of the query's points."""
     place = np.arange(count)
-    return pd.DataFrame(
-        {
-            "query_id": 2 * place,
-            "positive_id": 2 * place + 1,
-            "model_id": place % 3,
-            "shared_points": 100 - place,
-            "shared_share": 1 - place / count,
-            "scale_change": 1 + place / 100,
-        }
-    )
+    photos = {"query_id": 2 * place, "positive_id": 2 * place + 1, "model_id": place % 3}
+    shared = {"shared_points": 100 - place, "shared_share": 1 - place / count, "scale_change": 1 + place / 100}
+    return pd.DataFrame(photos | shared)
 
 
 def words_of(drawn: Picture) -> list[str]:
@@ -44,9 +37,6 @@ def test_similar_pairs_run_from_easy_to_hard(printed: Printed, image: Callable[[
     assert words[:2] == ["shares 100%", "scale × 1.00"]
     assert words[-2:] == ["shares 5%", "scale × 1.19"]
     assert drawn[1].startswith("4 similar pairs of 20")
-
-
-def test_pairs_that_do_not_say_what_they_share(printed: Printed, image: Callable[[int], Path]) -> None:
     published = table(3).assign(shared_share=np.nan, shared_points=pd.array([pd.NA] * 3, "Int32"), scale_change=np.nan)
     assert words_of(printed(pairs.similar_gallery, published, image)) == ["not known"] * 3
 
@@ -66,14 +56,8 @@ def test_each_pair_has_its_verdict_and_other_thresholds_their_count(printed: Pri
     assert anyhow[50] == sum(1 - place / 20 > 0.5 for place in range(20))
 
 
-@pytest.fixture
-def members() -> pd.DataFrame:
-    return pd.DataFrame({"photo_id": range(12), "model_id": np.repeat([5, 6, 7], 4), "group_id": np.repeat([0, 1, 2], 4)})
-
-
-def test_hard_pairs_lie_across_groups_and_show_no_photo_twice(
-    printed: Printed, image: Callable[[int], Path], members: pd.DataFrame
-) -> None:
+def test_hard_pairs_lie_across_groups_and_show_no_photo_twice(printed: Printed, image: Callable[[int], Path]) -> None:
+    members = pd.DataFrame({"photo_id": range(12), "group_id": np.repeat([0, 1, 2], 4)})
     candidates = pd.DataFrame(
         {"photo_id": [0, 0, 0, 1, 2, 3], "other_id": [1, 4, 5, 8, 30, 9], "inliers": [300, 12, 11, 1, 200, 0]}
     )  # 0, 1: one group; 0, 5: photo 0 again; 2, 30: photo 30 in no model
@@ -126,9 +110,6 @@ def test_shared_points_are_where_both_photos_observe_them(model: pycolmap.Recons
     seen = dict(zip(map(tuple, first.tolist()), map(tuple, second.tolist()), strict=True))
     assert seen == {(10, 20): (2, 59), (30, 5): (20.5, 7)}
     assert [each.tolist() for each in pairs.shared_points(model, 7, 3)] == [second.tolist(), first.tolist()]
-
-
-def test_photos_that_share_no_point(model: pycolmap.Reconstruction) -> None:
     assert [each.shape for each in pairs.shared_points(model, 3, 9)] == [(0, 2), (0, 2)]
 
 
@@ -167,8 +148,5 @@ def test_points_are_marked_where_the_photos_show_them(opened: Study) -> None:
     assert seen[1].size == seen[3].size == 0
     joins = [line.get_xydata() for line in drawn.figure.axes[0].lines if line.get_marker() != "o"]
     assert all(any(np.allclose(join, ends) for ends in zip(seen[0], seen[2], strict=True)) for join in joins)
-
-
-def test_a_photo_without_pairs_is_named(opened: Study) -> None:
     with pytest.raises(ValueError, match=r"photo 6 has no pairs; photos that have: 3"):
         pairs.query_pairs(opened, [3, 6])
