@@ -1,7 +1,5 @@
 """`make study`: the command of every committed table in reports/study."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import sys

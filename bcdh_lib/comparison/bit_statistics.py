@@ -1,7 +1,5 @@
 """Why codes retrieve as they do: how the bits behave on the photos that the hash layer learned from."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

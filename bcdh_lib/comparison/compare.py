@@ -10,8 +10,6 @@ The order: photos, models and pairs of the study's own collection (study.yaml: c
 on held-apart places; then every run, scored on the benchmarks, which nothing before has seen.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import platform

@@ -1,7 +1,5 @@
 """The figures of one run of the pipeline put together: what it was made of, and how well each system retrieves."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A file's name ends in a digest of everything that decides the result (settings, 
 change of any of them makes a piece of another name: results of other settings are never used, and come back with the settings.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

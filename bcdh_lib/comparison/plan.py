@@ -5,13 +5,11 @@ validation mAP of its codes; no benchmark is read. A code length uses the best c
 tuned. All trials use the same vectors, those of the float baseline of the study's first seed.
 """
 
-from __future__ import annotations
-
 import json
 import zlib
 from math import log2
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -40,7 +38,7 @@ class Interval(Section):
     scale: Literal["linear", "log"]
 
     @model_validator(mode="after")
-    def ordered(self) -> Interval:
+    def ordered(self) -> Self:
         if not self.low < self.high or (self.scale == "log" and self.low <= 0):
             raise ValueError("low must be less than high, and more than 0 on a log scale")
         return self
@@ -130,7 +128,7 @@ class Plan(Section):
     models: Models | None = None
 
     @model_validator(mode="after")
-    def consistent(self) -> Plan:
+    def consistent(self) -> Self:
         for key, names, known in (("methods", self.methods, LOSSES), ("shallow", self.shallow, SHALLOW)):
             for name in set(names) - known.keys():
                 raise ValueError(f"{key}: {one_line(name)} is unknown; known: {', '.join(known)}")

@@ -1,7 +1,5 @@
 """What is trained and scored from cached vectors: trials of tuning, and runs, each a method at a code length with a seed."""
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Callable

@@ -4,8 +4,6 @@ Queries of one place (a landmark, or a Holidays group) share their answers, so t
 queries. Seeds are drawn too, since training again gives another network. Benchmarks share no place; each draws its own.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The finished runs put together: the tables under reports/study. Intervals are of the bootstrap over places and seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 The vectors stay those of the float baseline, and the held-apart photos keep their groups, so every supply is validated equally.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import faiss

@@ -1,7 +1,5 @@
 """The committed tables of the study over seeds, reports/study: which there are, what they hold, how they are written and read."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

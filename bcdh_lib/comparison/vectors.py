@@ -3,8 +3,6 @@
 Activations are one file for each collection and one for the benchmarks. Processes map it into memory, so they share its pages.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import io

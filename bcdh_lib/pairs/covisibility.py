@@ -5,8 +5,6 @@ models. A group holds the models that verified matches connect: they may show on
 them. The dissimilar pairs are too many to write down; training draws them from the table `members`.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from scipy import sparse

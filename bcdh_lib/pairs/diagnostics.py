@@ -4,8 +4,6 @@ A rendered collection comes with the landmark of each photo, in a file apart. Th
 landmark, those of a dissimilar pair (two groups of models) should show two.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The pairs step: similar and dissimilar pairs of photos from the source that pairs.source names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -4,8 +4,6 @@ data/listing.txt lists photos.folder, data/published.txt the benchmarks that the
 holds a file's path, size (bytes) and modification time (ns).
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

@@ -4,8 +4,6 @@ Every place descends from (seed, part of the study, number), every photo from it
 give equal bytes, for any number of processes.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from enum import IntEnum

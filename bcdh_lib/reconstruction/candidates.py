@@ -1,7 +1,5 @@
 """Photos -> candidate pairs: which pairs are worth matching, found by the SIFT words that photos share."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations

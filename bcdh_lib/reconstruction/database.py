@@ -4,8 +4,6 @@ COLMAP works on everything in its database, so each process gets an excerpt with
 one-line errors here.
 """
 
-from __future__ import annotations
-
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence

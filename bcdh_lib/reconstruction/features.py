@@ -1,7 +1,5 @@
 """Photos -> SIFT features, in COLMAP's database."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

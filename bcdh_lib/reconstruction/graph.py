@@ -3,8 +3,6 @@
 Look-alikes may be fused into one model; one landmark may be split into several models.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import scipy.sparse as sparse

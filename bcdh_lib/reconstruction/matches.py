@@ -1,7 +1,5 @@
 """Candidate pairs -> verified matches, in COLMAP's database."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

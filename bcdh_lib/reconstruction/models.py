@@ -1,7 +1,5 @@
 """Verified matches -> 3D models, by COLMAP's incremental mapping; models on disk."""
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from functools import partial

@@ -1,7 +1,5 @@
 """The reconstruction step: photos -> 3D models, and the tables of what they hold."""
 
-from __future__ import annotations
-
 import shutil
 from functools import partial
 from pathlib import Path

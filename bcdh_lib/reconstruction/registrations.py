@@ -1,7 +1,5 @@
 """COLMAP's models -> the study's models, and the tables of which photo is in which model and sees which points."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple

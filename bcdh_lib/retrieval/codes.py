@@ -1,7 +1,5 @@
 """The codes of the benchmarks: written once, so that a score can be made again, and a code looked at, without a network."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

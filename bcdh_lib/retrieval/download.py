@@ -6,8 +6,6 @@ archives/, read with its protocol's reader, counted, and then renamed. No publis
 sha256 found first is recorded in data/benchmarks/SHA256SUMS (`sha256sum -c` reads it), and a different file is refused later.
 """
 
-from __future__ import annotations
-
 import argparse
 import gzip
 import os

@@ -8,8 +8,6 @@ A scoring is a way to compare queries with the database. They are never mixed: a
     asymmetric   the queries' real outputs against the database's recentred codes
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A system is a trained run, the pretrained network without training (plain and wh
 fitted to the float baseline's vectors of the training photos.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from bcdh_lib.core.tables import read_table

@@ -1,7 +1,5 @@
 """Batches: tuples of a query, a positive and hard negatives for the float baseline; many places at once for the hash layer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

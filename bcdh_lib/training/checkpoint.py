@@ -1,7 +1,5 @@
 """Checkpoints without pickles: weights as safetensors, and what they are as JSON next to them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The device that networks run on, and what makes a machine give the same weights twice."""
 
-from __future__ import annotations
-
 import os
 
 import torch

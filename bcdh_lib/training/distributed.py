@@ -1,7 +1,5 @@
 """Several processes that train one network: which of them this is, and all their rows."""
 
-from __future__ import annotations
-
 import torch
 import torch.distributed as dist
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Photos -> cached activations of the frozen blocks -> outputs of a network, nothing learned."""
 
-from __future__ import annotations
-
 import itertools
 
 import torch

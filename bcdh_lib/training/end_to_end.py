@@ -4,8 +4,6 @@ The float baseline and the hash layer were trained one after the other; here the
 move with every step, so each batch goes through the blocks that train, and the layer's normalisation is recomputed every round.
 """
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -5,8 +5,6 @@ weights of an undisturbed one. Under torchrun every process computes its share o
 vectors and loss.
 """
 
-from __future__ import annotations
-
 import copy
 import io
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 A layer on cached vectors takes seconds, so batches can hold hundreds of photos of many places, and hard pairs are in every batch.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator, Sequence
 from typing import Any

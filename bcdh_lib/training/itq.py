@@ -1,7 +1,5 @@
 """Iterative quantization (Gong and Lazebnik, CVPR 2011): PCA, then the rotation nearest to the cube's corners; by faiss."""
 
-from __future__ import annotations
-
 import functools
 
 import faiss

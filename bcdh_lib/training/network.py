@@ -1,6 +1,6 @@
 """Pixels in, L real outputs out: pretrained backbone, generalised-mean pooling, whitening, hash layer."""
 
-from __future__ import annotations
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,7 @@ class HashLayer(nn.Module):
         self.norm = nn.BatchNorm1d(bits, affine=False)
 
     @classmethod
-    def of(cls, weight: Tensor, mean: Tensor, variance: Tensor) -> HashLayer:
+    def of(cls, weight: Tensor, mean: Tensor, variance: Tensor) -> Self:
         """The layer of a linear map [L, d], ready to encode; mean and variance [L] are those of its outputs."""
         layer = cls(weight.shape[1], weight.shape[0])
         layer.linear.load_state_dict({"weight": weight})
@@ -69,7 +69,7 @@ class HashNetwork(nn.Module):
         """Whether no block is frozen."""
         return len(self.early) == 0
 
-    def train(self, mode: bool = True) -> HashNetwork:
+    def train(self, mode: bool = True) -> Self:
         """Only the normalisation of the hash layer learns statistics."""
         super().train(mode)
         self.early.eval()

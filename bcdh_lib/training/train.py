@@ -4,8 +4,6 @@ python -m bcdh_lib.training
 torchrun --nproc_per_node 2 -m bcdh_lib.training
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,11 +1,10 @@
 """What is trained on: photos with their groups and similar pairs, as activations of the frozen blocks or as vectors."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -75,7 +74,7 @@ class TrainingVectors(Labelled):
         return self.views[:, 0]
 
     @classmethod
-    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> TrainingVectors:
+    def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """From arrays by the names of the fields, such as those of a .npz file. Raises KeyError if one is missing."""
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
 

@@ -1,7 +1,5 @@
 """Validation: mAP of held-apart photos, which decides what training keeps. No benchmark takes part."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

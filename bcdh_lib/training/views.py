@@ -1,10 +1,8 @@
 """Photos as the network sees them: upright squares, plain or augmented, decoded once for all views of a photo."""
 
-from __future__ import annotations
-
 import functools
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +61,7 @@ class Views(Dataset[Tensor]):
             rgb = rgb.crop((cut[0], cut[1], max(cut[2], cut[0] + 1), max(cut[3], cut[1] + 1)))
         return _tensor(rgb)
 
-    def batches(self, size: int, workers: int, title: str) -> tqdm[Tensor]:
+    def batches(self, size: int, workers: int, title: str) -> Iterable[Tensor]:
         """Batches [size * (1 + augmented), 3, side, side] in the photos' order, from `workers` processes (1: this one)."""
         loader = DataLoader(self, batch_size=size, num_workers=workers if workers > 1 else 0, collate_fn=torch.cat)
         return tqdm(loader, desc=title, unit="batch")

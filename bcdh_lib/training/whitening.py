@@ -4,8 +4,6 @@ Mikolajczyk and Matas (ICCV 2007); on pairs from 3D models: Radenovic et al. (EC
 result to its principal components. The turn changes no distance, so it is left out here.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

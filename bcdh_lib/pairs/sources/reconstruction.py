@@ -1,7 +1,5 @@
 """Pairs of the study's own 3D models."""
 
-from __future__ import annotations
-
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.pairs.covisibility import PairTables, similar_pairs, split_members
 from bcdh_lib.study import Study

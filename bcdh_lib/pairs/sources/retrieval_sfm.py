@@ -5,8 +5,6 @@ read the folder ims like any folder of photos (photos.source: folder). In a few 
 photo: these are left out and counted.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

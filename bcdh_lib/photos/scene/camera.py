@@ -1,7 +1,5 @@
 """The camera: its position, the rays that it casts, and the effects of lens and sensor. Lengths in metres."""
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Painted surfaces: masonry, windows, doors, roofs, ornament and wear. Lengths in metres."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Landmarks: churches, halls, towers, gates, bridges, monuments. Metres; the front faces -y, the ground is z = 0."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import dist

@@ -1,7 +1,5 @@
 """Sun, sky and air, and the light that painted surfaces reflect. Colours are linear light; lengths in metres."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Triangles with painted surfaces, and the few solids that all scenery is made of. Lengths in metres, z up."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -118,7 +116,7 @@ class Mesh:
         keep = area > 1e-9
         self.add(corners[keep], places[keep], surface, normals[keep] if smooth else None)
 
-    def extend(self, other: Mesh, angle: float = 0.0, places: Sequence[Sequence[float]] = ((0.0, 0.0, 0.0),)) -> None:
+    def extend(self, other: "Mesh", angle: float = 0.0, places: Sequence[Sequence[float]] = ((0.0, 0.0, 0.0),)) -> None:
         """Add copies of another mesh, turned by `angle` (radians) about the upright axis and moved to each of the places."""
         turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]], np.float32)
         shift, first, count = np.array(places, np.float32).reshape(-1, 1, 1, 3), len(self.surfaces), len(places)

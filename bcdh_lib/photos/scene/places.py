@@ -1,7 +1,5 @@
 """Places: a landmark on its square with houses and trees around it; and passers-by, new in every photo."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Registry of photo sources, one file each: a source's module defines `photos_of(study)`, which returns a folder of photos."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Your own photos: any folder, at any depth. It is only read."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bcdh_lib.core.errors import StudyError

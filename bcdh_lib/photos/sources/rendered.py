@@ -3,8 +3,6 @@
 The benchmarks have the files of Oxford5k, Paris6k and Holidays.
 """
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Retrieval benchmarks, one file a protocol. A new protocol is one file here with a FORM; nothing else names it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

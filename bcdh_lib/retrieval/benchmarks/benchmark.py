@@ -1,7 +1,5 @@
 """A retrieval benchmark in memory: database photos, queries, and the photos that answer them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 

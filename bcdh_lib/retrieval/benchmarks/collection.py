@@ -4,8 +4,6 @@ For a collection without an annotated benchmark. Every photo of a group of split
 answer it, the query itself is ignored, and the database is all photos in any model. Photos in no model are left out.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 
 from bcdh_lib.core.errors import StudyError

@@ -1,7 +1,5 @@
 """The form of a benchmark: its layout on disk, and which benchmarks of that form are known by name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -6,12 +6,10 @@ photos) and `gnd`, one dict a query: `bbx` (left, top, right, bottom, px) and li
 refused: building an array calls what the pickle names, with arguments of its choice.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
@@ -32,7 +30,7 @@ class Answers(BaseModel):
     junk: Rows
 
     @model_validator(mode="after")
-    def box_not_empty(self) -> Answers:
+    def box_not_empty(self) -> Self:
         left, top, right, bottom = self.bbx
         if not (0 <= left < right and 0 <= top < bottom):
             raise ValueError(f"the box {left} {top} {right} {bottom} is empty or outside its photo")
@@ -51,7 +49,7 @@ class GroundTruth(BaseModel, Generic[Form]):
     gnd: list[Form]
 
     @model_validator(mode="after")
-    def consistent(self) -> GroundTruth:
+    def consistent(self) -> Self:
         if len(self.qimlist) != len(self.gnd):
             raise ValueError(f"qimlist holds {len(self.qimlist)} queries, gnd {len(self.gnd)}")
         for key, names in (("imlist", self.imlist), ("qimlist", self.qimlist)):

@@ -5,8 +5,6 @@ the others are its positives. The query itself is in the database and is ignored
 Photos are read as they are stored: to compare with results on the "manually rotated" set, put that one there.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bcdh_lib.core.errors import StudyError, one_line

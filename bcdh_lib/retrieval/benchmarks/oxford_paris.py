@@ -10,8 +10,6 @@ after its photo. Either way a query is the box cut out of its photo, and its lan
 (all_souls_1 -> all_souls), and without a photo's, of six digits, before that.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bcdh_lib.core.errors import StudyError, one_line

@@ -1,7 +1,5 @@
 """The photo files of benchmarks: where they are, whether each can be opened, and whether it contains its queries' boxes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 

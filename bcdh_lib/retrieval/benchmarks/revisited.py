@@ -10,8 +10,6 @@ is easy, hard, junk or nothing to a query. The protocols score that in three way
 A query without positives under a protocol is left out of its mean, and is counted.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from bcdh_lib.core.errors import StudyError

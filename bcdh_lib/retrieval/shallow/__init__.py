@@ -3,8 +3,6 @@
 A new coder is one file here with a function `fit`: training vectors [n, d], code length L and seed -> a coder.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What a shallow coder takes and gives."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

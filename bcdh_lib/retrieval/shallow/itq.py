@@ -1,7 +1,5 @@
 """Iterative quantization (Gong and Lazebnik, CVPR 2011): PCA, then the rotation nearest to the cube's corners; faiss."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from bcdh_lib.retrieval.shallow.coder import Coder, Vectors

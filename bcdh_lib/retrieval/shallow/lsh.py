@@ -1,7 +1,5 @@
 """Locality-sensitive hashing (Charikar, STOC 2002): random projections of the centred vectors; faiss.RandomRotationMatrix."""
 
-from __future__ import annotations
-
 import faiss
 import numpy as np
 

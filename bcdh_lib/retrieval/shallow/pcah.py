@@ -1,7 +1,5 @@
 """PCA hashing (Wang, Kumar and Chang, PAMI 2012, "PCAH"): the first L principal components; faiss."""
 
-from __future__ import annotations
-
 import faiss
 import numpy as np
 

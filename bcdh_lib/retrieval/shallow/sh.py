@@ -4,8 +4,6 @@ Over the first L principal components, each taken as uniform between its least a
 eigenfunctions of a single component are cos(k pi (x - a) / (b - a)). The L of lowest frequency k / (b - a) give the bits.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from bcdh_lib.retrieval.shallow.coder import Coder, Vectors

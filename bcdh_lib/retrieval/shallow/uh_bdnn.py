@@ -16,8 +16,6 @@ give the decoder exactly at every turn (the authors: L-BFGS) and the start of th
 axes). The B step starts from the previous B, so J never rises.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

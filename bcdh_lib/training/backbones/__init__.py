@@ -1,7 +1,5 @@
 """Pretrained backbones, one file each. A new one is one new file here that defines BACKBONE(pretrained) -> Backbone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from bcdh_lib.core.errors import StudyError, one_line

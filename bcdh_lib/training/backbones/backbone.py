@@ -1,7 +1,5 @@
 """What a backbone offers, and how torchvision's come about."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

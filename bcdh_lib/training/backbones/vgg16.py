@@ -1,7 +1,5 @@
 """VGG16 of torchvision; its ImageNet weights are downloaded once."""
 
-from __future__ import annotations
-
 from torch import nn
 
 from bcdh_lib.training.backbones.backbone import Backbone, torchvision_model

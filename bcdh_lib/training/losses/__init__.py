@@ -1,7 +1,5 @@
 """Losses on the pairs of a batch, one file each. A new loss is a new file here that defines LOSS, a subclass of PairwiseLoss."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

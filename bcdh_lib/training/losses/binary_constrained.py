@@ -5,8 +5,6 @@
 l_1 = d, l_0 = L - d. Our reading of the abstract of arXiv 1802.07437; docs/method.md derives the code step.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import torch

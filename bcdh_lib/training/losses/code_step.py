@@ -1,7 +1,5 @@
 """The code step: the codes of a pair that minimise its energy, exactly, for all pairs of a batch."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The contrastive loss on unit vectors (Radenovic et al., ECCV 2016): real-valued, it does not see the sign that follows."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import torch.nn.functional as F

@@ -1,7 +1,5 @@
 """Deep Cauchy Hashing (Cao, Long, Liu, Wang, CVPR 2018), trained on pairs from 3D models instead of labels."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import torch

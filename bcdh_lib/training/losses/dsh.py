@@ -1,7 +1,5 @@
 """Deep Supervised Hashing (Liu, Wang, Shan, Chen, CVPR 2016), trained on pairs from 3D models instead of labels."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

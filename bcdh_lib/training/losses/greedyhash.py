@@ -1,7 +1,5 @@
 """GreedyHash (Su et al., NeurIPS 2018): codes in the forward pass; the gradient passes straight through the sign."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """HashNet (Cao et al., ICCV 2017): the sign by continuation, trained on pairs from 3D models instead of labels."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """What every loss on the pairs of a batch offers, and the sign that training, coding and tests share."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, Any
 
