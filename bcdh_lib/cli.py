@@ -14,7 +14,6 @@ import argparse
 import json
 import shlex
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,14 +23,13 @@ from bcdh_lib.core.errors import StudyError, exit_code
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bcdh_lib.photos.photo_file import LeftOut
     from bcdh_lib.search.index_update import Update
     from bcdh_lib.search.photo_index import Answer
     from bcdh_lib.study import Study
 
 LISTED = 10
-"""Files left out that are named on the screen; left_out.csv in the index names all."""
-FOREIGN = ("not an image", "excluded", "duplicate")
-"""Reasons of files that are no lost photos: they are counted, not named."""
+"""Lost photos that are named on the screen; left_out.csv names all, and other files."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,15 +82,20 @@ def _print_remarks(folder: Path, done: Update) -> None:
     if 0 < 2 * done.centred_on <= done.photos:
         _tell(f"the bits' thresholds are the mean over {done.centred_on:,} of now {done.photos:,} photos;", end=" ")
         _tell("--recentre encodes all again about the mean of all")
-    for title, foreign in (("photos lost", False), ("other files", True)):
-        files = [one for one in done.left_out if (one.reason in FOREIGN) == foreign]
+    _print_left_out(done.left_out, folder / "left_out.csv")
+
+
+def _print_left_out(left_out: list[LeftOut], table: Path) -> None:
+    from bcdh_lib.photos.photo_file import counted, is_lost
+
+    for title, wanted in (("photos lost", True), ("other files", False)):
+        files = [one for one in left_out if is_lost(one) == wanted]
         if files:
-            counts = Counter(one.reason for one in files).most_common()
-            _tell(f"{title}: " + ", ".join(f"{count:,} {reason}" for reason, count in counts))
-        for one in files[: 0 if foreign else LISTED]:
+            _tell(f"{title}: {counted(files)}")
+        for one in files[: LISTED if wanted else 0]:
             _tell(f"  {one.path}: {one.reason} ({one.detail})")
-    if done.left_out:
-        _tell(f"all that was left out: {folder / 'left_out.csv'}")
+    if left_out:
+        _tell(f"all that was left out: {table}")
 
 
 def _tell(text: str, end: str = "\n") -> None:
@@ -116,15 +119,15 @@ def _search(options: argparse.Namespace) -> int:
         method=options.method,
         nprobe=options.nprobe,
     )
+    print(_answers_as_json(answers) if options.json else _answers_as_text(answers))
+    for each in answers:
+        if each.fault:
+            _tell(f"{each.query}: {each.fault.reason} ({each.fault.detail}); name a photo")
     if options.html:
         try:
             write_bytes(options.html, contact_sheet(index, answers).encode())
         except OSError as error:
             raise StudyError(f"{options.html}: cannot be written ({error.strerror}); name another file with --html") from None
-    print(_answers_as_json(answers) if options.json else _answers_as_text(answers))
-    for each in answers:
-        if each.fault:
-            _tell(f"{each.query}: {each.fault.reason} ({each.fault.detail}); name a photo")
     return int(any(each.fault for each in answers))
 
 
@@ -162,7 +165,8 @@ def _learn(options: argparse.Namespace) -> int:
     if options.prepare:
         return 0
     study = open_study(root=into)
-    table = learn_from(study)
+    table, left_out = learn_from(study)
+    _print_left_out(left_out, into / "left_out.csv")
     print(_learned_as_text(table))
     print(f"The same table: {into / 'learned.csv'}")
     model = learned_model(study, int(table["bits"].max()))

@@ -15,6 +15,7 @@ import pytest
 from bcdh_lib import study
 from bcdh_lib.cli import main, study_of
 from bcdh_lib.core.files import locked
+from bcdh_lib.photos.photo_file import LeftOut
 from bcdh_lib.search import evaluation, index_update, own_study
 from bcdh_lib.study import Study, find_root
 
@@ -49,7 +50,7 @@ def test_from_a_folder_to_a_page(here, capsys):
     assert main(["index", "album", "--model", "model.safetensors"]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("album.bcdh: 6 photos (6 new, ")
-    assert without_bar(printed.err)[0] == "other files: 1 not an image"
+    assert without_bar(printed.err)[0] == "photos lost: 1 not an image"
     assert main(["search", "album.bcdh", "album/4.png", "album/inner/1.png", "-k", "2", "--html", "found.html"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [lines[0], lines[1], lines[3]] == ["album/4.png:", f"     0  {here}/album/4.png", "album/inner/1.png:"]
@@ -83,19 +84,25 @@ def test_good_queries_are_answered_and_the_bad_one_is_named(here, capsys):
     printed = capsys.readouterr()
     assert printed.out.splitlines() == ["album/4.png:", f"     0  {here}/album/4.png"]
     assert re.fullmatch(r"album/notes\.jpg: not an image \(.*\); name a photo\n", printed.err)
+    assert main(["search", "album.bcdh", "album/4.png", "-k", "1", "--html", "album"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == ["album/4.png:", f"     0  {here}/album/4.png"]
+    assert re.fullmatch(r"album: cannot be written \(.*\); name another file with --html\n", printed.err)
     assert main(["search", "album.bcdh", "album/notes.jpg", "--json"]) == 1
     assert "not an image" in json.loads(capsys.readouterr().out)[0]["error"]
 
 
 def test_lost_photos_come_first_and_other_files_are_counted(here, capsys):
+    """Lost is also what is named like a photo and is none, as after a disk lost its beginning."""
     for number in range(14):
         (here / f"album/{number}.json").write_text("text")
     (here / "album/4.png").write_bytes((here / "album/4.png").read_bytes()[:60])
     assert main(["index", "album", "--model", "model.safetensors"]) == 0
     lines = without_bar(capsys.readouterr().err)
-    assert lines[0] == "photos lost: 1 not decodable"
+    assert lines[0] == "photos lost: 1 not decodable, 1 not an image"
     assert lines[1].startswith("  4.png: not decodable (")
-    assert lines[2:] == ["other files: 15 not an image", "all that was left out: album.bcdh/left_out.csv"]
+    assert lines[2].startswith("  notes.jpg: not an image (")
+    assert lines[3:] == ["other files: 14 not an image", "all that was left out: album.bcdh/left_out.csv"]
     assert len(pd.read_csv("album.bcdh/left_out.csv")) == 16
 
 
@@ -191,16 +198,18 @@ LEARNED = [
 def test_learning_says_what_is_used_and_what_comes_next(here, capsys, monkeypatch):
     monkeypatch.setattr(own_study, "prepare_study", lambda photos, into, exclude: not into.mkdir())
     monkeypatch.setattr(study, "open_study", lambda root: Study(root, None))
-    monkeypatch.setattr(own_study, "learn_from", lambda _: pd.DataFrame(LEARNED))
+    monkeypatch.setattr(own_study, "learn_from", lambda _: (pd.DataFrame(LEARNED), [LeftOut("a.jpg", "empty", "0 bytes")]))
     assert main(["learn", "album", "--prepare"]) == 0
     assert capsys.readouterr().out == "album-study: new, with the settings in its params.yaml\n"
     assert main(["learn", "album", "--into", "a study"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    assert "  a.jpg: empty (0 bytes)" in printed.err
+    lines = printed.out.splitlines()
     assert lines[2].split() == ["64", "default", "0.500", "+0.000", "0.000"]
     assert lines[4].strip() == "used: best"
     assert lines[-1] == "Next: bcdh index album --model 'a study/learned-64.safetensors' --index album-learned.bcdh"
     few = pd.DataFrame([{"bits": 64, "codes": "own statistics", "chosen": True, "why": "0 places"}])
-    monkeypatch.setattr(own_study, "learn_from", lambda _: few)
+    monkeypatch.setattr(own_study, "learn_from", lambda _: (few, []))
     assert main(["learn", "album", "--into", "another"]) == 0
     assert "own statistics\n     used: 0 places" in capsys.readouterr().out
 

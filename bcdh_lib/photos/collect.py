@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-from collections import Counter
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import TABLES, write_table
 from bcdh_lib.photos.folder import find_files, path_in_table
 from bcdh_lib.photos.listing import write_listing
-from bcdh_lib.photos.photo_file import Job, LeftOut, Photo, decode_all, decode_file, state_of
+from bcdh_lib.photos.photo_file import Job, LeftOut, Photo, decode_all, decode_file, state_of, why_none
 from bcdh_lib.photos.sources import SOURCES, check_source
 from bcdh_lib.study import Study, computes
 
@@ -52,9 +51,8 @@ def copy_photos(study: Study, folder: Path) -> None:
     photos, duplicates = _distinct([one for one in outcomes if isinstance(one, Photo)])
     left_out += [one for one in outcomes if isinstance(one, LeftOut)] + duplicates
     if not photos:
-        counts = ", ".join(f"{count} {reason}" for reason, count in Counter(one.reason for one in left_out).most_common())
         raise StudyError(
-            f"photos.folder: {path_in_table(folder)} has no usable photo ({counts or 'it is empty'}); "
+            f"photos.folder: {path_in_table(folder)} has no usable photo ({why_none(left_out)}); "
             "set photos.folder in params.yaml to a folder with photos"
         )
     if cut := sum(photo.missing_rows > 0 for photo in photos):

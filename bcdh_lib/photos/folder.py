@@ -12,14 +12,16 @@ from pathspec import GitIgnoreSpec
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.photos.photo_file import Job, LeftOut
 
-LIBRARIES = ("photoslibrary", "photolibrary", "aplibrary")  # of Photos, iPhoto, Aperture: only the originals are photos
+LIBRARIES = ("photoslibrary", "photolibrary", "aplibrary", "migratedphotolibrary", "migratedaplibrary")
+"""Endings of the folders of Photos, iPhoto and Aperture: only the originals in them are photos."""
 EXCLUDED = (
-    *("@eaDir", "@Recycle", r"\#recycle", "[$]RECYCLE.BIN", "[$]Recycle.Bin", "System Volume Information", "lost+found"),
-    *(r"\#snapshot", "iPod Photo Cache", "__MACOSX", "*.lrdata"),
+    *(".*", "@eaDir", "@Recycle", "@Recently-Snapshot", r"\#recycle", r"\#snapshot", "__MACOSX", "iPod Photo Cache", "*.lrdata"),
+    *("[$]RECYCLE.BIN", "[$]Recycle.Bin", "System Volume Information", "lost+found", "LOST.DIR", "FOUND.[0-9][0-9][0-9]"),
+    *("Network Trash Folder", "Temporary Items", "**/appdata_*/preview"),
     *(f"**/*.{library}/*" for library in LIBRARIES),
     *(f"!**/*.{library}/{originals}" for library in LIBRARIES for originals in ("originals", "Masters")),
 )
-"""Patterns, as in .gitignore, of thumbnails, deleted files and system folders.
+"""Patterns, as in .gitignore, of hidden files, thumbnails, deleted files and system folders.
 
 photos.exclude adds to them, and takes one back by !PATTERN."""
 
@@ -49,7 +51,7 @@ def exclusion(patterns: Sequence[str] = ()) -> GitIgnoreSpec:
     """EXCLUDED and more patterns, ready to match. Raises StudyError if one is not a pattern of .gitignore."""
     try:
         return GitIgnoreSpec.from_lines([*EXCLUDED, *patterns])
-    except ValueError as error:
+    except (ValueError, re.error) as error:
         raise StudyError(f"photos.exclude: {one_line(error)}; write patterns as in .gitignore") from None
 
 

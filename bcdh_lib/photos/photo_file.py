@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -19,6 +19,7 @@ from loky import ProcessPoolExecutor
 from pydantic import Field
 
 from bcdh_lib import params
+from bcdh_lib.core.errors import one_line
 from bcdh_lib.core.parallel import process_pool
 from bcdh_lib.photos.decoding import Picture, Unfit, decode, prepare_process, read_header
 
@@ -47,6 +48,29 @@ class LeftOut:
     detail: str
 
 
+FOREIGN = ("not an image", "excluded", "duplicate")
+"""Reasons of files that are no lost photos."""
+ENDINGS = (".jpg", ".jpeg", ".png", ".heic", ".heif", ".avif", ".webp", ".tif", ".tiff", ".jxl")
+"""A file that is named so should be a photo, whatever its bytes are."""
+
+
+def is_lost(one: LeftOut) -> bool:
+    """Whether what is left out is, by its reason or its name, a photo."""
+    named = one.path.lower().endswith(ENDINGS)
+    return one.reason not in FOREIGN or (one.reason == "not an image" and named)
+
+
+def counted(left_out: Iterable[LeftOut]) -> str:
+    """How many are left out for each reason, the most frequent first."""
+    return ", ".join(f"{count:,} {reason}" for reason, count in Counter(one.reason for one in left_out).most_common())
+
+
+def why_none(left_out: list[LeftOut]) -> str:
+    """Why a collection has no usable photo: the reasons, and an example."""
+    first = next(iter(sorted(left_out, key=lambda one: not is_lost(one))), None)
+    return f"{counted(left_out)}; for example {first.path}: {first.detail}" if first else "it is empty"
+
+
 Job = tuple[str, Path]  # a file: its path as in the tables, and where it is
 Result = TypeVar("Result")
 
@@ -55,7 +79,7 @@ def decode_file(job: Job, limits: params.Photos) -> tuple[Photo, Picture] | Left
     """The photo in a file and its pixels, no side longer than limits.max_side."""
     path, file = job
     try:
-        with _open(path, file) as content:
+        with _open(file) as content:
             state = state_of(os.fstat(content.fileno()))
             picture = decode(read_header(content, limits), limits.max_side)
             content.seek(0)
@@ -64,13 +88,13 @@ def decode_file(job: Job, limits: params.Photos) -> tuple[Photo, Picture] | Left
         return LeftOut(path, *unfit.args)
     except OSError as error:
         return LeftOut(path, "unreadable", str(error.strerror))
+    except ValueError as error:  # no file can have such a path
+        return LeftOut(path, "unreadable", one_line(error))
     pixels = hashlib.sha256(repr(picture.rgb.size).encode() + picture.rgb.tobytes()).hexdigest()
     return Photo(path, state, picture.width, picture.height, sha256, pixels, picture.missing_rows), picture
 
 
-def _open(path: str, file: Path) -> BufferedReader:
-    if any(part.startswith(".") for part in Path(path).parts):
-        raise Unfit("not an image", "hidden file")
+def _open(file: Path) -> BufferedReader:
     status = os.stat(file)
     if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
         raise Unfit("not an image", "not a regular file")

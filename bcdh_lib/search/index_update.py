@@ -11,7 +11,6 @@ import hashlib
 import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -33,8 +32,8 @@ from bcdh_lib.core.files import locked, write_bytes
 from bcdh_lib.core.settings import first_fault
 from bcdh_lib.core.tables import write_parquet
 from bcdh_lib.params import Photos
-from bcdh_lib.photos.folder import path_from_table, path_in_table, walk
-from bcdh_lib.photos.photo_file import LeftOut, decode_all, state_of
+from bcdh_lib.photos.folder import exclusion, path_from_table, path_in_table, walk
+from bcdh_lib.photos.photo_file import LeftOut, decode_all, state_of, why_none
 from bcdh_lib.search.default_network.files import default_model, default_settings, photos_in
 from bcdh_lib.search.encoder import Seen, encode, read_view
 from bcdh_lib.search.photo_index import ROW, Facts, PhotoIndex, open_index, publish
@@ -88,8 +87,8 @@ def update_index(
     forget_missing: drop rows without photos at once, however many.
     Raises StudyError, also if another process writes the index.
     """
-    _check_places(folder, photos)
     with writing(folder, "--index"):
+        _check_places(folder, photos)
         (folder / "unfinished").mkdir(parents=True, exist_ok=True)
         with locked(folder / "lock"):
             new = not (folder / "index.json").is_file()
@@ -124,8 +123,7 @@ def _update(index: PhotoIndex, photos: Path, again: bool, forget_missing: bool, 
     left_out = sorted([*left_out, *faults], key=lambda one: one.path)
     rows = pd.concat([unreadable, missing, same, encoded]).sort_values("path", ignore_index=True)
     if rows.empty:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(one.reason for one in left_out).most_common())
-        raise StudyError(f"{photos}: holds no usable photo ({reasons or 'it is empty'}); name a folder with photos in it")
+        raise StudyError(f"{photos}: holds no usable photo ({why_none(left_out)}); name a folder with photos in it")
     facts, centre = index.facts.model_copy(update={"missing": len(missing)}), index.centre
     if again:
         mean = outputs[encoded["place"].to_numpy()].mean(0, dtype=np.float64).astype(np.float32)
@@ -151,12 +149,12 @@ def _update(index: PhotoIndex, photos: Path, again: bool, forget_missing: bool, 
 
 @contextmanager
 def writing(folder: Path, option: str) -> Iterator[None]:
-    """Turn an OSError of writing (disk full, no permission) into one line. Files being read are handled elsewhere."""
+    """Turn an OSError (disk full, no permission) into one line. Photos that cannot be read are handled elsewhere."""
     try:
         yield
     except OSError as error:
         reason = one_line(error.strerror or error)
-        raise StudyError(f"{error.filename or folder}: cannot be written ({reason}); make room, or change {option}") from None
+        raise StudyError(f"{error.filename or folder}: {reason}; make room or give permission, or change {option}") from None
 
 
 def _check_places(folder: Path, photos: Path) -> None:
@@ -222,7 +220,7 @@ def _find(photos: Path, exclude: Sequence[str]) -> tuple[pd.DataFrame, list[Left
     """The files there are now, as STATE, sorted by path, and what was left out on the way."""
     left_out: list[LeftOut] = []
     states: dict[str, list[int]] = {}
-    for one in walk(photos, exclude) if photos.is_dir() else _listed(photos):
+    for one in walk(photos, exclude) if photos.is_dir() else _listed(photos, exclude):
         if isinstance(one, LeftOut):
             left_out.append(one)
             continue
@@ -234,15 +232,26 @@ def _find(photos: Path, exclude: Sequence[str]) -> tuple[pd.DataFrame, list[Left
     return pd.DataFrame(rows, columns=STATE).astype({"path": "str", "size": np.int64, "mtime_ns": np.int64}), left_out
 
 
-def _listed(photos: Path) -> Iterator[tuple[str, Path]]:
+def _listed(photos: Path, exclude: Sequence[str]) -> Iterator[tuple[str, Path] | LeftOut]:
+    excluded = exclusion(exclude)
     for line in read_list(photos):
         file = Path(os.path.normpath(_base(photos) / line))
-        yield path_in_table(file.relative_to(_base(photos)) if file.is_relative_to(_base(photos)) else file), file
+        name = file.relative_to(_base(photos)) if file.is_relative_to(_base(photos)) else file
+        if excluded.match_file(name):
+            yield LeftOut(path_in_table(name), "excluded", "file of a list")
+        else:
+            yield path_in_table(name), file
 
 
 def read_list(file: Path) -> list[str]:
-    """The paths in a list: one a line, or separated by NUL bytes; UTF-16 with a byte order mark is read too."""
-    content = file.read_bytes()
+    """The paths in a list: one a line, or separated by NUL bytes; UTF-16 with a byte order mark is read too.
+
+    Raises StudyError if the list cannot be read.
+    """
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise StudyError(f"{file}: cannot be read ({error.strerror}); name a list that can") from None
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         content = os.fsencode(content.decode("utf-16", "replace"))
     content = content.removeprefix(b"\xef\xbb\xbf")

@@ -3,6 +3,7 @@
 params.yaml               the settings of the default network's study, with this folder of photos; edit it before learning
 data/, work/              photos, 3D models and vectors: a killed run continues from there
 learned-BITS.safetensors  the networks for `bcdh index --model`
+left_out.csv              the files that are not used, and why
 learned.csv               the candidates that were compared, which one the network is, and why
 """
 
@@ -24,6 +25,7 @@ from bcdh_lib.pairs.covisibility import similar_pairs
 from bcdh_lib.params import load_params
 from bcdh_lib.photos.collect import collect_photos
 from bcdh_lib.photos.folder import path_in_table
+from bcdh_lib.photos.photo_file import LeftOut
 from bcdh_lib.reconstruction.reconstruct import reconstruct
 from bcdh_lib.search.default_network.files import DefaultNetwork, default_network, default_settings
 from bcdh_lib.search.index_update import writing
@@ -68,14 +70,16 @@ def _check_places(photos: Path, into: Path) -> None:
         raise StudyError(f"{into}: exists and is no folder of bcdh learn; name another folder with --into")
 
 
-def learn_from(study: Study) -> pd.DataFrame:
-    """Compute what is missing: photos, 3D models, vectors, networks. The table of learned.csv.
+def learn_from(study: Study) -> tuple[pd.DataFrame, list[LeftOut]]:
+    """Compute what is missing: photos, 3D models, vectors, networks. The tables of learned.csv and left_out.csv.
 
     Raises StudyError, also if another process learns there.
     """
     with writing(study.root, "--into"), locked(study.root / "lock"):
         prepare(study.params)
         collect_photos(study)
+        left_out = read_table(study.photos, "left_out")
+        write_bytes(study.root / "left_out.csv", left_out.to_csv(index=False).encode())
         reconstruct(study)
         default = default_network()
         layers, table = learn(default, read_own_photos(study, default), study.params.run.seed)
@@ -84,7 +88,7 @@ def learn_from(study: Study) -> pd.DataFrame:
             facts = {"method": chosen[bits], "default": default.sha256, "settings": study.params.model_dump(mode="json")}
             save_checkpoint(learned_model(study, bits), assemble(default.baseline, layer), facts)
         write_bytes(study.root / "learned.csv", table.to_csv(index=False, float_format="%.4f").encode())
-    return table
+    return table, [LeftOut(*row) for row in left_out.itertuples(index=False)]
 
 
 def learned_model(study: Study, bits: int) -> Path:

@@ -17,9 +17,11 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 import shlex
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import groupby
@@ -92,10 +94,11 @@ class PhotoIndex:
     def network(self) -> HashNetwork:
         """The network that made the codes. Raises StudyError."""
         path = self.folder / "model.safetensors"
-        network, facts = load_checkpoint(path)
-        if facts["sha256"] != self.facts.model:
-            raise StudyError(f"{path}: is not the network that made the codes; make a new index")
-        return network.to(device())
+        with suppress(StudyError):
+            network, facts = load_checkpoint(path)
+            if facts["sha256"] == self.facts.model:
+                return network.to(device())
+        raise StudyError(f"{path}: is not the network that made the codes; make a new index")
 
     def photos(self) -> pd.DataFrame:
         """The whole table, as in ROW. Raises StudyError if it is broken."""
@@ -196,18 +199,18 @@ class PhotoIndex:
 
 def open_index(folder: Path) -> PhotoIndex:
     """The index in `folder`. Raises StudyError if there is none, or it is broken."""
-    if not (folder / "index.json").is_file():
-        raise StudyError(f"{folder}: is no index; make one with: bcdh index PHOTOS --index {shlex.quote(str(folder))}")
     fault: Exception | None = None
     for _ in range(3):  # between two reads here a writer may have replaced the rows
         try:
+            if not (folder / "index.json").is_file():
+                raise StudyError(f"{folder}: is no index; make one with: bcdh index PHOTOS --index {shlex.quote(str(folder))}")
             facts = Facts.model_validate_json((folder / "index.json").read_bytes())
             return PhotoIndex(folder, facts, *_open_rows(folder / facts.rows))
         except ValidationError as error:
             raise StudyError(f"{folder / 'index.json'}: {first_fault(error)}; make a new index") from None
         except (pa.ArrowException, OSError, ValueError) as error:
             fault = error
-    raise StudyError(f"{folder}: its rows cannot be read ({one_line(fault)}); make a new index")
+    raise StudyError(f"{folder}: cannot be read ({one_line(fault)}); make it readable, or make a new index")
 
 
 def _open_rows(folder: Path) -> tuple[Codes, NDArray[np.float32], pq.ParquetFile]:
@@ -248,5 +251,5 @@ def publish(folder: Path, facts: Facts, photos: pd.DataFrame, codes: Codes, cent
     facts = facts.model_copy(update={"rows": name})
     write_bytes(folder / "index.json", (facts.model_dump_json(indent=1) + "\n").encode())
     for stale in folder.glob("*/"):
-        if stale.name != name:
+        if stale.name == "unfinished" or (re.fullmatch("[0-9a-f]{16}", stale.name) and stale.name != name):  # nobody else's
             shutil.rmtree(stale, ignore_errors=True)

@@ -27,14 +27,13 @@ def save_checkpoint(path: Path, network: HashNetwork, facts: dict[str, Any]) -> 
 def load_checkpoint(path: Path) -> tuple[HashNetwork, dict[str, Any]]:
     """The network of a checkpoint (.safetensors with its .json), ready to encode, and its facts. Raises StudyError."""
     try:
+        content = path.read_bytes()  # safetensors itself refuses paths that are not UTF-8
         facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
         network = HashNetwork(Network.model_validate(facts["network"]), facts["bits"], pretrained=False)
-        content = path.read_bytes()  # safetensors itself refuses paths that are not UTF-8
         network.load_state_dict(load(content))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise StudyError(
-            f"{path}: is no checkpoint of this study ({one_line(error)}); make it with: dvc repro training"
-        ) from None
+        reason = one_line(error)
+        raise StudyError(f"{path}: is no checkpoint with its .json ({reason}); name one, or make it with: dvc repro") from None
     if hashlib.sha256(content).hexdigest() != facts.get("sha256"):
         raise StudyError(f"{path}: its bytes are not those that {path.with_suffix('.json').name} describes; train it again")
     return network.eval(), facts

@@ -87,8 +87,8 @@ def test_the_outcome_of_each_file(collected):
     assert set(photos["source"]) == {"folder"}
     left_out = read_table(collected.photos, "left_out").set_index("path")
     assert left_out["reason"].to_dict() == {
-        ".hidden.jpg": "not an image",
-        ".thumbnails/small.jpg": "not an image",
+        ".hidden.jpg": "excluded",
+        ".thumbnails": "excluded",
         "@eaDir": "excluded",
         "b/up": "duplicate",
         "cut.jpg": "not decodable",
@@ -157,7 +157,7 @@ def test_changes_in_the_folder_are_noticed(tmp_path):
 def test_no_photos_to_start_from(tmp_path):
     for name, files, counts in (
         ("empty", {}, "it is empty"),
-        ("useless", {"a": "", "b": "b", "c": "c"}, "2 not an image, 1 empty"),
+        ("useless", {"a": "", "b": "b", "c": "c"}, "2 not an image, 1 empty; for example a: 0 bytes"),
     ):
         (tmp_path / name).mkdir()
         for file, text in files.items():

@@ -35,6 +35,14 @@ SYSTEM = (
     "old/P.photolibrary/Thumbnails/6.jpg",
     "x.lrdata/7.jpg",
     "#snapshot/1/a/1.jpg",
+    ".Trash-1000/files/8.jpg",
+    "a/.thumbnails/1.jpg",
+    "a/._1.jpg",
+    "__MACOSX/a/1.jpg",
+    "LOST.DIR/9.jpg",
+    "FOUND.000/9.jpg",
+    "Old.migratedphotolibrary/Previews/6.jpg",
+    "cloud/appdata_oc1/preview/1/256-256.jpg",
 )
 PHOTOS = ("a/1.jpg", "P.photoslibrary/originals/0/5.jpg", "old/P.photolibrary/Masters/6.jpg", "found/4.jpg", "eaDir/1.jpg")
 
@@ -56,8 +64,15 @@ def test_patterns_of_the_user(tmp_path):
     touch(tmp_path, "a/1.jpg", "a/2.png", "b/1.jpg", "b/c/1.jpg", "@eaDir/1.jpg")
     assert sorted(find_files(tmp_path, ["*.png", "/b/*", "!/b/c", "!@eaDir"])[0]) == ["@eaDir/1.jpg", "a/1.jpg", "b/c/1.jpg"]
     assert LeftOut("a/2.png", "excluded", "file: *.png") in find_files(tmp_path, ["*.png"])[1]
-    with pytest.raises(StudyError, match=r"photos\.exclude"):
-        find_files(tmp_path, ["!"])
+    touch(tmp_path, ".kept/1.jpg")
+    assert sorted(find_files(tmp_path, ["!.kept", "a", "b"])[0]) == [".kept/1.jpg"]
+
+
+@pytest.mark.parametrize("pattern", ["!", "[z-a].jpg"])
+def test_what_is_no_pattern_is_refused_in_one_line(tmp_path, pattern):
+    with pytest.raises(StudyError, match=r"photos\.exclude: .*; write patterns as in \.gitignore") as caught:
+        find_files(tmp_path, [pattern])
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_links_are_followed_once(tmp_path):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from bcdh_lib.photos.collect import copy_photo
 from bcdh_lib.photos.folder import find_files
-from bcdh_lib.photos.photo_file import AHEAD, Job, LeftOut, Photo, decode_all
+from bcdh_lib.photos.photo_file import AHEAD, Job, LeftOut, Photo, decode_all, decode_file
 
 
 def leave_out_or_die(job: Job) -> LeftOut:
@@ -41,6 +41,10 @@ def test_few_of_endless_jobs_are_drawn_ahead():
 def test_if_no_process_can_start_no_file_is_blamed():
     with pytest.raises(BrokenProcessPool):
         list(decode_all(leave_out_or_die, [("a", Path("a"))], 2, prepare=signal.raise_signal))  # fails: an argument is missing
+
+
+def test_a_path_that_no_file_can_have_is_left_out(params):
+    assert decode_file(("a", Path("a\0b.jpg")), params.photos).reason == "unreadable"
 
 
 @contextmanager

@@ -265,9 +265,10 @@ def test_a_list_of_photos(album, checkpoint, index, tmp_path, taken):
     assert rows.photos()["path"].tolist() == [f"{album}/4.png", f"{album}/inner/1.png", "a.png"]
     places = whole.photos()["path"].tolist()
     assert (rows.codes == whole.codes[[places.index(path) for path in ("4.png", "inner/1.png", "0.png")]]).all()
+    assert left_out(update_index(index, photos, changes={"exclude": ["inner"]}))[f"{album}/inner/1.png"] == "excluded"
     photos.write_text("a.png\n")
     taken.clear()
-    assert (update_index(index, photos).gone, taken) == (2, [])
+    assert (update_index(index, photos).gone, taken) == (1, [])
     with pytest.raises(StudyError, match=r"is the index of .*some\.TXT"):
         update_index(index, album)
 
@@ -302,6 +303,16 @@ def test_a_photo_that_changes_while_it_is_indexed(album, checkpoint, index, take
     assert (done.photos, done.new, done.changed) == (6, 0, 0)
 
 
+def test_what_others_put_into_an_index_stays(album, checkpoint, index, taken, draw_photo):
+    update_index(index, album, checkpoint)
+    (index / "answers").mkdir()
+    (index / "answers/tower.html").touch()
+    draw_photo(album / "2.png", 20)
+    update_index(index, album)
+    assert (index / "answers/tower.html").exists()
+    assert len(list(index.glob("*/"))) == 2  # and the rows
+
+
 def test_two_writers(album, checkpoint, index, taken):
     update_index(index, album, checkpoint)
     before = contents(index)
@@ -321,7 +332,7 @@ def test_a_full_disk_is_one_line(album, checkpoint, index, taken, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("bcdh_lib.search.photo_index.write_array", full)
-    with pytest.raises(StudyError, match=r"index: cannot be written \(No space left on device\); make room"):
+    with pytest.raises(StudyError, match=r"index: No space left on device; make room"):
         update_index(index, album)
     monkeypatch.undo()
     assert contents(index)["index.json"] == before["index.json"]

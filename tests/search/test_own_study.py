@@ -46,7 +46,8 @@ def test_a_folder_without_places_gives_networks_that_index(default, album, tmp_p
     params = load_params(into / "params.yaml")
     assert (params.photos.source, params.photos.folder, params.photos.exclude) == ("folder", str(album), ["*.gif"])
     study = open_study(root=into)
-    table = learn_from(study)
+    table, left_out = learn_from(study)
+    assert [one.path for one in left_out] == pd.read_csv(into / "left_out.csv")["path"].tolist() == ["notes.jpg"]
     assert table[["bits", "codes", "chosen"]].to_dict("list") == {
         "bits": [16, 16, 8, 8],
         "codes": ["default", "own statistics"] * 2,
@@ -57,7 +58,7 @@ def test_a_folder_without_places_gives_networks_that_index(default, album, tmp_p
     done = update_index(tmp_path / "index", album, learned_model(study, 8))
     assert done.photos == 6
     before = {path: path.read_bytes() for path in into.rglob("*.safetensors")}
-    assert learn_from(study).equals(table)
+    assert learn_from(study)[0].equals(table)
     assert {path: path.read_bytes() for path in into.rglob("*.safetensors")} == before
 
 

@@ -115,11 +115,18 @@ def test_a_broken_index_is_named(index, album):
             open_index(index)
     write_bytes(index / "index.json", facts.encode())
     np.save(rows / "codes.npy", np.zeros((2, 2), np.uint8))
-    with pytest.raises(StudyError, match=r"rows cannot be read \(codes\.npy holds uint8 \(2, 2\) for 7 photos"):
+    with pytest.raises(StudyError, match=r"cannot be read \(codes\.npy holds uint8 \(2, 2\) for 7 photos"):
         open_index(index)
     (rows / "codes.npy").unlink()
-    with pytest.raises(StudyError, match="rows cannot be read"):
+    with pytest.raises(StudyError, match="index: cannot be read"):
         open_index(index)
+
+
+def test_the_network_of_an_index_that_is_gone_or_cut(index, album):
+    for content in (b"x", None):
+        (index / "model.safetensors").write_bytes(content) if content else (index / "model.safetensors").unlink()
+        with pytest.raises(StudyError, match=r"model\.safetensors: .*; make a new index"):
+            open_index(index).search([album / "4.png"])
 
 
 def test_a_table_broken_inside_is_named_when_it_is_read(index):
