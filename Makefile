@@ -25,7 +25,7 @@ study: .venv/set-up ## run the comparison of study.yaml, all methods, lengths an
 benchmarks: .venv/set-up ## download a published benchmark: make benchmarks NAME=oxford5k (paris6k, holidays, roxford5k, rparis6k)
 	@.venv/bin/python -m bcdh_lib.retrieval.download "$(NAME)"
 
-test: .venv/set-up ## check style, types and tests
+test: .venv/set-up ## check style and types, and run the tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy & types=$$!; .venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder; tests=$$?; \
@@ -40,7 +40,7 @@ clean: ## remove everything that the study made, its cache included; keeps publi
 	@rm -rf .dvc/cache .dvc/tmp .pytest_cache .ruff_cache .mypy_cache
 	@find bcdh_lib tests -name __pycache__ -exec rm -rf {} +
 
-constraints: .venv/set-up ## resolve constraints.txt again from pyproject.toml, with the newest versions
+constraints: .venv/set-up ## pin the newest versions of what pyproject.toml needs in constraints.txt
 	@.venv/bin/python -m pip install --quiet uv
 	@.venv/bin/uv pip compile --universal --python-version 3.11 --all-extras --no-annotate --no-header --quiet --upgrade \
 		pyproject.toml -o constraints.txt

@@ -111,7 +111,7 @@ class Study:
         return self.photos / "images" / f"{photo_id:07d}.jpg"
 
     def unfinished(self, step: str, settings: Any, inputs: Iterable[Path], module: str) -> Path:
-        """The folder of a step's unfinished work, so that a killed run goes on from where it stopped.
+        """The folder of a step's unfinished work, so that a killed run continues where it stopped.
 
         It belongs to these settings, the contents of these files, and the code of the module: if any differs, the unfinished
         work of an earlier run is deleted. `forget` ends it.
@@ -262,5 +262,5 @@ def run(module: str, function: str) -> None:
         study = open_study()
         getattr(importlib.import_module(module), function)(study)
 
-    if code := exit_code(step, "stopped; the same command goes on from where it was"):
+    if code := exit_code(step, "stopped; the same command continues from there"):
         sys.exit(code)

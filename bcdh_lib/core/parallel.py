@@ -85,7 +85,7 @@ def _on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: s
                 yield done.result()
         except KilledWorker as error:
             killed = error.allowed_failures + 1
-            raise StudyError(f"a job killed {killed} Dask workers, probably because memory ran out; give each more") from None
+            raise StudyError(f"a job killed {killed} Dask workers, probably for lack of memory; give each worker more") from None
         except CancelledError:
             raise StudyError(f"cluster.scheduler: {scheduler} was lost; restart it, then run the study again") from None
         except TimeoutError:

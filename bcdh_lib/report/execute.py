@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bcdh_lib.report.execute", description="Execute a notebook of the study.")
     parser.add_argument("notebook", help="its name in notebooks/, such as 03_pairs")
     name = parser.parse_args(arguments).notebook.removesuffix(".ipynb")
-    stopped = f"{name}: stopped; the same command goes on from where it was"
+    stopped = f"{name}: stopped; the same command continues from there"
     return exit_code(lambda: print(execute(name).relative_to(find_root())), stopped)
 
 

@@ -6,7 +6,7 @@ from bcdh_lib.report.figures.display import Gallery, Picture
 from bcdh_lib.report.figures.style import BCDH, GREY, benchmark_label, blank, face, new_figure, styled
 from bcdh_lib.retrieval.shallow import SHALLOW
 
-AXES = {"bits": "code length (bits)", "models": "3D models to learn from"}
+AXES = {"bits": "code length (bits)", "models": "number of 3D models"}
 
 
 @styled()

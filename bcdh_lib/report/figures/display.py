@@ -78,4 +78,4 @@ def _bundle(figure: Figure, alt: str, form: str) -> Bundle:
     if not alt.strip():
         raise ValueError("a figure needs an alt text: say in a sentence what it shows")
     kind, metadata = f"image/{form}", {"width": round(figure.get_figwidth() * DPI / 2), "alt": alt}
-    return {kind: base64.b64encode(saved(figure, form)).decode("ascii"), "text/plain": alt}, {kind: metadata}
+    return {kind: base64.b64encode(saved(figure, form)).decode("ascii")}, {kind: metadata}

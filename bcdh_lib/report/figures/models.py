@@ -44,7 +44,7 @@ class Model:
 
     def __str__(self) -> str:
         drawn = f"{len(self.points):,} of {self.total:,} points in the colours of their photos"
-        return f"a 3D model, {drawn}, and {counted(len(self.photo_ids), 'camera')}"
+        return f"3D model, {drawn}, and {counted(len(self.photo_ids), 'camera')}"
 
 
 def read_model(folder: Path) -> Model:
@@ -135,7 +135,7 @@ def view_of(model: Model) -> View:
     figure = Figure(figsize=(PAGE, 0.6 * PAGE))
     figure.set_layout_engine("none")
     draw(figure.add_axes((0, 0, 1, 1)), model, model)
-    return View(turnable(model), figure, f"{str(model).capitalize()}.")
+    return View(turnable(model), figure, f"{model}.")
 
 
 def turnable(model: Model) -> go.Figure:
@@ -184,8 +184,8 @@ def growth(stages: Sequence[pycolmap.Reconstruction], shown: int = 6) -> Picture
     """A 3D model as it grows, from its first cameras to the last, all from one point of view; new cameras are blue."""
     if not stages:
         figure, axes = new_figure(height=2)
-        blank(axes[0, 0], "these photos give no 3D model: take more of the place")
-        return Picture(figure, "An empty picture: these photos give no 3D model.")
+        blank(axes[0, 0], "no 3D model from these photos; add photos of the same place")
+        return Picture(figure, "Empty: these photos give no 3D model.")
     last = drawable(stages[-1])
     turn = upright(_poses(stages[-1].images[number] for number in stages[-1].reg_image_ids()))
     chosen = [stages[place] for place in evenly(len(stages), shown)]
@@ -226,7 +226,7 @@ def sizes(registrations: pd.DataFrame) -> Picture:
     edges = np.arange(photos.min(), photos.max() + step + 1, step) - 0.5
     look = {"color": [BLUE, PURPLE], "label": ["a group of its own", "linked to other models"], "rwidth": 0.9}
     panel.hist([photos[~linked], photos[linked]], edges, stacked=True, **look)
-    panel.set(xlabel="photos of a model", ylabel="number of models", title=counted(len(models), "model"))
+    panel.set(xlabel="photos in a model", ylabel="number of models", title=counted(len(models), "model"))
     panel.yaxis.get_major_locator().set_params(integer=True)
     panel.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=2)
     return Picture(figure, f"{alt}{photos.min()} to {photos.max()} photos; {linked.sum()} are linked.")

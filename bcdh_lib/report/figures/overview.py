@@ -76,7 +76,7 @@ def draw_pipeline(
         corner = (lefts[3], TOP + row * HIGH / 2 + 0.12)
         draw_code(sheet.axes, codes[row], codes[0] != codes[1], corner, WIDE / 16, 16)
     alt = (
-        f"The pipeline from left to right: photos of the collection; {model}; two photos that share 3D points; two codes of "
+        f"The pipeline from left to right: photos of the collection; a {model}; two photos that share 3D points; two codes of "
         f"{codes.shape[1]} bits, {apart} of which differ; a query and the photos ranked first."
     )
     return PhotoPicture(sheet.figure, alt)

@@ -142,7 +142,7 @@ def thresholds(every: pd.DataFrame, query: int, rule: Pairs) -> Picture:
         held = every.loc[every["scale_change"] <= largest, "shared_share"].to_numpy()
         words = "any scale change" if largest == np.inf else f"scale change ≤ {largest:g}"
         curve.plot(shares, [(held > share).sum() for share in shares], color=SIMILAR, linestyle=dashes, label=words)
-    curve.set(title="All photos", xlabel="min_shared", ylabel="similar pairs", ylim=0)
+    curve.set(title="All photos", xlabel="min_shared (share of the query's points)", ylabel="similar pairs", ylim=0)
     curve.yaxis.set_major_formatter("{x:,.0f}")
     curve.legend()
     for panel in (one, curve):

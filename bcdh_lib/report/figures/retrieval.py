@@ -106,9 +106,9 @@ def benchmark_sheet(benchmark: Benchmark, queries: int = 4, positives: int = 4, 
                 for place, name in enumerate(found)
             ]
         rows.append(row)
-    heads = {0: "query", 1: "✓ some positives, then – some junk, which is not scored"}
+    heads = {0: "query", 1: "✓ some positives, – some junk (not scored)"}
     alt = (
-        f"{counted(len(rows), 'query', 'queries')} of the {len(benchmark.queries)} of {benchmark_label(benchmark.name)}, "
-        f"{counted(len(benchmark.photos), 'photo')} large, with up to {positives} of their positives and {junk} of their junk."
+        f"{len(rows)} of the {counted(len(benchmark.queries), 'query', 'queries')} of {benchmark_label(benchmark.name)} "
+        f"({counted(len(benchmark.photos), 'photo')}), each with up to {positives} positives and {junk} junk photos."
     )
     return PhotoPicture(photo_rows(rows, 1 + positives + junk, heads, apart=[1]).figure, alt)

@@ -35,7 +35,7 @@ def curves(history: pd.DataFrame) -> Picture:
         loss = rows.dropna(subset="loss")
         axes[0, 1].plot(loss["round"], loss["loss"] / (loss["loss"].iloc[0] if len(loss) else 1), **style)
         said.append(f"{label} from {rows['validation_map'].iloc[0]:.3f} to {rows['validation_map'].max():.3f}")
-    for panel, title, unit in zip(axes[0], ("Validation", "Loss"), ("mAP", "share of the loss of round 1"), strict=True):
+    for panel, title, unit in zip(axes[0], ("Validation", "Loss"), ("mAP", "loss relative to round 1"), strict=True):
         panel.set(title=title, xlabel="round (0: untrained)", ylabel=unit)
         panel.xaxis.get_major_locator().set_params(integer=True)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=4)

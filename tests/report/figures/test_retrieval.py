@@ -56,4 +56,4 @@ def test_a_benchmark_sheet_shows_queries_with_their_answers(printed: Printed, im
     figure, alt = printed(retrieval.benchmark_sheet, Benchmark("rendered_paris", files, [many, few]))
     said = [text.get_text() for text in figure.axes[0].texts]
     assert said[2:] == ["radcl…oxford_1", "4 of 7", *"✓✓✓✓", "1 of 1", "–", "b", "1 of 1", "✓"]
-    assert alt.startswith("2 queries of the 2 of Rendered Paris, 8 photos large")
+    assert alt.startswith("2 of the 2 queries of Rendered Paris (8 photos)")

@@ -99,7 +99,7 @@ function showQuery(section, benchmark, query) {
     frame.append(box);
   }
   const junk = new Set(query.junk), answers = query.positives.filter((photo) => !junk.has(photo)).length;
-  const words = `${query.name}: ${counted(answers, "photo")} to be found, ${query.junk.length} junk${query.box ? "; the box is the query" : ""}.`;
+  const words = `${query.name}: ${counted(answers, "photo")} to find, ${query.junk.length} junk${query.box ? "; the box is the query" : ""}.`;
   section.replaceChildren(frame, element("p", {}, words));
 }
 
@@ -122,8 +122,8 @@ function showCodes(section, collection, system, scoring, number, photo) {
   }
   const name = collection.photos[photo], words = `${differing} of ${system.bits} bits differ`, columns = Math.min(system.bits, 32);
   section.querySelector("h2").textContent = `Bit by bit: ${words}`;
-  section.querySelector("p").textContent = `${systemWords(system, scoring)}. Above the code of the query, below the code of ${name}. `
-    + "Filled: 1. Orange, joined by a bar: they differ."
+  section.querySelector("p").textContent = `${systemWords(system, scoring)}. Above: the query's code. Below: that of ${name}. `
+    + "A filled square is 1. Orange squares, joined by a bar, differ."
     + (costs ? " The height of a query's bit is its real output; the distance is the sum over the bits that differ." : "");
   const box = `0 0 ${12 * columns} ${40 * Math.ceil(system.bits / 32) - 6}`;
   section.querySelector("div").innerHTML = `<svg viewBox="${box}" style="max-width: ${1.5 * 12 * columns}px" role="img" aria-label="Two codes: ${words}">${shapes.join("")}</svg>`;
