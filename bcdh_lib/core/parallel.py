@@ -10,6 +10,7 @@ from functools import partial
 from typing import TypeVar
 
 from loky import ProcessPoolExecutor
+from tqdm import tqdm
 
 from bcdh_lib.core.errors import StudyError
 
@@ -60,6 +61,7 @@ def _begin(parent: int, prepare: Callable[[], None] | None) -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore: when a worker ends, Python warns that it leaked
     if prepare:
         prepare()
 

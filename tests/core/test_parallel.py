@@ -59,6 +59,20 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
     wait(partial(ended, worker))
 
 
+BAR = """
+from bcdh_lib.core.parallel import side_by_side
+def work(number):
+    from tqdm.auto import tqdm
+    tqdm([number], disable=None).close()
+    return number
+assert list(side_by_side(work, [3], 1)) == [3]
+"""
+
+
+def test_a_worker_with_a_progress_bar_ends_without_a_warning():
+    assert subprocess.run([sys.executable, "-c", BAR], check=True, capture_output=True, text=True).stderr == ""
+
+
 def ended(process: int) -> bool:
     try:
         with open(f"/proc/{process}/stat") as state:
