@@ -85,14 +85,9 @@ def test_set_up_stops_with_one_line_that_names_the_fix(tmp_path, commands, answe
     shutil.copy(ROOT / "tools/setup.sh", tmp_path / "tools")
     for command in ("bash", "sh", "dirname", "mkdir", "touch"):
         (tmp_path / "bin" / command).symlink_to(shutil.which(command))
-    scripts = {
-        "bin/python3": PYTHON,
-        ".venv/bin/python": PYTHON,
-        "bin/id": "#!/bin/sh\necho 1000\n",
-        "bin/apt-get": "#!/bin/sh\n",
-    }
+    scripts = {"python3": PYTHON, "python": PYTHON, "id": "#!/bin/sh\necho 1000\n", "apt-get": "#!/bin/sh\n"}
     for name in [*(f"bin/{command}" for command in commands), "bin/id", ".venv/bin/python"]:
-        (tmp_path / name).write_text(scripts[name])
+        (tmp_path / name).write_text(scripts[Path(name).name])
         (tmp_path / name).chmod(0o755)
     environment = {"PATH": str(tmp_path / "bin"), **answers}
     done = subprocess.run(["tools/setup.sh", "python3"], cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -65,6 +65,12 @@ def test_a_step_computes_only_if_something_it_depends_on_changed(root, make, don
     (root / "params.yaml").write_text(text.replace("min_shared: 0.2", "min_shared: 0.3"))
     make(open_study(root=root))
     assert len(done) == 4
+    (root / "tables/input.txt").write_text("stop")
+    with pytest.raises(KeyboardInterrupt):  # a step that was killed computes again
+        make(open_study(root=root))
+    (root / "tables/input.txt").write_text("other rows")
+    make(open_study(root=root))
+    assert len(done) == 5
 
 
 @pytest.mark.parametrize("other", [None, "of another commit", "0.200000"])
@@ -85,16 +91,6 @@ def test_a_damaged_stamp_counts_as_none(stamp, root, make, done):
     assert len(done) == 2
 
 
-def test_a_step_that_was_killed_computes_again(root, make, done):
-    make(open_study(root=root))
-    (root / "tables/input.txt").write_text("stop")
-    with pytest.raises(KeyboardInterrupt):
-        make(open_study(root=root))
-    (root / "tables/input.txt").write_text("rows")
-    make(open_study(root=root))
-    assert len(done) == 2
-
-
 def test_changes_are_tried_in_a_sandbox(root, make, done):
     make(open_study(root=root))
     tried = open_study({"pairs": {"min_shared": 0.5}}, root)
@@ -105,17 +101,14 @@ def test_changes_are_tried_in_a_sandbox(root, make, done):
     assert tried.photos == root / "data/photos"
     make(open_study({"retrieval": {"radius": 5}}, root))  # does not touch pairs: the study's own results serve
     assert len(done) == 2
+    tried = open_study({"rendered": {"strays": 3}}, root)  # other photos have rendered benchmarks of their own
+    assert tried.rendered_benchmarks.is_relative_to(root / "work/try")
+    assert tried.benchmarks == root / "data/benchmarks"
 
 
 def test_a_sandbox_needs_the_results_it_builds_on(root, make):
     with pytest.raises(StudyError):
         make(open_study({"retrieval": {"radius": 5}}, root))
-
-
-def test_other_photos_have_their_rendered_benchmarks_and_the_study_s_published_ones(root):
-    tried = open_study({"rendered": {"strays": 3}}, root)
-    assert tried.rendered_benchmarks.is_relative_to(root / "work/try")
-    assert tried.benchmarks == root / "data/benchmarks"
 
 
 def test_touched_steps_are_those_downstream(params):

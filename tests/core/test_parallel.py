@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from bcdh_lib.core import parallel
@@ -38,13 +39,12 @@ def test_a_process_that_dies_is_reported_in_one_line():
 
 
 PARENT = """
-import os, time
-from pathlib import Path
+import os, sys, time
 from bcdh_lib.core.parallel import side_by_side
-def work(path):
-    Path(path).write_text(str(os.getpid()))
+def work(note):
+    with open(note, "w") as file:
+        file.write(str(os.getpid()))
     time.sleep(600)
-import sys
 list(side_by_side(work, [sys.argv[1]], 1))
 """
 
@@ -53,10 +53,10 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
     note = tmp_path / "pid"
     parent = subprocess.Popen([sys.executable, "-c", PARENT, str(note)], stderr=subprocess.DEVNULL)
     wait(lambda: note.exists() and note.read_text())
-    worker = int(note.read_text())
+    worker = psutil.Process(int(note.read_text()))
     parent.kill()
     parent.wait()
-    wait(partial(ended, worker))
+    wait(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)
 
 
 BAR = """
@@ -71,14 +71,6 @@ assert list(side_by_side(work, [3], 1)) == [3]
 
 def test_a_worker_with_a_progress_bar_ends_without_a_warning():
     assert subprocess.run([sys.executable, "-c", BAR], check=True, capture_output=True, text=True).stderr == ""
-
-
-def ended(process: int) -> bool:
-    try:
-        with open(f"/proc/{process}/stat") as state:
-            return state.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def wait(until) -> None:
