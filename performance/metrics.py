@@ -16,19 +16,16 @@ import os
 import runpy
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from multiprocessing import get_context
 from pathlib import Path
 from time import process_time
 from typing import Any
 
 import numpy as np
 import torch
-from medians import medians
-from search import peak_mb
+from medians import alone, medians, peak_mb
 
 from bcdh_lib.core.codes import Codes, hamming, pack, unpack
 from bcdh_lib.core.files import write_json
@@ -146,12 +143,6 @@ def whole(queries: int, block: int) -> dict[str, Any]:
     found = library(case, block=block)
     seconds = process_time() - began
     return {"queries": queries, "block": block, "s": round(seconds, 1), "map": round(found, 5), "peak_mb": peak_mb()}
-
-
-def alone(job: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """What the job gives in a new process, on one thread."""
-    with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,)) as process:
-        return process.submit(job, *arguments).result()
 
 
 def measure(checkouts: dict[str, Path]) -> dict[str, Any]:

@@ -16,21 +16,17 @@ compares processor time; `pairs_s` is wall time, `processor_s` processor time, a
 
 import json
 import os
-import resource
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from medians import medians
+from medians import alone, medians, peak_mb
 
 from bcdh_lib.core.files import write_json
 from bcdh_lib.core.tables import read_table, write_table
@@ -61,11 +57,6 @@ def draw(photos: int, points_a_photo: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     photo_id, scale = np.arange(photos, dtype=np.int32), generator.uniform(1, 2, photos)
     columns = {"photo_id": photo_id, "model_id": photo_id // MODEL, "group_id": photo_id // MODEL, "scale": scale}
     return tracks, pd.DataFrame({**columns, "n_points": np.bincount(tracks.photo_id, minlength=photos).astype(np.int32)})
-
-
-def peak_mb() -> int:
-    """The greatest memory of this process so far."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def draw_tables(folder: Path, photos: int) -> dict[str, Any]:
@@ -130,12 +121,6 @@ def compare(photos: int, points_a_photo: int) -> dict[str, Any]:
         "ratio": round(seconds["plain"] / seconds["ours"], 1),
         "same_pairs": np.array_equal(ours()[["query_id", "positive_id", "shared_points"]].to_numpy(), plain()),
     }
-
-
-def alone(job: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """What the job gives in a new process."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
-        return process.submit(job, *arguments).result()
 
 
 def measure(photos: int) -> dict[str, Any]:

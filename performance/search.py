@@ -20,20 +20,12 @@ from typing import Any
 import faiss
 import numpy as np
 import torch
-from medians import medians
+from medians import medians, peak_mb
 from numpy.typing import NDArray
 
 from bcdh_lib.core.codes import Codes, pack, unpack
 from bcdh_lib.core.files import write_json
-from bcdh_lib.search.nearest import (
-    Found,
-    build_ivf,
-    read_ivf,
-    search_asymmetric,
-    search_flat,
-    search_ivf,
-    write_ivf,
-)
+from bcdh_lib.search.nearest import Found, build_ivf, read_ivf, search_asymmetric, search_flat, search_ivf, write_ivf
 from bcdh_lib.study import find_root
 
 BITS, NOISE, CLUSTER, QUERIES, K, RUNS, BLOCK = 128, 0.6, 100, 64, 100, 3, 200_000
@@ -69,12 +61,6 @@ def nearest_by_asymmetric(codes: Codes, outputs: NDArray[np.float32]) -> NDArray
 def recall(found: Found, farthest: NDArray) -> float:
     """The share of K rows found that are no farther than the true K-th nearest, [q]."""
     return round(float((found[0][:, :K] <= farthest[:, None] + 1e-3).sum() / (len(farthest) * K)), 4)
-
-
-def peak_mb() -> int:
-    """The greatest memory of this process so far, pages mapped of files included."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(round(int(line.split()[1]) / 1024) for line in lines if line.startswith("VmHWM"))
 
 
 def measure(n: int, folder: Path) -> dict[str, Any]:
