@@ -27,10 +27,11 @@ def bit_statistics(outputs: NDArray[np.float32], group: NDArray[np.int64]) -> di
     first, second = np.triu_indices(len(chosen), 1)
     between = (distances(codes, codes) / outputs.shape[1])[first, second]
     same = group[first] == group[second]
+    correlation = np.abs(np.atleast_2d(np.corrcoef(signs[:, moving], rowvar=False)) if moving.any() else np.zeros((0, 0)))
     return {
         "frozen_bits": float(1 - moving.mean()),
         "imbalance": float(np.abs(mean).mean()),
-        "correlation": _mean_correlation(signs[:, moving]),
+        "correlation": _mean(correlation[np.triu_indices(len(correlation), 1)]),
         "quantization": float(np.square(np.abs(outputs) - 1).mean()),
         "similar_distance": _mean(between[same]),
         "dissimilar_distance": _mean(between[~same]),
@@ -40,10 +41,3 @@ def bit_statistics(outputs: NDArray[np.float32], group: NDArray[np.int64]) -> di
 
 def _mean(values: NDArray[np.floating] | NDArray[np.bool_]) -> float:
     return float(values.mean()) if values.size else float("nan")
-
-
-def _mean_correlation(signs: NDArray[np.float64]) -> float:
-    if signs.shape[1] < 2:
-        return float("nan")
-    correlation = np.asarray(np.corrcoef(signs, rowvar=False))
-    return _mean(np.abs(correlation[np.triu_indices(len(correlation), 1)]))

@@ -90,7 +90,7 @@ class Activations(Piece):
     def _of_collection(self, collection: Study) -> dict[str, Tensor]:
         made = load_training_set(collection, self.workers)
         parts = {field: torch.tensor(getattr(made, field)) for field in ("group", "train", "pairs")}
-        return parts | {"activations": made.activations}
+        return parts | {"activations": made.views}
 
     def _of_benchmarks(self) -> dict[str, Tensor]:
         network = HashNetwork(self.study.params.network, bits=None).to(device()).eval()
@@ -161,7 +161,7 @@ class Vectors(Piece):
         elif self.method == WHITENED:
             set_whitening(network, training_set)
         made = encode_training_set(network, training_set)
-        arrays: dict[str, Any] = made.arrays() | self.encode_benchmarks(network)
+        arrays: dict[str, Any] = vars(made) | self.encode_benchmarks(network)
         content = io.BytesIO()
         np.savez(content, **arrays)
         write_bytes(self.arrays, content.getvalue())
@@ -198,7 +198,7 @@ def joined(sets: Sequence[TrainingSet]) -> TrainingSet:
         groups.append(each.group + group)
         pairs.append(each.pairs + row)
         group, row = groups[-1].max() + 1, row + len(each.group)
-    activations, train = torch.cat([each.activations for each in sets]), np.concatenate([each.train for each in sets])
+    activations, train = torch.cat([each.views for each in sets]), np.concatenate([each.train for each in sets])
     return TrainingSet(activations, np.concatenate(groups), train, np.concatenate(pairs))
 
 
@@ -214,7 +214,7 @@ def fewer_models(training_set: TrainingSet, models: int, seed: int) -> TrainingS
     stays = ~training_set.train | np.isin(training_set.group, drawn)
     return replace(
         training_set,
-        activations=training_set.activations[torch.from_numpy(stays)],
+        views=training_set.views[torch.from_numpy(stays)],
         group=training_set.group[stays],
         train=training_set.train[stays],
         pairs=pairs_among(training_set.pairs, stays),

@@ -11,7 +11,8 @@ from torch import Tensor
 from bcdh_lib.core.codes import Codes, centre_of, pack
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import read_array, write_array
-from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks, require_photos
+from bcdh_lib.retrieval.benchmarks import Benchmark, read_benchmarks
+from bcdh_lib.retrieval.benchmarks.photo_files import require_photos
 from bcdh_lib.retrieval.shallow import SHALLOW, fit_shallow
 from bcdh_lib.retrieval.systems import FLOAT, PRETRAINED, System, systems
 from bcdh_lib.study import Study

@@ -45,14 +45,14 @@ def train_end_to_end(
         found = []
         for _ in range(settings.steps_per_round):
             batch = next(batches)
-            pooled = pool(network.train(), training_set.activations[batch.rows, batch.views])
+            pooled = pool(network.train(), training_set.views[batch.rows, batch.views])
             outputs = pooled if layer is None else network.finish(pooled)
             found.append(step_on(outputs, batch, loss, optimiser, "training.end_to_end.learning_rate"))
         with torch.no_grad():
             if layer is None:
                 outputs = set_whitening(network, training_set)
             else:
-                vectors = network.eval().whiten(pool_all(network, training_set.activations))
+                vectors = network.eval().whiten(pool_all(network, training_set.views))
                 recompute_normalisation(layer, vectors[train])
                 outputs = layer(vectors).cpu()
             validated = validation_map(training_set.group, training_set.train, outputs, bits)

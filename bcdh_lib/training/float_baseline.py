@@ -54,7 +54,8 @@ def train_float_baseline(training_set: TrainingSet, params: Params, work: Path) 
     torch.manual_seed(seed)
     network = HashNetwork(params.network, bits=None).to(device()).eval()
     pretrained = copy.deepcopy(network.late.state_dict())
-    loss, optimiser = make_baseline_loss(settings), make_optimiser(settings, network)
+    loss, blocks = make_baseline_loss(settings), network.late.parameters()  # those that are not frozen
+    optimiser = torch.optim.AdamW(blocks, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     wait_for_all()
     history = load_state(work / "state.pt", network, optimiser)
     wait_for_all()
@@ -68,7 +69,7 @@ def train_float_baseline(training_set: TrainingSet, params: Params, work: Path) 
         row: dict[str, Any] = {"round": round_number, "loss": float("nan"), "quantization": float("nan")}
         if round_number > 0:
             batches = draw_tuples(training_set, vectors, settings, seed, round_number)
-            row["loss"] = train_round(pooling, loss, optimiser, training_set.activations, batches)
+            row["loss"] = train_round(pooling, loss, optimiser, training_set.views, batches)
             kept = averaged(network, pretrained, settings.trained_share)
             vectors = set_whitening(kept, training_set)
         row["validation_map"] = validation_map(training_set.group, training_set.train, vectors, None)
@@ -103,11 +104,6 @@ def make_baseline_loss(settings: BaselineTraining) -> PairwiseLoss:
     return make_loss("contrastive", 0, {"learning_rate": settings.learning_rate, "margin": settings.margin})
 
 
-def make_optimiser(settings: BaselineTraining, network: HashNetwork) -> torch.optim.AdamW:
-    """AdamW of the blocks that are not frozen."""
-    return torch.optim.AdamW(network.late.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-
-
 def train_round(
     pooling: nn.Module, loss: PairwiseLoss, optimiser: torch.optim.Optimizer, activations: Tensor, batches: list[Batch]
 ) -> float:
@@ -119,16 +115,12 @@ def train_round(
                 f"a batch of {len(batch.rows)} photos does not divide among {process_count()} processes: "
                 "change training.float_baseline.tuples"
             )
-        share = slice(process_rank(), None, process_count())
-        vectors = _in_batch_order(all_rows(pooling(activations[batch.rows[share], batch.views[share]])))
+        share = slice(process_rank(), None, process_count())  # place i of a batch is for process i mod count
+        rows = all_rows(pooling(activations[batch.rows[share], batch.views[share]]))
+        vectors = rows.unflatten(0, (process_count(), -1)).transpose(0, 1).flatten(0, 1)  # in the order of the batch again
         value = loss.of_batch(vectors, batch.similar.to(vectors.device), batch.dissimilar.to(vectors.device))
         losses.append(descend(value, optimiser, "training.float_baseline.learning_rate"))
     return float(np.mean(losses))
-
-
-def _in_batch_order(rows: Tensor) -> Tensor:
-    """Undo the dealing out of a batch's places to the processes: place i went to process i mod count."""
-    return rows.unflatten(0, (process_count(), -1)).transpose(0, 1).flatten(0, 1)
 
 
 def save_state(path: Path, network: HashNetwork, optimiser: torch.optim.Optimizer, history: History) -> None:

@@ -6,7 +6,6 @@ torchrun --nproc_per_node 2 -m bcdh_lib.training
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -14,7 +13,6 @@ import torch.distributed as dist
 
 from bcdh_lib.core.files import write_array, write_bytes
 from bcdh_lib.core.tables import write_table
-from bcdh_lib.params import Params
 from bcdh_lib.study import Study, computes
 from bcdh_lib.training.checkpoint import save_checkpoint
 from bcdh_lib.training.device import device, prepare
@@ -53,7 +51,9 @@ def train_all(study: Study) -> None:
 
 def _train_hash_layers(study: Study, training_set: TrainingSet, baseline: HashNetwork, history: History) -> None:
     """Train the runs on the baseline, and write everything that the stage gives."""
-    params, facts = study.params, _facts(training_set, study.params)
+    params, settings = study.params, study.params.model_dump(include={"training", "losses"})
+    settings["training"].pop("runs")
+    facts = {"seed": params.run.seed, "params": settings, "pairs": training_set.fingerprint}
     save_checkpoint(study.checkpoint(FLOAT), baseline, facts | {"method": FLOAT, "validation_map": _best(history)})
     if params.network.whitening is not None:
         whitened = HashNetwork(params.network, bits=None).to(device())  # pretrained: the float baseline before training
@@ -78,13 +78,6 @@ def _train_hash_layers(study: Study, training_set: TrainingSet, baseline: HashNe
 
 def _best(history: History) -> float:
     return max(row["validation_map"] for row in history)
-
-
-def _facts(training_set: TrainingSet, params: Params) -> dict[str, Any]:
-    """Facts about a checkpoint in addition to its network."""
-    settings = params.model_dump(include={"training", "losses"})
-    settings["training"].pop("runs")
-    return {"seed": params.run.seed, "params": settings, "pairs": training_set.fingerprint}
 
 
 def train_as_one_of_several(study: Study) -> None:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -22,17 +22,19 @@ from bcdh_lib.training.views import Views
 from bcdh_lib.training.whitening import learn_whitening
 
 
+@dataclass(frozen=True, eq=False)
 class Labelled:
-    """A training set's photos by row: group [n], train [n]; similar pairs as rows [p, 2]."""
+    """A training set's photos by row: views [n, 1 + augmented, ...], the first of them plain; group [n]; train, bool [n]; similar
+    pairs as rows [p, 2]."""
 
+    views: Any
     group: np.ndarray
     train: np.ndarray
     pairs: np.ndarray
 
     @property
     def view_count(self) -> int:
-        """How many views of each photo there are; view 0 is plain."""
-        raise NotImplementedError
+        return self.views.shape[1]
 
     @property
     def train_pairs(self) -> np.ndarray:
@@ -42,31 +44,17 @@ class Labelled:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet(Labelled):
-    """Photos as activations [n, 1 + augmented, ...] of the frozen blocks."""
+    """Views as activations of the frozen blocks."""
 
-    activations: Tensor
-    group: np.ndarray
-    train: np.ndarray
-    pairs: np.ndarray
+    views: Tensor
     fingerprint: str = ""  # sha256 of the table of pairs
-
-    @property
-    def view_count(self) -> int:
-        return self.activations.shape[1]
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingVectors(Labelled):
-    """Photos as the float baseline's unit vectors of their views, float32 [n, 1 + augmented, d]."""
+    """Views as the float baseline's unit vectors, float32 [n, 1 + augmented, d]."""
 
     views: np.ndarray
-    group: np.ndarray
-    train: np.ndarray
-    pairs: np.ndarray
-
-    @property
-    def view_count(self) -> int:
-        return self.views.shape[1]
 
     @property
     def vectors(self) -> np.ndarray:
@@ -77,10 +65,6 @@ class TrainingVectors(Labelled):
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
         """From arrays by the names of the fields, such as those of a .npz file. Raises KeyError if one is missing."""
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """What `of_arrays` reads."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 def load_training_set(study: Study, workers: int | None = None) -> TrainingSet:
@@ -96,7 +80,7 @@ def load_training_set(study: Study, workers: int | None = None) -> TrainingSet:
     views = Views(paths, params.network.side, augmented=params.training.float_baseline.views, seed=params.run.seed)
     network = HashNetwork(params.network, bits=None).to(device()).eval()
     return TrainingSet(
-        activations=cache_activations(network, views, workers or params.run.threads, "activations of the frozen blocks"),
+        views=cache_activations(network, views, workers or params.run.threads, "activations of the frozen blocks"),
         group=members["group_id"].to_numpy(),
         train=(members["split"] == "train").to_numpy(copy=True),
         pairs=pairs,
@@ -128,13 +112,13 @@ def read_vectors(study: Study) -> TrainingVectors:
 
 def encode_training_set(baseline: HashNetwork, training_set: TrainingSet) -> TrainingVectors:
     """The training set as vectors of the float baseline, of every view."""
-    views = encode_views(baseline, training_set.activations).numpy()
+    views = encode_views(baseline, training_set.views).numpy()
     return TrainingVectors(views, training_set.group, training_set.train, training_set.pairs)
 
 
 def set_whitening(baseline: HashNetwork, training_set: TrainingSet) -> Tensor:
     """Learn the whitening (if the network has one) from the training photos and their similar pairs; outputs float [n, d]."""
-    pooled = pool_all(baseline.eval(), training_set.activations)
+    pooled = pool_all(baseline.eval(), training_set.views)
     if baseline.whitening is not None and baseline.settings.whitening is not None:
         row = np.cumsum(training_set.train) - 1  # of a photo among the training photos
         vectors = pooled.cpu().numpy()[training_set.train]

@@ -8,7 +8,7 @@ import pandas as pd
 from bcdh_lib.comparison.metrics import verdict, write_metrics
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.core.tables import TABLES, write_table
-from bcdh_lib.retrieval.benchmarks import Benchmark, Query
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.codes import code_outputs
 from bcdh_lib.retrieval.score import score_codes
 from bcdh_lib.retrieval.systems import System

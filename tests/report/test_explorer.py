@@ -14,7 +14,7 @@ from PIL import Image
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.report import explorer
 from bcdh_lib.report.explorer import explorer_files
-from bcdh_lib.retrieval.benchmarks import Benchmark, Query
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.codes import BenchmarkCodes, write_system_codes
 from bcdh_lib.retrieval.systems import System
 from bcdh_lib.study import Study

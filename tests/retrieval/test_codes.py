@@ -13,7 +13,7 @@ from bcdh_lib.core.files import write_array
 from bcdh_lib.core.tables import TABLES, write_table
 from bcdh_lib.params import TrainingRun
 from bcdh_lib.retrieval import codes as module
-from bcdh_lib.retrieval.benchmarks import Benchmark, Query
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.codes import benchmark_views, code_outputs, encode_by_all, read_codes, write_codes, write_system_codes
 from bcdh_lib.retrieval.systems import FLOAT, PRETRAINED, System, systems
 from bcdh_lib.study import Study

@@ -7,7 +7,8 @@ import pytest
 from bcdh_lib.core.codes import unpack
 from bcdh_lib.core.metrics import average_precision
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.retrieval.benchmarks import Benchmark, Query, read_benchmark
+from bcdh_lib.retrieval.benchmarks import read_benchmark
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.codes import BenchmarkCodes, code_outputs, read_codes
 from bcdh_lib.retrieval.score import (
     mean_scores,

@@ -48,7 +48,7 @@ def check_labels(batch, training_set):
 def test_a_round_of_tuples_repeats_for_its_seed(training_set, params, known):
     """known: the only similar pairs; others of their group are then neither similar nor dissimilar."""
     if known:
-        training_set = TrainingSet(training_set.activations, training_set.group, training_set.train, np.array(known))
+        training_set = TrainingSet(training_set.views, training_set.group, training_set.train, np.array(known))
     vectors, settings = torch.randn(24, 16, generator=torch.Generator().manual_seed(1)), params.training.float_baseline
     batches = draw_tuples(training_set, vectors, settings, 7, 1)
     assert len(batches) == settings.steps_per_round

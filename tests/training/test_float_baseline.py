@@ -20,7 +20,6 @@ from bcdh_lib.training.float_baseline import (
     Pooling,
     averaged,
     make_baseline_loss,
-    make_optimiser,
     train_float_baseline,
     train_round,
 )
@@ -80,13 +79,13 @@ def test_training_raises_the_map_and_repeats(training_set, params, tmp_path):
 def test_the_whitening_is_that_of_the_training_photos_and_their_pairs(training_set, params):
     network = HashNetwork(params.network, None)
     outputs = set_whitening(network, training_set)
-    pooled = pool_all(network, training_set.activations)
+    pooled = pool_all(network, training_set.views)
     matrix, offset = learn_whitening(
         pooled[:16].numpy(), training_set.train_pairs, params.network.whitening
     )  # 16 to train, first
     expected = torch.nn.functional.normalize(pooled @ torch.from_numpy(matrix).T + torch.from_numpy(offset), dim=1)
     torch.testing.assert_close(outputs, expected, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(encode(network, training_set.activations), outputs)
+    torch.testing.assert_close(encode(network, training_set.views), outputs)
 
 
 def test_blocks_averaged_with_the_pretrained_ones(params):
@@ -159,7 +158,7 @@ def first_gradients(training_set, params):
         pooling = torch.nn.parallel.DistributedDataParallel(pooling)
     batches = draw_tuples(training_set, set_whitening(network, training_set), settings, params.run.seed, 1)[:1]
     optimiser = torch.optim.SGD(network.parameters(), lr=0.0)
-    train_round(pooling, make_baseline_loss(settings), optimiser, training_set.activations, batches)
+    train_round(pooling, make_baseline_loss(settings), optimiser, training_set.views, batches)
     return {name: parameter.grad for name, parameter in network.named_parameters() if parameter.grad is not None}
 
 
@@ -187,7 +186,7 @@ def test_two_processes_give_the_gradients_of_one(training_set, params, tmp_path)
 def test_a_loss_that_is_not_finite_is_named_and_the_last_good_state_stays(training_set, params, tmp_path):
     train_float_baseline(training_set, with_baseline(params, rounds=1), tmp_path)
     good = (tmp_path / "state.pt").read_bytes()
-    training_set.activations[training_set.train] = float("inf")
+    training_set.views[training_set.train] = float("inf")
     with pytest.raises((StudyError, ValueError), match=r"not finite|the loss became"):
         train_float_baseline(training_set, params, tmp_path)
     assert (tmp_path / "state.pt").read_bytes() == good
@@ -201,5 +200,6 @@ def test_everything_can_train(params):
     network = HashNetwork(params.network.model_copy(update={"frozen_blocks": 0}), None)
     before, settings = network.late[0][0].weight.clone(), params.training.float_baseline
     batches = draw_tuples(training_set, set_whitening(network, training_set), settings, 7, 1)
-    train_round(Pooling(network), make_baseline_loss(settings), make_optimiser(settings, network), pixels, batches)
+    optimiser = torch.optim.AdamW(network.late.parameters(), lr=settings.learning_rate)
+    train_round(Pooling(network), make_baseline_loss(settings), optimiser, pixels, batches)
     assert not torch.equal(network.late[0][0].weight, before)

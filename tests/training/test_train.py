@@ -40,7 +40,7 @@ def test_photos_held_apart_for_a_benchmark_are_neither_trained_on_nor_validated_
     assert loaded.group.tolist() == np.repeat([2, 3, 4, 5], 4).tolist()
     assert loaded.pairs.min() == 0
     assert loaded.pairs.max() == 15
-    assert len(loaded.activations) == 16
+    assert len(loaded.views) == 16
 
 
 def test_the_stage_trains_the_float_baseline_and_a_layer_a_run(tmp_path, params, draw_photo, monkeypatch):

@@ -162,11 +162,10 @@ def _share(place: Place, view: View, filled: float, width: int, height: int) -> 
 
 
 def _box(seen: NDArray[np.bool_], width: int, height: int) -> tuple[float, float, float, float] | None:
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
-    if not len(rows):
+    if not (box := Image.fromarray(seen).getbbox()):
         return None
     down, right = height / seen.shape[0], width / seen.shape[1]
-    return columns[0] * right, rows[0] * down, (columns[-1] + 1) * right, (rows[-1] + 1) * down
+    return box[0] * right, box[1] * down, box[2] * right, box[3] * down
 
 
 def _light_of(rng: Rng, shot: Shot, light: Light) -> Array:

@@ -15,13 +15,8 @@ LEVELS = 8  # of a surface, each at half the resolution of the previous one
 Span = tuple[float, float]  # from, to along an axis; or a spot on the ground
 
 
-class Part(IntEnum):
-    """What a triangle belongs to."""
-
-    LANDMARK = 0
-    SURROUNDINGS = 1
-    FOLIAGE = 2
-    PASSERBY = 3
+Part = IntEnum("Part", "LANDMARK SURROUNDINGS FOLIAGE PASSERBY", start=0)
+"""What a triangle belongs to."""
 
 
 class Surface(NamedTuple):

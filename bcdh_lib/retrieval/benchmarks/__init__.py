@@ -5,9 +5,8 @@ from typing import NamedTuple
 
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.registry import discover
-from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark
 from bcdh_lib.retrieval.benchmarks.form import Form, require_counts, require_folder
-from bcdh_lib.retrieval.benchmarks.photo_files import require_photos
 from bcdh_lib.study import Study
 
 FORMS: dict[str, Form] = discover(__name__, "FORM")
@@ -85,17 +84,3 @@ def read_benchmark(study: Study, name: str) -> Benchmark:
 def read_benchmarks(study: Study) -> list[Benchmark]:
     """The benchmarks of retrieval.benchmarks, in that order. Raises StudyError."""
     return [read_benchmark(study, name) for name in benchmark_names(study)]
-
-
-__all__ = [
-    "FORMS",
-    "PUBLISHED",
-    "Benchmark",
-    "Query",
-    "benchmark_folder",
-    "benchmark_names",
-    "check_benchmarks",
-    "read_benchmark",
-    "read_benchmarks",
-    "require_photos",
-]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bcdh_lib.report.figures import retrieval
-from bcdh_lib.retrieval.benchmarks import Benchmark, Query
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 
 from .conftest import Printed
 

@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.retrieval.benchmarks import Benchmark, Query, require_photos
-from bcdh_lib.retrieval.benchmarks.photo_files import photos_in
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
+from bcdh_lib.retrieval.benchmarks.photo_files import photos_in, require_photos
 from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
 
 

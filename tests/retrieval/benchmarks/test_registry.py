@@ -8,15 +8,9 @@ import pytest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import write_table
 from bcdh_lib.retrieval import benchmarks
-from bcdh_lib.retrieval.benchmarks import (
-    MADE_BY_STUDY,
-    PUBLISHED,
-    benchmark_names,
-    read_benchmark,
-    read_benchmarks,
-    require_photos,
-)
+from bcdh_lib.retrieval.benchmarks import MADE_BY_STUDY, PUBLISHED, benchmark_names, read_benchmark, read_benchmarks
 from bcdh_lib.retrieval.benchmarks.oxford_paris import CORRUPT
+from bcdh_lib.retrieval.benchmarks.photo_files import require_photos
 from bcdh_lib.study import Study
 
 from .conftest import DATABASE, QUERIES, original_truth, revisited_truth, save_photos, save_text, save_truth
