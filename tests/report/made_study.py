@@ -39,10 +39,14 @@ def write_tables(root: Path, tables: dict[str, str]) -> None:
 
 
 def write_page(root: Path, name: str, *cells: Any) -> None:
-    notebook = new_notebook(cells=[new_markdown_cell(f"# Page of {name}\n\nWhat {name} is."), *cells])
+    write_notebook(root / f"reports/executed/{name}.ipynb", f"# Page of {name}\n\nWhat {name} is.", *cells)
+
+
+def write_notebook(path: Path, title: str, *cells: Any) -> None:
+    notebook = new_notebook(cells=[new_markdown_cell(title), *cells])
     for number, cell in enumerate(notebook.cells, start=1):
         cell.id = f"cell-{number}"
-    nbformat.write(notebook, root / f"reports/executed/{name}.ipynb")
+    nbformat.write(notebook, path)
 
 
 def picture(view: bool = False, alt: str = "A tower.") -> Any:

@@ -5,22 +5,19 @@ import re
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.report.article import Article, read_article
+from tests.report.made_study import write_notebook
 
 PIXEL = base64.b64encode(b"\x89PNG a picture").decode()
 VIEW = "application/vnd.plotly.v1+json"
 
 
 def article(tmp_path: Path, *cells: Any, title: str = "# Pairs\n\nPairs of *photos*.") -> Article:
-    notebook = new_notebook(cells=[new_markdown_cell(title), *cells])
-    for number, cell in enumerate(notebook.cells, start=1):
-        cell.id = f"cell-{number}"
-    nbformat.write(notebook, tmp_path / "03_pairs.ipynb")
+    write_notebook(tmp_path / "03_pairs.ipynb", title, *cells)
     return read_article(tmp_path / "03_pairs.ipynb")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +11,8 @@ from PIL import Image
 from bcdh_lib.report.figures import display, style
 from bcdh_lib.report.figures.display import Picture
 
-
-class Printed(Protocol):
-    """Call a plot function and check what it gives."""
-
-    def __call__(self, plot: Callable[..., Picture], *arguments: Any, **options: Any) -> Picture: ...
+Printed = Callable[..., Picture]
+"""Calls a plot function with arguments, and checks the picture that it gives."""
 
 
 @pytest.fixture
