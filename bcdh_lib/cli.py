@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -38,7 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a path may hold bytes that are not UTF-8
     options = _parser().parse_args(arguments)
-    return exit_code(lambda: int(options.run(options)), "stopped; the same command continues from here")
+    try:
+        code = exit_code(lambda: int(options.run(options)), "stopped; the same command continues from here")
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads, as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at its end
+        return 1
+    return code
 
 
 def _index(options: argparse.Namespace) -> int:
@@ -103,7 +110,7 @@ def _tell(text: str, end: str = "\n") -> None:
 
 
 def _search(options: argparse.Namespace) -> int:
-    from bcdh_lib.core.files import write_bytes
+    from bcdh_lib.core.files import write_bytes, writing
     from bcdh_lib.photos.decoding import prepare_process
     from bcdh_lib.search.contact_sheet import contact_sheet
     from bcdh_lib.search.photo_index import open_index
@@ -124,10 +131,8 @@ def _search(options: argparse.Namespace) -> int:
         if each.fault:
             _tell(f"{each.query}: {each.fault.reason} ({each.fault.detail}); name a photo")
     if options.html:
-        try:
+        with writing(options.html, "change --html"):
             write_bytes(options.html, contact_sheet(index, answers).encode())
-        except OSError as error:
-            raise StudyError(f"{options.html}: cannot be written ({error.strerror}); name another file with --html") from None
     return int(any(each.fault for each in answers))
 
 

@@ -87,7 +87,7 @@ def test_good_queries_are_answered_and_the_bad_one_is_named(here, capsys):
     assert main(["search", "album.bcdh", "album/4.png", "-k", "1", "--html", "album"]) == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines() == ["album/4.png:", f"     0  {here}/album/4.png"]
-    assert re.fullmatch(r"album: cannot be written \(.*\); name another file with --html\n", printed.err)
+    assert re.fullmatch(r"album.*: Is a directory; make room or give permission, or change --html\n", printed.err)
     assert main(["search", "album.bcdh", "album/notes.jpg", "--json"]) == 1
     assert "not an image" in json.loads(capsys.readouterr().out)[0]["error"]
 
@@ -220,6 +220,17 @@ def test_the_study_is_the_one_around_the_model_or_the_one_here(here, monkeypatch
     assert study_of(far / "model.safetensors").root == here
     monkeypatch.chdir(far)
     assert study_of(here / "model.safetensors").root == here
+
+
+def test_a_reader_that_has_read_enough(here):
+    """No traceback in `bcdh search ... | head -1`."""
+    main(["index", "album", "--model", "model.safetensors"])
+    environment = os.environ | {"PYTHONPATH": str(find_root(Path(__file__).parent))}
+    command = [sys.executable, "-m", "bcdh_lib.cli", "search", "album.bcdh", "album/4.png"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
 
 
 # Ctrl-C, which a terminal sends to the worker processes too, as the first part is written.

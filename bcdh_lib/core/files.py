@@ -94,6 +94,16 @@ def read_plain_pickle(path: Path) -> Any:
 
 
 @contextmanager
+def writing(path: Path, instead: str) -> Iterator[None]:
+    """Turn an OSError (disk full, no permission) into StudyError; `instead` is what else the user can do."""
+    try:
+        yield
+    except OSError as error:
+        reason = one_line(error.strerror or error)
+        raise StudyError(f"{error.filename or path}: {reason}; make room or give permission, or {instead}") from None
+
+
+@contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`. Raises StudyError if another process holds it or the file system has no locks.
 

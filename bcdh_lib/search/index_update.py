@@ -13,7 +13,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,8 @@ from pydantic import ValidationError
 from tqdm.auto import tqdm
 
 from bcdh_lib.core.codes import pack
-from bcdh_lib.core.errors import StudyError, one_line
-from bcdh_lib.core.files import locked, write_bytes
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import locked, write_bytes, writing
 from bcdh_lib.core.settings import first_fault
 from bcdh_lib.core.tables import write_parquet
 from bcdh_lib.params import Photos
@@ -87,7 +87,7 @@ def update_index(
     forget_missing: drop rows without photos at once, however many.
     Raises StudyError, also if another process writes the index.
     """
-    with writing(folder, "--index"):
+    with writing(folder, "change --index"):
         _check_places(folder, photos)
         (folder / "unfinished").mkdir(parents=True, exist_ok=True)
         with locked(folder / "lock"):
@@ -145,16 +145,6 @@ def _update(index: PhotoIndex, photos: Path, again: bool, forget_missing: bool, 
         centred_on=facts.centred_on,
         left_out=left_out,
     )
-
-
-@contextmanager
-def writing(folder: Path, option: str) -> Iterator[None]:
-    """Turn an OSError (disk full, no permission) into one line. Photos that cannot be read are handled elsewhere."""
-    try:
-        yield
-    except OSError as error:
-        reason = one_line(error.strerror or error)
-        raise StudyError(f"{error.filename or folder}: {reason}; make room or give permission, or change {option}") from None
 
 
 def _check_places(folder: Path, photos: Path) -> None:

@@ -19,7 +19,7 @@ import yaml
 from numpy.typing import NDArray
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.core.files import locked, read_array, write_array, write_bytes
+from bcdh_lib.core.files import locked, read_array, write_array, write_bytes, writing
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.pairs.covisibility import similar_pairs
 from bcdh_lib.params import load_params
@@ -28,7 +28,6 @@ from bcdh_lib.photos.folder import path_in_table
 from bcdh_lib.photos.photo_file import LeftOut
 from bcdh_lib.reconstruction.reconstruct import reconstruct
 from bcdh_lib.search.default_network.files import DefaultNetwork, default_network, default_settings
-from bcdh_lib.search.index_update import writing
 from bcdh_lib.search.own_learning import OwnPhotos, learn
 from bcdh_lib.study import Study
 from bcdh_lib.training.checkpoint import save_checkpoint
@@ -55,7 +54,7 @@ def prepare_study(photos: Path, into: Path, exclude: Sequence[str] = ()) -> bool
     settings["run"]["threads"] = os.cpu_count() or 1
     head = "# Settings of `bcdh learn`; each one is explained in the params.yaml of the study.\n"
     text = head + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-    with writing(into, "--into"):
+    with writing(into, "change --into"):
         write_bytes(into / "params.yaml", text.encode())
     return True
 
@@ -75,7 +74,7 @@ def learn_from(study: Study) -> tuple[pd.DataFrame, list[LeftOut]]:
 
     Raises StudyError, also if another process learns there.
     """
-    with writing(study.root, "--into"), locked(study.root / "lock"):
+    with writing(study.root, "change --into"), locked(study.root / "lock"):
         prepare(study.params)
         collect_photos(study)
         left_out = read_table(study.photos, "left_out")

@@ -37,7 +37,7 @@ from pydantic import ValidationError
 from bcdh_lib import params
 from bcdh_lib.core.codes import Codes, pack
 from bcdh_lib.core.errors import StudyError, one_line
-from bcdh_lib.core.files import locked, read_array, write_array, write_bytes
+from bcdh_lib.core.files import locked, read_array, write_array, write_bytes, writing
 from bcdh_lib.core.settings import NotNegative, Section, first_fault
 from bcdh_lib.photos.photo_file import LeftOut
 from bcdh_lib.search import nearest
@@ -183,7 +183,7 @@ class PhotoIndex:
             return partial(nearest.search_flat, self.codes)
         path = self.folder / self.facts.rows / "ivf.faiss"
         if not path.exists():
-            with locked(self.folder / "lock"):
+            with writing(path, "leave out --method ivf"), locked(self.folder / "lock"):
                 if not path.parent.is_dir():
                     raise StudyError(f"{self.folder}: was updated in the meantime; search again")
                 nearest.write_ivf(path, nearest.build_ivf(self.codes))

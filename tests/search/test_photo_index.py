@@ -1,6 +1,7 @@
 """Searching an index: equal to brute force, its own thresholds, equal photos once, bad queries named; broken ones are named."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -127,6 +128,12 @@ def test_the_network_of_an_index_that_is_gone_or_cut(index, album):
         (index / "model.safetensors").write_bytes(content) if content else (index / "model.safetensors").unlink()
         with pytest.raises(StudyError, match=r"model\.safetensors: .*; make a new index"):
             open_index(index).search([album / "4.png"])
+
+
+def test_lists_of_codes_that_cannot_be_written(index, album, monkeypatch):
+    monkeypatch.setattr("bcdh_lib.search.nearest.write_ivf", lambda *_: Path("/dev/full/no").read_bytes())
+    with pytest.raises(StudyError, match=r"/dev/full/no: Not a directory; .* leave out --method ivf"):
+        open_index(index).search([album / "4.png"], method="ivf")
 
 
 def test_a_table_broken_inside_is_named_when_it_is_read(index):
