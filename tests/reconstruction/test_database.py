@@ -3,9 +3,13 @@
 import numpy as np
 import pycolmap
 import pytest
+from PIL import Image
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.reconstruction.database import MATCHES, add_excerpt, colmap, copy_excerpt, image_id, pair_ids, query, share
+from bcdh_lib.reconstruction.features import register_photos
+
+from .conftest import make_study
 
 
 def test_pair_numbers_are_colmaps_own():
@@ -35,20 +39,11 @@ def test_a_shared_database_is_one_file_and_colmap_still_reads_it(tmp_path):
 @pytest.fixture
 def database(tmp_path):
     """Photos 0 to 4 with photo_id + 3 features each, and a match of photos 0 and 1, 1 and 3, 3 and 4."""
+    study = make_study(tmp_path, [Image.new("RGB", (320, 240))] * 5)
+    register_photos(study, tmp_path / "whole.db", range(5))
     with pycolmap.Database.open(tmp_path / "whole.db") as entries:
         for photo in range(5):
-            number = image_id(photo)
-            camera = pycolmap.Camera.create_from_model_name(number, "SIMPLE_RADIAL", 400, 320, 240)
-            entries.write_camera(camera, use_camera_id=True)
-            rig = pycolmap.Rig(rig_id=number)
-            rig.add_ref_sensor(camera.sensor_id)
-            entries.write_rig(rig, use_rig_id=True)
-            image = pycolmap.Image(name=f"{photo}.jpg", camera_id=number, image_id=number)
-            entries.write_image(image, use_image_id=True)
-            frame = pycolmap.Frame(frame_id=number, rig_id=number)
-            frame.add_data_id(image.data_id)
-            entries.write_frame(frame, use_frame_id=True)
-            entries.write_keypoints(number, np.full((photo + 3, 2), photo, np.float32))
+            entries.write_keypoints(image_id(photo), np.full((photo + 3, 2), photo, np.float32))
         for a, b in [(0, 1), (1, 3), (3, 4)]:
             entries.write_matches(image_id(a), image_id(b), np.array([[a, b]], np.uint32))
     return tmp_path / "whole.db"
@@ -61,7 +56,7 @@ def pairs_of(path):
 def test_an_excerpt_holds_its_photos_and_pairs_alone(database, tmp_path):
     photos, pairs = np.array([1, 3]), np.array([[1, 3]])
     excerpt = copy_excerpt(database, tmp_path / "part.db", photos, pairs)
-    assert query(excerpt, "SELECT image_id, name FROM images ORDER BY image_id") == [(2, "1.jpg"), (4, "3.jpg")]
+    assert query(excerpt, "SELECT image_id, name FROM images ORDER BY image_id") == [(2, "0000001.jpg"), (4, "0000003.jpg")]
     assert query(excerpt, "SELECT image_id, rows FROM keypoints ORDER BY image_id") == [(2, 4), (4, 6)]
     for table in ("cameras", "rigs", "frames"):
         assert query(excerpt, f"SELECT count(*) FROM {table}") == [(2,)]

@@ -23,11 +23,6 @@ from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import vectors_path
 
 
-@pytest.fixture
-def study(tmp_path, params):
-    return Study(tmp_path, params)
-
-
 def test_codes_by_hand():
     """Bit 0 of the database has the mean 3; the query's 2 is above 0 and below 3."""
     queries, database = np.zeros((1, 8), np.float32), np.zeros((3, 8), np.float32)

@@ -22,12 +22,6 @@ from bcdh_lib.retrieval.score import (
     ties_of,
 )
 from bcdh_lib.retrieval.systems import System, systems
-from bcdh_lib.study import Study
-
-
-@pytest.fixture
-def study(tmp_path, params):
-    return Study(tmp_path, params)
 
 
 @pytest.fixture

@@ -19,11 +19,7 @@ from bcdh_lib.retrieval.shallow.uh_bdnn import (
     weight_step,
 )
 
-
-def vectors(n=200, d=32):
-    generator = np.random.default_rng(0)
-    centres = generator.normal(size=(10, d))
-    return (centres[np.arange(n) % 10] + 0.2 * generator.normal(size=(n, d))).astype(np.float32)
+from .test_shallow import vectors
 
 
 def problem(m=20, dimensions=6, bits=4, seed=0):

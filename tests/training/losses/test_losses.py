@@ -14,6 +14,8 @@ SETTINGS = open_study().params.losses
 ALIKE, APART = torch.ones(2, 2, dtype=torch.bool), torch.zeros(2, 2, dtype=torch.bool)
 SIMILAR = torch.tensor([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
 DISSIMILAR = ~SIMILAR & ~torch.eye(4, dtype=torch.bool)
+ERROR, D = 0.1 * (log(cosh(1)) + log(cosh(0.5))), 1 - 2**-0.5  # of DHN's and DCH's pairs below
+FAR = log(1 + 4 / D) + 0.1 * log(1 + D / 4)
 
 
 def make(method, bits, **settings):
@@ -91,29 +93,23 @@ def test_hamming_distances_pass_the_gradient_straight_through_the_signs():
     assert outputs.grad.tolist() == (-sgn(outputs.detach()).flip(0) / 2).tolist()
 
 
-def test_contrastive_by_hand():
-    """Unit vectors at a right angle: D^2 = 2; similar pays D^2 / 2, dissimilar (1.5 - sqrt 2)^2 / 2."""
-    found = of_pair(make("contrastive", 2, margin=1.5), [3.0, 0.0], [0.0, 0.5])
-    assert found == pytest.approx([1.0, (1.5 - 2**0.5) ** 2 / 2], abs=1e-5)
-
-
-def test_dsh_by_hand():
-    """L = 2, m = 4, u = (1, -1), v = (.5, -1): ||u-v||^2 = .25, || |v|-1 ||_1 = .5."""
-    found = of_pair(make("dsh", 2, quantization_weight=0.1), [1.0, -1.0], [0.5, -1.0])
-    assert found == pytest.approx([0.125 + 0.05, 1.875 + 0.05])
-
-
-def test_dpsh_by_hand():
-    """u = (1, -2), v = (.5, 1): Theta = (.5 - 2) / 2 = -.75; ||u - sgn u||^2 = 1, ||v - sgn v||^2 = .25."""
-    found = of_pair(make("dpsh", 2, quantization_weight=0.1), [1.0, -2.0], [0.5, 1.0])
-    assert found == pytest.approx([log(1 + e**0.75) + 0.125, log(1 + e**-0.75) + 0.125])
-
-
-def test_dhn_by_hand():
-    """As DPSH, with log cosh of |u|-1 = (0, 1) and |v|-1 = (-.5, 0)."""
-    error = 0.1 * (log(cosh(1)) + log(cosh(0.5)))
-    found = of_pair(make("dhn", 2, quantization_weight=0.1), [1.0, -2.0], [0.5, 1.0])
-    assert found == pytest.approx([log(1 + e**0.75) + error, log(1 + e**-0.75) + error])
+@pytest.mark.parametrize(
+    ("method", "settings", "u", "v", "similar", "dissimilar"),
+    [
+        # Unit vectors at a right angle: D^2 = 2.
+        ("contrastive", {"margin": 1.5}, [3.0, 0.0], [0.0, 0.5], 1.0, (1.5 - 2**0.5) ** 2 / 2),
+        # m = 4: ||u-v||^2 = .25, || |v|-1 ||_1 = .5.
+        ("dsh", {"quantization_weight": 0.1}, [1.0, -1.0], [0.5, -1.0], 0.125 + 0.05, 1.875 + 0.05),
+        # Theta = (.5 - 2) / 2 = -.75; ||u - sgn u||^2 = 1, ||v - sgn v||^2 = .25.
+        ("dpsh", {"quantization_weight": 0.1}, [1.0, -2.0], [0.5, 1.0], log(1 + e**0.75) + 0.125, log(1 + e**-0.75) + 0.125),
+        # The same, with log cosh of |u|-1 = (0, 1) and |v|-1 = (-.5, 0).
+        ("dhn", {"quantization_weight": 0.1}, [1.0, -2.0], [0.5, 1.0], log(1 + e**0.75) + ERROR, log(1 + e**-0.75) + ERROR),
+        # cos = 1 / sqrt 2, so d = 1 - 1 / sqrt 2 = d(|u|, 1), and d(|v|, 1) = 0.
+        ("dch", {"gamma": 4.0, "quantization_weight": 0.1}, [3.0, 0.0], [1.0, 1.0], log(D / 4) + FAR, FAR),
+    ],
+)
+def test_of_two_bits_by_hand(method, settings, u, v, similar, dissimilar):
+    assert of_pair(make(method, 2, **settings), u, v) == pytest.approx([similar, dissimilar], abs=1e-5, rel=1e-5)
 
 
 @pytest.mark.parametrize(("share", "beta"), [(None, 1), (0, 1), (0.5, 5**0.5), (1, 3)])
@@ -125,14 +121,6 @@ def test_hashnet_by_hand_and_its_continuation(share, beta):
     theta = 5 * (tanh(beta) * tanh(beta / 2) - tanh(beta / 2) * tanh(2 * beta))
     found = of_pair(loss, [1.0, -0.5], [0.5, 2.0])
     assert found == pytest.approx([log(1 + e**-theta), log(1 + e**theta)], rel=1e-5)
-
-
-def test_dch_by_hand():
-    """L = 2: u = (3, 0) and v = (1, 1) have cos = 1/sqrt 2, so d = 1 - 1/sqrt 2 = d(|u|, 1), and d(|v|, 1) = 0."""
-    d = 1 - 2**-0.5
-    error = 0.1 * log(1 + d / 4)
-    found = of_pair(make("dch", 2, gamma=4.0, quantization_weight=0.1), [3.0, 0.0], [1.0, 1.0])
-    assert found == pytest.approx([log(d / 4) + log(1 + 4 / d) + error, log(1 + 4 / d) + error], rel=1e-5)
 
 
 def test_dch_of_outputs_that_coincide_is_finite():
