@@ -89,8 +89,7 @@ class Activations(Piece):
 
     def _of_collection(self, collection: Study) -> dict[str, Tensor]:
         made = load_training_set(collection, self.workers)
-        parts = {field: torch.tensor(getattr(made, field)) for field in ("group", "train", "pairs")}
-        return parts | {"activations": made.views}
+        return {"views": made.views} | {name: torch.tensor(getattr(made, name)) for name in ("group", "train", "pairs")}
 
     def _of_benchmarks(self) -> dict[str, Tensor]:
         network = HashNetwork(self.study.params.network, bits=None).to(device()).eval()
@@ -171,9 +170,7 @@ class Vectors(Piece):
     def training_set(self) -> TrainingSet:
         """The photos that it is trained on."""
         loaded = [each.load() for each in self.collections]
-        whole = joined(
-            [TrainingSet(m["activations"], m["group"].numpy(), m["train"].numpy(), m["pairs"].numpy()) for m in loaded]
-        )
+        whole = joined([TrainingSet(m["views"], m["group"].numpy(), m["train"].numpy(), m["pairs"].numpy()) for m in loaded])
         return fewer_models(whole, self.models, self.params.run.seed) if self.models else whole
 
     def encode_benchmarks(self, network: HashNetwork) -> Outputs:

@@ -55,18 +55,19 @@ class Photo(NamedTuple):
     seen: Seen
 
 
-class Shot(NamedTuple):
-    """Rays and what they hit, [rows, columns, ...]."""
+class Shot:
+    """The rays of one picture, SUPERSAMPLING per pixel along each side, and what they hit, [rows, columns, ...]."""
 
-    view: View
-    rays: Array  # [rows, columns, 3], unit
-    distance: Array  # inf for the sky
-    solids: list[Solid]
-    solid: NDArray[np.int64]  # number of the solid; undefined for the sky
-    triangle: NDArray[np.int64]
-    uv: Array  # [rows, columns, 2], weights of the triangle's second and third corner
-    part: NDArray[np.int32]  # -1 for the sky
-    scene: Any
+    def __init__(self, view: View, solids: list[Solid], width: int, height: int) -> None:
+        self.view, self.solids, self.scene = view, solids, _scene([solid.corners for solid in solids])
+        self.rays = view.rays(round(width * SUPERSAMPLING), round(height * SUPERSAMPLING))  # unit vectors
+        hits = {name: values.numpy() for name, values in self.scene.cast_rays(_tensor(view.eye, self.rays), nthreads=1).items()}
+        self.distance = hits["t_hit"]  # inf for the sky
+        self.solid, self.triangle = hits["geometry_ids"].astype(np.int64), hits["primitive_ids"].astype(np.int64)
+        self.uv = hits["primitive_uvs"]  # weights of the triangle's second and third corner
+        self.part = np.full(self.solid.shape, -1, np.int32)  # of the sky
+        for k, each in enumerate(solids):
+            self.part[self.solid == k] = each.part[self.triangle[self.solid == k]]
 
 
 def photograph(rng: Rng, place: Place, width: int, height: int, whole: float = 0.0) -> Photo:
@@ -79,7 +80,7 @@ def photograph(rng: Rng, place: Place, width: int, height: int, whole: float = 0
     for _ in range(TAKES if place.landmark else 1):
         view = draw_view(rng, place, height / width, plain=whole > 0) if place.landmark else draw_glance(rng, place)
         crowd = passers_by(rng, view.eye, view.heading, max(float(np.hypot(*view.eye[:2])) - 0.4 * place.size, 15.0))
-        shot = cast(view, [place.solid, *([solidify([crowd])] if crowd.faces else [])], width, height)
+        shot = Shot(view, [place.solid, *([solidify([crowd])] if crowd.faces else [])], width, height)
         filled = float((shot.part == Part.LANDMARK).mean())
         shots.append((_share(place, view, filled, width, height), len(shots), shot))
         if filled >= LEAST and shots[-1][0] >= whole:
@@ -122,18 +123,6 @@ def _turn(ahead: NDArray[np.float64], roll: float) -> Array:
     down = np.cross(ahead, right)
     c, s = np.cos(roll), np.sin(roll)
     return np.stack([c * right + s * down, c * down - s * right, ahead]).astype(np.float32)
-
-
-def cast(view: View, solids: list[Solid], width: int, height: int) -> Shot:
-    """All rays of one picture, SUPERSAMPLING per pixel along each side."""
-    scene = _scene([solid.corners for solid in solids])
-    rays = view.rays(round(width * SUPERSAMPLING), round(height * SUPERSAMPLING))
-    hits = {name: values.numpy() for name, values in scene.cast_rays(_tensor(view.eye, rays), nthreads=1).items()}
-    solid, triangle = hits["geometry_ids"].astype(np.int64), hits["primitive_ids"].astype(np.int64)
-    part = np.full(solid.shape, -1, np.int32)
-    for k, each in enumerate(solids):
-        part[solid == k] = each.part[triangle[solid == k]]
-    return Shot(view, rays, hits["t_hit"], solids, solid, triangle, hits["primitive_uvs"], part, scene)
 
 
 def _scene(meshes: list[Array]) -> Any:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bcdh_lib.photos.scene.camera import View, _box, _share, cast, develop, draw_glance, draw_view, photograph
+from bcdh_lib.photos.scene.camera import Shot, View, _box, _share, develop, draw_glance, draw_view, photograph
 from bcdh_lib.photos.scene.mesh import Mesh, Part, solidify
 from bcdh_lib.photos.scene.places import Place, build_place
 
@@ -30,19 +30,19 @@ def view(focal: float) -> View:
 def test_share_of_the_landmark_seen_by_hand(wall, focal, share):
     # From 20 m, focal 1 shows 20 m of the front's plane: all of the landmark; focal 4 shows 5 x 5 m of its 10 x 10 m.
     place = cube_and_wall(wall)
-    shot = cast(view(focal), [place.solid], 160, 160)
+    shot = Shot(view(focal), [place.solid], 160, 160)
     filled = float((shot.part == Part.LANDMARK).mean())
     assert _share(place, view(focal), filled, 160, 160) == pytest.approx(share, abs=0.04)
 
 
 def test_box_around_what_is_seen_by_hand():
-    shot = cast(view(1.0), [cube_and_wall(True).solid], 160, 160)
+    shot = Shot(view(1.0), [cube_and_wall(True).solid], 160, 160)
     x1, y1, x2, y2 = _box(shot.part == Part.LANDMARK, 160, 160)
     assert (x1, y1, x2, y2) == pytest.approx((80, 40, 120, 120), abs=1)
 
 
 def test_rays_hit_where_geometry_says():
-    shot = cast(view(1.0), [cube_and_wall(False).solid], 40, 40)
+    shot = Shot(view(1.0), [cube_and_wall(False).solid], 40, 40)
     ahead = shot.rays @ np.array([0, 1, 0], np.float32)
     front = shot.part == Part.LANDMARK
     np.testing.assert_allclose((shot.distance * ahead)[front], 20.0, rtol=1e-4)
