@@ -1,6 +1,6 @@
 """Landmarks: churches, halls, towers, gates, bridges, monuments. Metres; the front faces -y, the ground is z = 0."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from math import dist
 
@@ -56,18 +56,14 @@ class Mason(Mesh):
         """A saddle roof whose ridge runs along x or y, gables of the wall's masonry."""
         across, ends = (x, y) if along == "y" else (y, x[::-1])
         middle, start, end = (across[0] + across[1]) / 2, min(ends) - 0.4, max(ends) + 0.4
-
-        def corner(aside: float, forth: float, height: float) -> tuple[float, float, float]:
-            return (aside, forth, height) if along == "y" else (forth, aside, height)
-
-        low = _wider(across, 0.4)[:: -1 if along == "y" else 1]
+        low, order = (_wider(across, 0.4)[::-1], [0, 1, 2]) if along == "y" else (_wider(across, 0.4), [1, 0, 2])
         for eave, a, b in ((low[0], start, end), (low[1], end, start)):
             slope = self.roof(end - start, np.hypot(rise, middle - across[0]))
-            points = ((eave, a, z), (eave, b, z), (middle, b, z + rise), (middle, a, z + rise))
-            self.face([corner(*point) for point in points], slope)
+            points = np.array([(eave, a, z), (eave, b, z), (middle, b, z + rise), (middle, a, z + rise)])
+            self.face(points[:, order], slope)
         gable = self.bare(across[1] - across[0], rise)
         for feet, at in ((across, ends[0]), (across[::-1], ends[1])):
-            self.face([corner(feet[0], at, z), corner(feet[1], at, z), corner(middle, at, z + rise)], gable)
+            self.face(np.array([(feet[0], at, z), (feet[1], at, z), (middle, at, z + rise)])[:, order], gable)
 
     def hip_roof(self, x: Span, y: Span, z: float, rise: float, inset: float) -> None:
         """Four slopes up to a flat (a ridge or a point if the inset reaches the middle)."""
@@ -400,17 +396,14 @@ def modern(mason: Mason, rng: Rng) -> None:
         mason.drum((0.0, depth / 2), half * 0.5, (z, z + rng.uniform(3, 9)), 16)
 
 
-KINDS: dict[str, Callable[[Mason, Rng], None]] = {
-    build.__name__: build
-    for build in (church, hall, palace, gate, campanile, castle, rotunda, bridge, monument, modern)
-}  # fmt: skip
+KINDS = (church, hall, palace, gate, campanile, castle, rotunda, bridge, monument, modern)
 
 
 def build_landmark(rng: Rng, sharpness: float = 1.0) -> tuple[Mesh, float, float]:
     """The mesh, height and width (m) of a landmark drawn at random; another state of `rng` gives another one."""
-    kind = str(rng.choice(list(KINDS)))
+    build = KINDS[rng.integers(len(KINDS))]
     mason, centred = Mason(rng, Style(rng, sharpness)), Mesh(Part.LANDMARK)
-    KINDS[kind](mason, rng)
+    build(mason, rng)
     corners = np.concatenate([each for each, *_ in mason.faces]).reshape(-1, 3)
     low, high = corners.min(axis=0), corners.max(axis=0)
     centred.extend(mason, places=[(-(low[0] + high[0]) / 2, -(low[1] + high[1]) / 2, 0.0)])

@@ -67,7 +67,7 @@ class Mesh:
         numbers = (np.full(len(corners), number, np.int32) for number in (surface, self.part))
         self.faces.append((*(each.astype(np.float32) for each in (corners, uv, normals)), *numbers))
 
-    def face(self, points: Sequence[Sequence[float]], surface: int) -> None:
+    def face(self, points: Sequence[Sequence[float]] | NDArray[Any], surface: int) -> None:
         """A flat face: lower left, lower right, upper right, upper left as seen from outside; or a gable, its top last."""
         uv = [[0, 0], [1, 0], [1, 1], [0, 1]] if len(points) == 4 else [[0, 0], [1, 0], [0.5, 1]]
         order = [[0, 1, 2], [0, 2, 3]][: len(points) - 2]

@@ -8,11 +8,11 @@ from bcdh_lib.photos.scene.landmarks import KINDS, Mason, build_landmark
 from bcdh_lib.photos.scene.mesh import solidify
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_of_landmark_stands(kind):
+@pytest.mark.parametrize("build", KINDS)
+def test_every_kind_of_landmark_stands(build):
     rng = np.random.default_rng(11)
     mason = Mason(rng, Style(rng, sharpness=0.1))
-    KINDS[kind](mason, rng)
+    build(mason, rng)
     solid = solidify([mason])
     heights = solid.corners[..., 2]
     assert heights.min() == pytest.approx(0, abs=1e-6)
