@@ -177,11 +177,8 @@ class Work:
 def minutes_of(pieces: Sequence[Piece]) -> dict[str, dict[str, float]]:
     """How many pieces of each kind there are, and the minutes of one thread that they took."""
     seconds = {piece.path: (piece.kind, piece.read().facts["seconds"]) for piece in pieces}
-    table = pd.DataFrame(seconds.values(), columns=["kind", "seconds"])
-    return {
-        str(kind): {"pieces": len(rows), "minutes": round(float(rows["seconds"].sum() / 60), 1)}
-        for kind, rows in table.groupby("kind")
-    }
+    kinds = pd.DataFrame(seconds.values(), columns=["kind", "seconds"]).groupby("kind")["seconds"]
+    return {str(kind): {"pieces": len(each), "minutes": round(float(each.sum() / 60), 1)} for kind, each in kinds}
 
 
 def provenance(root: Path, processes: int) -> dict[str, Any]:

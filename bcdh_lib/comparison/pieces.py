@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import methodcaller
 from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar, NamedTuple
@@ -86,12 +87,8 @@ def do_all(pieces: Sequence[Piece], title: str, processes: int, scheduler: str |
 
     scheduler: address of a Dask scheduler, whose workers share the study's folder and do them instead. Raises StudyError.
     """
-    pending = [piece for piece in pieces if not piece.path.is_file()]
+    pending, make = [piece for piece in pieces if not piece.path.is_file()], methodcaller("make")
     here = processes == 1 and scheduler is None
     with tqdm(desc=title, unit="piece", total=len(pieces), initial=len(pieces) - len(pending), disable=not pieces) as bar:
-        for _ in map(_make, pending) if here else side_by_side(_make, pending, processes, scheduler):
+        for _ in map(make, pending) if here else side_by_side(make, pending, processes, scheduler):
             bar.update()
-
-
-def _make(piece: Piece) -> None:
-    piece.make()

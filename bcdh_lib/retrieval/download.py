@@ -60,7 +60,9 @@ def download(study: Study, name: str, form: Form, retries: int = 3) -> None:
             require_counts(unfinished, form.read(study, unfinished, form.variants[0]), published)
         except StudyError as error:
             raise StudyError(f"{name}: the downloaded files are not the published benchmark: {error}") from None
-        _write_digests(study.benchmarks, digests | {f"archives/{file.name}": pooch.file_hash(file) for file in files})
+        digests |= {f"archives/{file.name}": pooch.file_hash(file) for file in files}
+        record = "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+        write_bytes(study.benchmarks / "SHA256SUMS", record.encode())
         os.replace(unfinished, target)
     print(f"{target}: {published.photos:,} photos, {published.queries} queries; {archives} may be removed")
 
@@ -115,10 +117,6 @@ def _read_digests(benchmarks: Path) -> dict[str, str]:
     except UnicodeDecodeError:
         raise StudyError(f"{record}: is not text; remove it to accept the archives as they are") from None
     return {file: digest for digest, _, file in (line.partition("  ") for line in lines) if file}
-
-
-def _write_digests(benchmarks: Path, digests: dict[str, str]) -> None:
-    write_bytes(benchmarks / "SHA256SUMS", "".join(f"{digests[file]}  {file}\n" for file in sorted(digests)).encode())
 
 
 def main(arguments: list[str] | None = None) -> int:
