@@ -24,7 +24,7 @@ from bcdh_lib.study import open_study
 from bcdh_lib.training.batches import Batch
 from bcdh_lib.training.device import device
 from bcdh_lib.training.encoding import BATCH, encode
-from bcdh_lib.training.float_baseline import Pooling, make_baseline_loss, make_optimiser, train_round
+from bcdh_lib.training.float_baseline import Pooling, make_baseline_loss, train_round
 from bcdh_lib.training.network import HashNetwork
 
 
@@ -48,7 +48,7 @@ def measure(params: Params, times: int) -> dict[str, Any]:
     views = torch.randint(0, 256, (max(len(batch.rows), BATCH), 3, params.network.side, params.network.side), dtype=torch.uint8)
     with torch.no_grad():
         activations = (views if network.trains_whole else network.activations(views).cpu())[:, None]
-    optimiser = make_optimiser(settings, network)
+    optimiser = torch.optim.AdamW(network.late.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     training = partial(train_round, Pooling(network), make_baseline_loss(settings), optimiser, activations, [batch])
     clock = perf_counter if device().type == "cuda" else process_time
     taken = medians({"step": training, "encode": partial(encode, network.eval(), activations[:BATCH])}, times, clock)
