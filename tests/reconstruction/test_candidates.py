@@ -20,6 +20,8 @@ def test_nearest_by_hand():
     # 0 is nearest to 1 (.8), 1 to 2 (.96), 2 to 1; the zero vector has nothing in common with any.
     assert nearest(vectors, 1).tolist() == [[0, 1, 0], [1, 2, 0], [2, 1, 0]]
     assert nearest(vectors, 5).tolist() == [[0, 1, 0], [0, 2, 1], [1, 2, 0], [1, 0, 1], [2, 1, 0], [2, 0, 1]]
+    equal = sparse.csr_array(np.ones((1, 1)))  # ties go to the smaller row
+    assert nearest([equal] * 4, 1).tolist() == [[0, 1, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]
 
 
 def matched(pairs, inliers):
@@ -47,11 +49,6 @@ def test_complete_equals_a_loop():
             if any({frozenset((one, third)), frozenset((third, other))} <= linked for third in range(100, 130)):
                 expected.add((one, other))
     assert complete(matches, 15).tolist() == sorted(map(list, expected))
-
-
-def test_ties_go_to_the_smaller_row():
-    one = sparse.csr_array(np.ones((1, 1)))
-    assert nearest([one] * 4, 1).tolist() == [[0, 1, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 64])
