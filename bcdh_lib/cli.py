@@ -175,7 +175,7 @@ def _learn(options: argparse.Namespace) -> int:
     print(_learned_as_text(table))
     print(f"The same table: {into / 'learned.csv'}")
     model = learned_model(study, int(table["bits"].max()))
-    index = f"{_name_of(options.photos)}-learned.bcdh"
+    index = str(into.with_name(f"{_name_of(options.photos)}-learned.bcdh"))
     print(shlex.join(["Next:", "bcdh", "index", str(options.photos), "--model", str(model), "--index", index]))
     return 0
 

@@ -66,7 +66,7 @@ def test_from_a_folder_to_a_page(here, capsys):
 
 
 def test_a_folder_whose_name_is_not_utf8(here, capsys):
-    """Nothing is named by the command line but the photos and the network."""
+    """Nothing is named by the command line but the photos and the network; then an index is named so too."""
     place = here / os.fsdecode(b"caf\xe9")
     (here / "album").rename(place)
     for new in (6, 0):
@@ -75,6 +75,9 @@ def test_a_folder_whose_name_is_not_utf8(here, capsys):
     for flags in ([], ["--method", "ivf"], ["--html", "found.html"], ["--json"]):
         assert main(["search", "caf\\xe9.bcdh", str(place / "0.png"), "-k", "1", *flags]) == 0
         assert "/caf\\xe9/0.png" in capsys.readouterr().out.replace("\\\\", "\\")
+    index = os.fsdecode(b"index\xe9")
+    assert main(["index", str(place), "--model", "model.safetensors", "--index", index]) == 0
+    assert main(["search", index, str(place / "0.png"), "-k", "1"]) == 0
 
 
 def test_good_queries_are_answered_and_the_bad_one_is_named(here, capsys):

@@ -1,6 +1,7 @@
 """The tables between the steps: one parquet file each, the same columns everywhere, sorted, written atomically."""
 
 import io
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,7 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
 def read_parquet(path: Path) -> pa.Table:
     """A parquet file, checked to its last value. Raises ValueError, one line, if it cannot be read."""
     try:
-        content = pq.read_table(path, partitioning=None)
+        content = pq.read_table(pa.OSFile(os.fsencode(path)))  # as text, arrow refuses paths that are not UTF-8
         content.validate(full=True)
         return content
     except (pa.ArrowException, OSError) as error:

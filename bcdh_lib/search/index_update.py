@@ -339,7 +339,7 @@ def _read_parts(folder: Path, bits: int) -> tuple[pd.DataFrame, NDArray[np.float
     rows, outputs = [ROW.empty_table().to_pandas()], [np.empty((0, bits), np.float32)]
     for file in sorted(folder.glob("*.parquet")):
         with suppress(pa.ArrowException, OSError, ValueError):  # a part broken on disk: its photos are encoded again
-            part = pq.read_table(file, schema=PART)
+            part = pq.read_table(pa.OSFile(os.fsencode(file)), schema=PART)
             values = np.frombuffer(b"".join(part["outputs"].to_pylist()), np.float32).reshape(len(part), bits)
             rows.append(part.select(ROW.names).to_pandas())
             outputs.append(values)

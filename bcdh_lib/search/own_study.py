@@ -64,6 +64,8 @@ def _check_places(photos: Path, into: Path) -> None:
         raise StudyError(f"{photos}: {'is a file' if photos.exists() else 'does not exist'}; name the folder of your photos")
     if into.resolve().is_relative_to(photos.resolve()) or photos.resolve().is_relative_to(into.resolve()):
         raise StudyError(f"{into}: the folders of study and photos must not contain each other; name another --into")
+    if any("\ud800" <= each <= "\udfff" for each in str(into)):
+        raise StudyError(f"{path_in_table(into)}: is not UTF-8, which COLMAP cannot open; name another folder with --into")
     strange = {path.name for path in into.glob("*")} - {"params.yaml.part"}
     if (into.exists() and not into.is_dir()) or (strange and not (into / "params.yaml").is_file()):
         raise StudyError(f"{into}: exists and is no folder of bcdh learn; name another folder with --into")

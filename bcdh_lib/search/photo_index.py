@@ -215,7 +215,7 @@ def open_index(folder: Path) -> PhotoIndex:
 
 def _open_rows(folder: Path) -> tuple[Codes, NDArray[np.float32], pq.ParquetFile]:
     """Raises OSError, ValueError or pyarrow's own errors if the files are missing or do not fit each other."""
-    table = pq.ParquetFile(folder / "photos.parquet")
+    table = pq.ParquetFile(pa.OSFile(os.fsencode(folder / "photos.parquet")))  # as text, arrow refuses paths that are not UTF-8
     sizes = [table.metadata.row_group(number).num_rows for number in range(table.num_row_groups)]
     if not table.schema_arrow.equals(ROW) or any(size != GROUP for size in sizes[:-1]) or any(size > GROUP for size in sizes):
         raise ValueError(f"photos.parquet does not have the columns {', '.join(ROW.names)} in groups of {GROUP} rows")
@@ -236,7 +236,8 @@ def publish(folder: Path, facts: Facts, photos: pd.DataFrame, codes: Codes, cent
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     table = pa.Table.from_pandas(photos, schema=ROW, preserve_index=False).replace_schema_metadata()
-    pq.write_table(table, new / "photos.parquet", row_group_size=GROUP)
+    with open(new / "photos.parquet", "wb") as rows:
+        pq.write_table(table, rows, row_group_size=GROUP)
     write_array(new / "codes.npy", codes)
     write_array(new / "centre.npy", centre.astype(np.float32))
     digest = hashlib.sha256()

@@ -1,5 +1,7 @@
 """`bcdh learn` on a folder: its own settings, every step once, networks that `bcdh index` takes; places that are refused."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -106,6 +108,7 @@ def test_places_that_are_refused(default, album, tmp_path):
         (album, tmp_path, "must not contain each other"),
         (album, tmp_path / "full", "is no folder of bcdh learn"),
         (album, tmp_path / "full/thesis.txt", "is no folder of bcdh learn"),
+        (album, tmp_path / os.fsdecode(b"caf\xe9"), r"caf\\xe9: is not UTF-8"),
         (tmp_path / "nowhere", tmp_path / "study", "nowhere: does not exist"),
         (tmp_path / "full/thesis.txt", tmp_path / "study", "is a file"),
     ):
