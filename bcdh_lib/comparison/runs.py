@@ -140,13 +140,8 @@ class Run(Coded):
         """Vectors [n, d] -> real outputs [n, L]."""
         if self.method in SHALLOW:
             return fit_shallow(self.method, training.vectors[training.train], self.bits or 0, self.seed)
-        layer, _ = self._layer(training, facts)
-
-        def encode(vectors: Floats) -> Floats:
-            with torch.no_grad():
-                return layer(torch.from_numpy(vectors)).numpy()
-
-        return encode
+        layer = self._layer(training, facts)[0].requires_grad_(False)
+        return lambda vectors: layer(torch.from_numpy(vectors)).numpy()
 
     def _layer(self, training: TrainingVectors, facts: dict[str, Any]) -> tuple[HashLayer, History]:
         """The trained layer and its history; if it diverged, the start, with a history that no later round is better than."""

@@ -58,8 +58,11 @@ class HashNetwork(nn.Module):
             raise StudyError(f"network.frozen_blocks: {settings.backbone} has {len(backbone.blocks)} blocks")
         self.early = nn.Sequential(*backbone.blocks[: settings.frozen_blocks]).requires_grad_(False)
         self.late = nn.Sequential(*backbone.blocks[settings.frozen_blocks :])
-        self.whitening = _identity(backbone.channels) if settings.whitening is not None else None
-        self.hash_layer = HashLayer(backbone.channels, bits) if bits else None
+        channels = backbone.channels
+        self.whitening = nn.Linear(channels, channels).requires_grad_(False) if settings.whitening is not None else None
+        if self.whitening is not None:
+            self.whitening.load_state_dict({"weight": torch.eye(channels), "bias": torch.zeros(channels)})
+        self.hash_layer = HashLayer(channels, bits) if bits else None
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third off the time of a training step on a CPU
         self.register_buffer("mean", torch.tensor(backbone.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(backbone.std).view(3, 1, 1), persistent=False)
@@ -98,9 +101,3 @@ class HashNetwork(nn.Module):
     def forward(self, views: Tensor) -> Tensor:
         """Outputs float [n, L], unit vectors [n, d] of the float baseline, of views uint8 [n, 3, side, side]."""
         return self.finish(self.pool(self.activations(views)))
-
-
-def _identity(channels: int) -> nn.Linear:
-    layer = nn.Linear(channels, channels).requires_grad_(False)
-    layer.load_state_dict({"weight": torch.eye(channels), "bias": torch.zeros(channels)})
-    return layer
