@@ -35,12 +35,9 @@ def held_apart_precisions(group: np.ndarray, train: np.ndarray, outputs: Tensor,
     held = np.flatnonzero(~train)
     rows = held if len(np.unique(group[held])) >= FEW else np.concatenate([held, np.flatnonzero(train)])
     group, outputs, queries = group[rows], outputs[torch.from_numpy(rows)], np.arange(len(held))
-    blocks = np.split(queries, range(QUERIES, len(queries), QUERIES))
-    return np.concatenate([_precisions(group, outputs.numpy(), bits, block) for block in blocks])
-
-
-def _precisions(group: np.ndarray, outputs: np.ndarray, bits: int | None, queries: np.ndarray) -> np.ndarray:
-    """Average precision of each query (rows), NaN for one without positives."""
-    itself = queries[:, None] == np.arange(len(group))
-    ties = ties_of_distances(distances_from(outputs, queries, bits), group[queries][:, None] == group, itself)
-    return average_precision(ties, "rectangle")
+    precisions = []
+    for block in np.split(queries, range(QUERIES, len(queries), QUERIES)):
+        itself = block[:, None] == np.arange(len(group))
+        ties = ties_of_distances(distances_from(outputs.numpy(), block, bits), group[block][:, None] == group, itself)
+        precisions.append(average_precision(ties, "rectangle"))
+    return np.concatenate(precisions)

@@ -42,7 +42,9 @@ class BinaryAutoencoder(nn.Module):
         hidden = [nn.Linear(dimensions, first).double(), nn.Linear(first, second).double()]
         features = inputs
         for layer in hidden:
-            _assign(layer, _principal_axes(features)[: layer.out_features], torch.zeros(layer.out_features))
+            moments = features.T @ features / len(features)  # not centred, as in the authors' code
+            axes = torch.linalg.eigh(moments).eigenvectors.T.flip(0)  # rows, the largest first
+            _assign(layer, axes[: layer.out_features], torch.zeros(layer.out_features))
             features = torch.sigmoid(layer(features)).detach()
         last = nn.Linear(second, bits).double()
         _assign(last, *least_squares(features, codes, DECAY / BINARY))
@@ -151,11 +153,6 @@ def _reduction(vectors: Tensor, bits: int) -> Callable[[Tensor], Tensor]:
     least, greatest = components.min(0).values, components.max(0).values
     span = (greatest - least).max().clamp(min=torch.finfo(torch.float64).eps)
     return lambda fresh: ((fresh - mean) @ axes - least) / span
-
-
-def _principal_axes(features: Tensor) -> Tensor:
-    """Eigenvectors of the features' second moments as rows, the largest first; not centred, as in the authors' code."""
-    return torch.linalg.eigh(features.T @ features / len(features)).eigenvectors.T.flip(0)
 
 
 @torch.no_grad()
