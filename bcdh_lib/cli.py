@@ -86,6 +86,8 @@ def _print_remarks(folder: Path, done: Update) -> None:
     if done.missing:
         _tell(f"{done.missing:,} photos of the index are missing; their codes are kept this time.", end=" ")
         _tell("If the photos are gone, run the same command again, or add --forget-missing")
+    if done.cut:
+        _tell(f"{done.cut:,} JPEGs are cut; they are used without their last rows")
     if 0 < 2 * done.centred_on <= done.photos:
         _tell(f"the bits' thresholds are the mean over {done.centred_on:,} of now {done.photos:,} photos;", end=" ")
         _tell("--recentre encodes all again about the mean of all")

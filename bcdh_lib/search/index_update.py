@@ -42,8 +42,9 @@ from bcdh_lib.training.checkpoint import load_checkpoint
 
 STATE = ["path", "size", "mtime_ns"]
 """What tells, unread, whether a file is the one that was encoded."""
-PART = ROW.append(pa.field("outputs", pa.binary()))
-"""Photos that were encoded, with their real outputs, float32 [L]."""
+READ = ROW.append(pa.field("missing_rows", pa.int64()))
+PART = READ.append(pa.field("outputs", pa.binary()))
+"""Photos that were encoded: how many rows of pixels a cut file lacks, and the real outputs, float32 [L]."""
 PART_SECONDS = 10.0
 """How often what was encoded is written: a kill loses so many seconds of work."""
 MANY, MANY_SHARE = 10, 0.1
@@ -63,6 +64,7 @@ class Update:
     gone: int  # rows dropped
     unreadable: int  # rows kept: their folder cannot be read now
     missing: int  # rows kept this time: so many are not there that their disk may be missing
+    cut: int  # of those encoded, JPEGs used without their last rows
     centred_on: int  # photos whose mean gave the bits' thresholds
     left_out: list[LeftOut]
 
@@ -142,6 +144,7 @@ def _update(index: PhotoIndex, photos: Path, again: bool, forget_missing: bool, 
         gone=int((~before["path"].isin(rows["path"]) & ~before["row"].isin(same["row"])).sum()),
         unreadable=len(unreadable),
         missing=len(missing),
+        cut=int((encoded["missing_rows"] > 0).sum()),
         centred_on=facts.centred_on,
         left_out=left_out,
     )
@@ -330,18 +333,18 @@ def _encode_files(index: PhotoIndex, jobs: list[tuple[str, Path]], folder: Path,
 
 def write_part(folder: Path, encoded: Sequence[Seen]) -> None:
     """Write photos with their outputs, atomically."""
-    rows = [(one.photo.path, *one.photo.state, one.photo.sha256, one.values.tobytes()) for one in encoded]
+    rows = [(one.photo.path, *one.photo.state, one.photo.sha256, one.photo.missing_rows, one.values.tobytes()) for one in encoded]
     write_parquet(folder / f"{len(list(folder.glob('*.parquet'))):08}.parquet", pd.DataFrame(rows, columns=PART.names), PART)
 
 
 def _read_parts(folder: Path, bits: int) -> tuple[pd.DataFrame, NDArray[np.float32]]:
-    """The photos of all parts, as ROW with their `place` in the outputs [m, L]; the last of equal states alone."""
-    rows, outputs = [ROW.empty_table().to_pandas()], [np.empty((0, bits), np.float32)]
+    """The photos of all parts, as READ with their `place` in the outputs [m, L]; the last of equal states alone."""
+    rows, outputs = [READ.empty_table().to_pandas()], [np.empty((0, bits), np.float32)]
     for file in sorted(folder.glob("*.parquet")):
         with suppress(pa.ArrowException, OSError, ValueError):  # a part broken on disk: its photos are encoded again
             part = pq.read_table(pa.OSFile(os.fsencode(file)), schema=PART)
             values = np.frombuffer(b"".join(part["outputs"].to_pylist()), np.float32).reshape(len(part), bits)
-            rows.append(part.select(ROW.names).to_pandas())
+            rows.append(part.select(READ.names).to_pandas())
             outputs.append(values)
     table = pd.concat(rows, ignore_index=True)
     return table.assign(place=np.arange(len(table))).drop_duplicates(STATE, keep="last"), np.concatenate(outputs)

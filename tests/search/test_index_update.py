@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from killing import compare_with_kills
+from PIL import Image
 
 from bcdh_lib.core.codes import pack, unpack
 from bcdh_lib.core.errors import StudyError
@@ -249,6 +250,14 @@ def test_photos_below_a_folder_that_cannot_be_read_stay(big_album, checkpoint, i
     with pytest.raises(StudyError, match="20 photos of the index cannot be read now"):
         update_index(index, big_album, recentre=True)
     assert update_index(index, big_album, forget_missing=True).photos == 20
+
+
+def test_a_jpeg_that_lacks_its_end_is_used_and_counted(album, checkpoint, index, taken):
+    Image.open(album / "2.png").save(album / "cut.jpg")
+    (album / "cut.jpg").write_bytes((album / "cut.jpg").read_bytes()[:-2])
+    done = update_index(index, album, checkpoint)
+    assert (done.photos, done.cut) == (7, 1)
+    assert update_index(index, album).cut == 0
 
 
 def test_a_list_of_photos(album, checkpoint, index, tmp_path, taken):
