@@ -1,7 +1,5 @@
 """The photos step: every file of the source becomes an upright copy and a row of photos.parquet, or is left out and counted."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -9,8 +9,6 @@
 * Raw files are left out: what Pillow reads of them is a thumbnail.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import logging

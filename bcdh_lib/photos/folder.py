@@ -1,7 +1,5 @@
 """A folder of files: walked without what programs and systems keep there, and its paths written as text."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Sequence

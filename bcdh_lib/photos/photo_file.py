@@ -1,7 +1,5 @@
 """One file of a collection: decoded to a photo, or left out with a reason."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import stat

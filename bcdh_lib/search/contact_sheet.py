@@ -1,7 +1,5 @@
 """What a search found, as one HTML page: thumbnails are inside it, and each hit links to its photo."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 Processes read, decode and resize photos (`read_view`) while the network encodes the batch before.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 

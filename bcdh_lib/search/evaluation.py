@@ -1,7 +1,5 @@
 """One checkpoint on one benchmark, by every scoring."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pandas as pd

@@ -5,8 +5,6 @@ row takes that row's code. Every few seconds what was encoded is written as a pa
 photos are only read.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shutil

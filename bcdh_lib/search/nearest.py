@@ -9,8 +9,6 @@ here scaled to bits: with outputs of equal size it is the Hamming distance. Hamm
 sorted by the asymmetric distance.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -10,8 +10,6 @@ Cross-validation over places (groups of 3D models) compares the first and the la
 used: one length alone misleads more often. Without enough places for that, own statistics are used.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ left_out.csv              the files that are not used, and why
 learned.csv               the candidates that were compared, which one the network is, and why
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

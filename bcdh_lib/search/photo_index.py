@@ -12,8 +12,6 @@
 ROWS is the digest of its first three files. A search reads the codes and the rows of its hits, never the whole table.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import posixpath

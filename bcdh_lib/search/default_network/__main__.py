@@ -6,8 +6,6 @@ python -m bcdh_lib.search.default_network BASELINE VECTORS [LOSS]          from 
     reports/default_network_loss.json
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -5,8 +5,6 @@ learning.safetensors       what own learning starts from: the hash layers of eve
                            and the principal components of their vectors
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass
