@@ -258,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
     search.add_argument("--method", choices=("flat", "ivf"), default="flat", help=method)
     search.add_argument("--nprobe", type=_count, metavar="N", help="lists that ivf reads (default 128)")
     search.add_argument("--json", action="store_true", help="print JSON")
-    search.add_argument("--html", type=Path, metavar="FILE", help="write a page that shows the photos")
+    search.add_argument("--html", type=_page, metavar="FILE", help="write a page that shows the photos (.html)")
 
     evaluate = commands.add_parser("evaluate", help="mean average precision of a network on a benchmark")
     evaluate.set_defaults(run=_evaluate)
@@ -272,6 +272,12 @@ def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1")
     return int(text)
+
+
+def _page(text: str) -> Path:
+    if Path(text).suffix.lower() in (".html", ".htm"):
+        return Path(text)
+    raise argparse.ArgumentTypeError(f"{text}: must end in .html; a photo here would be overwritten")
 
 
 def _bits(text: str) -> float:

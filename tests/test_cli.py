@@ -87,10 +87,10 @@ def test_good_queries_are_answered_and_the_bad_one_is_named(here, capsys):
     printed = capsys.readouterr()
     assert printed.out.splitlines() == ["album/4.png:", f"     0  {here}/album/4.png"]
     assert re.fullmatch(r"album/notes\.jpg: not an image \(.*\); name a photo\n", printed.err)
-    assert main(["search", "album.bcdh", "album/4.png", "-k", "1", "--html", "album"]) == 1
+    assert main(["search", "album.bcdh", "album/4.png", "-k", "1", "--html", "model.json/a.html"]) == 1
     printed = capsys.readouterr()
     assert printed.out.splitlines() == ["album/4.png:", f"     0  {here}/album/4.png"]
-    assert re.fullmatch(r"album.*: Is a directory; make room or give permission, or change --html\n", printed.err)
+    assert re.fullmatch(r"model\.json: File exists; make room or give permission, or change --html\n", printed.err)
     assert main(["search", "album.bcdh", "album/notes.jpg", "--json"]) == 1
     assert "not an image" in json.loads(capsys.readouterr().out)[0]["error"]
 
@@ -159,6 +159,7 @@ def test_a_wrong_setting_and_a_lock_that_is_held(here, capsys):
         "search i q --method tree",
         "search i q --within nan",
         "search i q --distinct=-1",
+        "search i q --html photo.jpg",
         "evaluate collection",
     ],
 )
