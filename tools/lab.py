@@ -28,11 +28,13 @@ folder = Path(sys.prefix, "share/jupyter/lab/settings")
 folder.mkdir(parents=True, exist_ok=True)
 for name, values in SETTINGS.items():
     (folder / name).write_text(json.dumps(values) + "\n", encoding="utf-8")
+clean = set(git("ls-files").splitlines()) - set(git("diff", "--name-only", "--relative").splitlines())
+rewritten = []
 for path in sorted(FOLDER.glob("*.ipynb")):
     notebook = json.loads(path.read_text(encoding="utf-8"))
     wanted = notebook["metadata"] | {"kernelspec": kernelspec, "language_info": IPythonKernel.language_info}
     if wanted != notebook["metadata"]:
-        unchanged = git("ls-files", path.name) and not git("diff", "--", path.name)
         path.write_text(json.dumps(notebook | {"metadata": wanted}, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        if unchanged and not git("diff", "--", path.name):
-            git("add", path.name)  # the same content: Git only notes the new size, and lists no change
+        rewritten += [path.name] if path.name in clean else []
+if rewritten and not git("diff", "--", rewritten[0]):
+    git("add", *rewritten)  # the same content after the filter: Git only notes the new sizes, and lists no change
