@@ -2,14 +2,13 @@
 
     python performance/own_learning.py STUDY...
 
-Writes reports/own_learning.json. STUDY is a folder of `bcdh learn`, or any study with photos and 3D models. In each of SPLITS
+Writes reports/own_learning.csv. STUDY is a folder of `bcdh learn`, or any study with photos and 3D models. In each of SPLITS
 splits, places (groups of 3D models) with about a third of the photos in models are held apart, never the largest one. Learning
 sees all other photos. Each held-apart photo is a query among the others; all codes are recentred on them, as in an index. LSH,
 PCA signs and ITQ are fitted to the same vectors. `difference` is the mAP less the default network's, `lowest` that of the worst
 split.
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from bcdh_lib.core.codes import asymmetric_distances, distances, pack
-from bcdh_lib.core.files import write_json
+from bcdh_lib.core.files import write_bytes
 from bcdh_lib.core.metrics import average_precision, ties_of_distances
 from bcdh_lib.retrieval.shallow import fit_shallow
 from bcdh_lib.search.default_network.files import DefaultNetwork, default_network
@@ -81,7 +80,7 @@ def measure(root: Path, default: DefaultNetwork) -> pd.DataFrame:
             for scoring, value in maps(outputs, group).items():
                 found.append((split, bits, name, chosen, scoring, value, len(queries), len(held)))
     columns = ["split", "bits", "codes", "chosen", "scoring", "map", "queries", "places"]
-    return pd.DataFrame(found, columns=columns).assign(study=str(root))
+    return pd.DataFrame(found, columns=columns).assign(study=root.name)
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +93,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     means["lowest"] = grouped["difference"].min()
     chosen = table[table["codes"] == "learned"].groupby(["study", "bits", "scoring"])["chosen"]
     print(chosen.value_counts().unstack(fill_value=0).to_string())
-    return means.round(4).reset_index()
+    return means.reset_index()
 
 
 if __name__ == "__main__":
@@ -102,4 +101,5 @@ if __name__ == "__main__":
     result = pd.concat([measure(Path(argument).resolve(), start) for argument in sys.argv[1:]])
     short = summary(result)
     print(short.to_string(index=False))
-    write_json(find_root(Path(__file__).parent) / "reports/own_learning.json", json.loads(short.to_json(orient="records")))
+    path = find_root(Path(__file__).parent) / "reports/own_learning.csv"
+    write_bytes(path, short.to_csv(index=False, float_format="%.4f").encode())

@@ -4,8 +4,8 @@
     <!-- headline -->                        the small table
     <!-- table real_mean: scoring=recentred bits=32|128; trained_on,method x bits: map -->
 
-A table's mark names a table of reports/study, what to choose, and what to show: columns, or ROWS x COLUMNS: VALUE. What was never
-measured stays as it is.
+A table's mark names a table of reports/study or a .csv of reports, what to choose, and what to show: columns, or
+ROWS x COLUMNS: VALUE. What was never measured stays as it is.
 """
 
 import re
@@ -49,8 +49,8 @@ def fill(text: str, root: Path) -> str:
             if mark["headline"] and "headline" in tables:
                 new = f"\n\n{headline(tables)}\n\n"
             elif mark["table"]:
-                found = tables.get(mark["table"])
-                new = f"\n\n{'(not run yet)' if found is None else shown(found, mark['choice'], mark['shown'])}\n\n"
+                found = tables.get(mark["table"], pd.DataFrame(_read(root / "reports" / mark["table"])))
+                new = f"\n\n{'(not run yet)' if found.empty else shown(found, mark['choice'], mark['shown'])}\n\n"
             elif mark["file"]:
                 source, keys = _read(root / "reports" / mark["file"]), mark["keys"].split(".")
                 if isinstance(source, list) or keys[0] in source:

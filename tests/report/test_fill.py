@@ -49,6 +49,12 @@ def test_tables_by_hand_and_again(root: Path, shown: str, lines: list[str]) -> N
     assert fill(page, root) == page
 
 
+def test_a_table_of_reports_and_one_that_no_run_made(root: Path) -> None:
+    page = fill("<!-- table network: name=y; name map --><!-- end -->", root)
+    assert page.split("\n\n")[1].splitlines()[2:] == ["| y | 0.500 |"]
+    assert "not run yet" in fill("<!-- table absent: ; name map --><!-- end -->", root)
+
+
 @pytest.mark.parametrize(
     ("mark", "figure"),
     [
