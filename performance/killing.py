@@ -106,7 +106,8 @@ def compare_with_kills(place: Path, model: Path, rounds: int, photos: int, seed:
 
 def learn_with_kills(place: Path, photos: Path, kills: int, seed: int) -> int:
     """How often `bcdh learn` was killed before it ended as one that ran through, or AssertionError."""
-    chance = random.Random(seed)
+    chance, place = random.Random(seed), place / "learn"
+    place.mkdir()
     _, seconds = run(place, ["learn", photos, "--into", "undisturbed"])
     killed = 0
     while killed < kills and run(place, ["learn", photos, "--into", "killed"], chance.uniform(0.05, 0.5) * seconds)[0]:
