@@ -49,7 +49,8 @@ def fill(text: str, root: Path) -> str:
             if mark["headline"] and "headline" in tables:
                 new = f"\n\n{headline(tables)}\n\n"
             elif mark["table"]:
-                found = tables.get(mark["table"], pd.DataFrame(_read(root / "reports" / mark["table"])))
+                name = mark["table"]
+                found = tables[name] if name in tables else pd.DataFrame(_read(root / "reports" / name))
                 new = f"\n\n{'(not run yet)' if found.empty else shown(found, mark['choice'], mark['shown'])}\n\n"
             elif mark["file"]:
                 source, keys = _read(root / "reports" / mark["file"]), mark["keys"].split(".")
