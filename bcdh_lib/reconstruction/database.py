@@ -4,6 +4,7 @@ COLMAP works on everything in its database, so each process gets an excerpt with
 one-line errors here.
 """
 
+import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +42,9 @@ def colmap(doing: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, LookupError, sqlite3.Error) as error:
-        raise StudyError(f"COLMAP failed in {doing}: {one_line(error, 1000)}") from error
+        said = one_line(error, 1000)
+        fix = "; make room on the disk, and start again" if "disk" in said else ""  # SQLite: "database or disk is full"
+        raise StudyError(f"COLMAP failed in {doing}: {said}{fix}") from error
     finally:
         pycolmap.logging.minloglevel = level
 
@@ -121,18 +124,26 @@ def work_in_excerpts(
     work: study, excerpt, photos or pairs -> nothing.
     """
     jobs = [missing[start : start + at_once] for start in range(0, len(missing), at_once)]
-    with bar, tempfile.TemporaryDirectory(dir=database.parent, prefix="excerpts-") as folder:
+    with bar, tempfile.TemporaryDirectory(dir=database.parent, prefix="excerpts-") as folder, colmap(f"writing {database}"):
         job = partial(_in_excerpt, work, study, database, Path(folder))
-        for done, excerpt in side_by_side(job, jobs, study.params.run.threads):
-            add_excerpt(FEATURES if missing.ndim == 1 else MATCHES, database, excerpt)
-            excerpt.unlink()
-            bar.update(done)
+        try:
+            for done, excerpt in side_by_side(job, jobs, study.params.run.threads):
+                add_excerpt(FEATURES if missing.ndim == 1 else MATCHES, database, excerpt)
+                excerpt.unlink()
+                bar.update(done)
+        except StudyError as error:
+            raise StudyError(f"{database.parent}: {error}") from None
 
 
 def _in_excerpt(
     work: Callable[[Study, Path, np.ndarray], None], study: Study, database: Path, folder: Path, pieces: np.ndarray
 ) -> tuple[int, Path]:
-    """Work in a database of the pieces' photos alone. Returns the number of pieces, and the database."""
+    """Work in a database of the pieces' photos alone. Returns the number of pieces, and the database.
+
+    This process has no other work, so its stderr is closed: if the disk is full, COLMAP ends the process with a C++ trace.
+    """
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
     first = "-".join(map(str, pieces.flat[:2]))
     with colmap(f"extracting or matching the features of photo {first} and others"):
         excerpt = copy_excerpt(database, folder / f"{first}.db", np.unique(pieces))

@@ -1,8 +1,12 @@
-"""Features: ids that follow photo_id, photos without any."""
+"""Features: ids that follow photo_id, photos without any, a full disk."""
+
+import resource
 
 import numpy as np
 import pycolmap
+import pytest
 
+from bcdh_lib.core.errors import StudyError
 from bcdh_lib.reconstruction.features import extract_features, read_descriptors
 
 from .conftest import BLANK, UNREADABLE
@@ -29,3 +33,17 @@ def test_features_by_photo(study, tmp_path):
 
 def test_no_photos(study, tmp_path):
     assert len(extract_features(study, tmp_path / "database.db", np.zeros(0, np.int64).tolist())) == 0
+
+
+def test_a_full_disk_is_one_line(study, tmp_path, capfd):
+    """Files that may not grow stand for the disk; COLMAP itself would end its process with a C++ trace."""
+    free, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, most))
+    try:
+        with pytest.raises(StudyError) as fault:
+            extract_features(study, tmp_path / "database.db", PHOTOS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (free, most))
+    assert str(fault.value).startswith(str(tmp_path))
+    shown = [*capfd.readouterr().err.replace("\r", "\n").split("\n"), *str(fault.value).split("\n")[1:]]
+    assert [line for line in shown if line and not line.startswith("features")] == []
