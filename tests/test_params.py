@@ -60,6 +60,7 @@ def test_a_fault_is_named(changes, key):
     ],
 )
 def test_what_registries_know_is_checked_before_the_first_stage(changes, key, tmp_path):
+    write_inputs(Study(tmp_path, load_params(PATH)))
     with pytest.raises(StudyError, match=key):
         write_inputs(Study(tmp_path, load_params(PATH, changes)))
 

@@ -6,7 +6,6 @@ nothing to reports/executed; the notebook as far as it got is in work/failed.
 """
 
 import argparse
-import json
 import os
 import re
 import sys
@@ -23,9 +22,9 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
 from bcdh_lib.core.errors import StudyError, exit_code, one_line
+from bcdh_lib.report.notebook import stripped
 from bcdh_lib.study import find_root, open_study
 
-KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 TEXT_BARS = "--IPKernelApp.exec_lines=import sys; sys.modules['tqdm.notebook'] = None"  # no browser is there to show widgets
 
 
@@ -38,7 +37,7 @@ def execute(name: str, changes: Mapping[str, Any] | None = None, root: Path | No
     root = root or find_root()
     source, out = root / f"notebooks/{name}.ipynb", open_study(changes, root).reports / f"executed/{name}.ipynb"
     running, failed = root / f"work/executing/{name}.ipynb", root / f"work/failed/{name}.ipynb"
-    notebook = stripped(read_notebook(source))
+    notebook = nbformat.from_dict(stripped(read_notebook(source)))
     if changes and not any("parameters" in cell.metadata.get("tags", []) for cell in notebook.cells):
         raise StudyError(f"{source}: takes no changes; tag a cell `parameters` and write in it: changes = {{}}")
     for path in (out, running, failed):  # so that the results of an earlier run are not mistaken for this run's
@@ -82,20 +81,9 @@ def read_notebook(path: Path) -> NotebookNode:
     return notebook
 
 
-def stripped(notebook: NotebookNode) -> NotebookNode:
-    """The notebook as git keeps it: no outputs, no counts, no metadata but tags; an open notebook gives the same text."""
-    notebook = nbformat.from_dict(json.loads(json.dumps(notebook)))
-    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL})
-    for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({"tags": cell.metadata["tags"]} if cell.metadata.get("tags") else {})
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-    return notebook
-
-
 def normalised(notebook: NotebookNode, root: Path) -> NotebookNode:
     """The executed notebook without what differs between two runs: times, ids, stderr, addresses in memory, the study's path."""
-    normal = stripped(notebook)
+    normal = nbformat.from_dict(stripped(notebook))
     normal.metadata.language_info = {"name": "python", "pygments_lexer": "ipython3"}
     for number, (cell, executed) in enumerate(zip(normal.cells, notebook.cells, strict=True), start=1):
         cell.id = f"cell-{number}"

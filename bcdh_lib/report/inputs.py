@@ -5,31 +5,41 @@ published benchmarks that others put there; and writes copies of the notebooks w
 those copies, so a notebook that is open, executed and saved in JupyterLab is neither changed nor executed again.
 """
 
+import json
 import sys
 
-import nbformat
-
+from bcdh_lib.core.code import code_digest
 from bcdh_lib.core.errors import exit_code
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.pairs.make import source_of
 from bcdh_lib.photos import listing
-from bcdh_lib.report.execute import read_notebook, stripped
+from bcdh_lib.report.notebook import stripped_text
 from bcdh_lib.retrieval.benchmarks import check_benchmarks
 from bcdh_lib.study import Study, open_study
-from bcdh_lib.training.backbones import check_backbone
-from bcdh_lib.training.losses import check_losses
 
 
 def write_inputs(study: Study) -> None:
     """Check what registries know of, then write data/{listing,published}.txt and work/stripped/NAME.ipynb. Raises StudyError."""
-    check_backbone(study.params.network.backbone)
-    check_losses(study.params)
+    _check_training(study)
     source_of(study)
     check_benchmarks(study)
     listing.write_listing(study)
     write_bytes(study.root / "data/published.txt", listing.HEADING + listing.list_published(study))
     for path in sorted((study.root / "notebooks").glob("*.ipynb")):
-        write_bytes(study.root / "work/stripped" / path.name, nbformat.writes(stripped(read_notebook(path))).encode())
+        write_bytes(study.root / "work/stripped" / path.name, stripped_text(path).encode())
+
+
+def _check_training(study: Study) -> None:
+    """Check backbone and losses, unless the same settings were checked before: importing torch takes seconds."""
+    checked, settings = study.work / "checked.json", study.params.model_dump(include={"network", "training", "losses"})
+    origin = json.dumps([settings, code_digest("bcdh_lib.training.backbones", "bcdh_lib.training.losses")]).encode()
+    if not (checked.is_file() and checked.read_bytes() == origin):
+        from bcdh_lib.training.backbones import check_backbone
+        from bcdh_lib.training.losses import check_losses
+
+        check_backbone(study.params.network.backbone)
+        check_losses(study.params)
+        write_bytes(checked, origin)
 
 
 if __name__ == "__main__":

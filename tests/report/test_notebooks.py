@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from bcdh_lib.report.execute import KERNEL, stripped
+from bcdh_lib.report.notebook import KERNEL, stripped, stripped_text
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NAMES = ["00_overview", "01_photos", "02_reconstruction", "03_pairs", "04_training", "05_retrieval", "06_comparison"]
@@ -33,7 +33,8 @@ def test_each_is_thin_stripped_and_executable(path: Path) -> None:
     notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
     nbformat.validate(notebook)
     assert notebook.metadata.kernelspec.name == KERNEL["name"]
-    assert notebook.cells == stripped(notebook).cells
+    assert notebook.cells == stripped(notebook)["cells"]
+    assert stripped_text(path) == nbformat.writes(nbformat.from_dict(stripped(notebook)))
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [cell.source for cell in code if "parameters" in cell.metadata.get("tags", [])] == ["changes = {}"]
     lines = [len(cell.source.splitlines()) for cell in code]
