@@ -23,7 +23,7 @@ def code_digest(*modules: str, without: Collection[str] = ()) -> str:
     """
     digest = hashlib.sha256()
     for name in sorted(modules_of(*modules, without=without)):
-        digest.update(f"{name}\n{_tree(name)}\n".encode())
+        digest.update(f"{name}\n{ast.dump(_WithoutProse().visit(_parse(name)))}\n".encode())
     return digest.hexdigest()[:16]
 
 
@@ -61,11 +61,8 @@ def _parse(module: str) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8") if file else "")
 
 
-def _tree(module: str) -> str:
-    """A module's syntax tree as text, without docstrings; comments are in no tree."""
-    tree = _parse(module)
-    for node in ast.walk(tree):
-        if isinstance(body := getattr(node, "body", None), list):  # a string by itself describes what is around or above it
-            code = [each for each in body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))]
-            node.body = code or [ast.Pass()]  # type: ignore[attr-defined]
-    return ast.dump(tree)
+class _WithoutProse(ast.NodeTransformer):
+    """Drops strings that stand by themselves: they describe what is around or above them. Comments are in no tree."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        return None if isinstance(node.value, ast.Constant) else node

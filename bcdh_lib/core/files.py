@@ -3,7 +3,6 @@
 import fcntl
 import io
 import json
-import math
 import os
 import pickle
 import pickletools
@@ -53,19 +52,17 @@ def write_array(path: Path, array: np.ndarray) -> None:
 def read_array(path: Path, mapped: bool = False) -> np.ndarray:
     """The array of a .npy file, memory-mapped or read. Raises OSError, or ValueError if the file is not a whole .npy.
 
-    np.load alone allocates what the header announces, accepts a .zip, and raises any error of parsing the header.
+    np.load alone allocates what the header announces, and accepts a .zip.
     """
-    with open(path, "rb") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-            shape, _, kind = read_header(file)
-        except Exception as error:
-            raise ValueError(f"it is not a .npy ({one_line(error)})") from None
-        there = os.fstat(file.fileno()).st_size - file.tell()
-    if min(shape, default=0) < 0 or kind.hasobject or math.prod(shape) * kind.itemsize != there:
-        raise ValueError(f"it announces {kind} {shape}, and {there:,} bytes follow")
-    return np.load(path, mmap_mode="r" if mapped and there else None, allow_pickle=False)
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header can raise nearly anything
+        raise ValueError(f"it is not a whole .npy ({one_line(error)})") from None
+    if (size := path.stat().st_size) != array.offset + array.nbytes:
+        raise ValueError(f"it announces {array.dtype} {array.shape}, and has {size:,} bytes")
+    return array if mapped else np.array(array)
 
 
 class _PlainUnpickler(pickle.Unpickler):

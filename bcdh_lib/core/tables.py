@@ -132,10 +132,15 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     return content.select(list(table.columns)).to_pandas()
 
 
+def open_parquet(path: Path) -> pq.ParquetFile:
+    """A parquet file at any path: as text, arrow refuses those that are not UTF-8. Raises OSError and pyarrow's own errors."""
+    return pq.ParquetFile(pa.OSFile(os.fsencode(path)))
+
+
 def read_parquet(path: Path) -> pa.Table:
     """A parquet file, checked to its last value. Raises ValueError, one line, if it cannot be read."""
     try:
-        content = pq.read_table(pa.OSFile(os.fsencode(path)))  # as text, arrow refuses paths that are not UTF-8
+        content = open_parquet(path).read()
         content.validate(full=True)
         return content
     except (pa.ArrowException, OSError) as error:

@@ -14,35 +14,33 @@ from bcdh_lib.photos.sources import check_source
 from bcdh_lib.photos.sources.folder import photos_of
 from bcdh_lib.study import Study
 
-HEADING = b"# path, size (bytes), time of change (ns)\n"  # DVC warns of empty files
-
 
 def write_listing(study: Study) -> Path:
     """Write data/listing.txt, and return its path."""
     listing = study.base("photos") / "data/listing.txt"
-    content = HEADING + list_collection(study)
+    content = list_collection(study)
     if not (listing.is_file() and listing.read_bytes() == content):
         write_bytes(listing, content)
     return listing
 
 
 def list_collection(study: Study) -> bytes:
-    """One line a file of photos.folder, sorted; empty if the study renders its photos. Raises StudyError."""
+    """The listing of photos.folder, without a file if the study renders its photos. Raises StudyError."""
     check_source(study.params)
     if study.params.photos.source == "rendered":
-        return b""
+        return _listing(study.root, [])
     folder = photos_of(study)
-    return _lines(folder, find_files(folder, study.params.photos.exclude)[0].values())
+    return _listing(folder, find_files(folder, study.params.photos.exclude)[0].values())
 
 
 def list_published(study: Study) -> bytes:
-    """One line a file of the benchmarks that the study did not render, sorted."""
+    """The listing of the benchmarks that the study did not render."""
     rendered = study.benchmarks.glob("rendered_*")
     folders = {each for each in study.benchmarks.glob("*") if each.is_dir()} - {*rendered, study.benchmarks / "archives"}
-    return _lines(study.benchmarks, (file for folder in folders for file in find_files(folder)[0].values()))
+    return _listing(study.benchmarks, (file for folder in folders for file in find_files(folder)[0].values()))
 
 
-def _lines(folder: Path, files: Iterable[Path]) -> bytes:
+def _listing(folder: Path, files: Iterable[Path]) -> bytes:
     lines = []
     for file in files:
         try:
@@ -50,4 +48,4 @@ def _lines(folder: Path, files: Iterable[Path]) -> bytes:
         except OSError:
             status = file.lstat()
         lines.append(b"%r %d %d\n" % (os.fsencode(file.relative_to(folder)), status.st_size, status.st_mtime_ns))
-    return b"".join(sorted(lines))
+    return b"# path, size (bytes), time of change (ns)\n" + b"".join(sorted(lines))  # DVC warns of empty files

@@ -12,7 +12,7 @@ from bcdh_lib.core.code import code_digest
 from bcdh_lib.core.errors import exit_code
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.pairs.make import source_of
-from bcdh_lib.photos import listing
+from bcdh_lib.photos.listing import list_published, write_listing
 from bcdh_lib.report.notebook import stripped_text
 from bcdh_lib.retrieval.benchmarks import check_benchmarks
 from bcdh_lib.study import Study, open_study
@@ -23,8 +23,8 @@ def write_inputs(study: Study) -> None:
     _check_training(study)
     source_of(study)
     check_benchmarks(study)
-    listing.write_listing(study)
-    write_bytes(study.root / "data/published.txt", listing.HEADING + listing.list_published(study))
+    write_listing(study)
+    write_bytes(study.root / "data/published.txt", list_published(study))
     for path in sorted((study.root / "notebooks").glob("*.ipynb")):
         write_bytes(study.root / "work/stripped" / path.name, stripped_text(path).encode())
 

@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from tqdm.auto import tqdm
@@ -28,7 +27,7 @@ from bcdh_lib.core.codes import pack
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import locked, write_bytes, writing
 from bcdh_lib.core.settings import first_fault
-from bcdh_lib.core.tables import write_parquet
+from bcdh_lib.core.tables import read_parquet, write_parquet
 from bcdh_lib.params import Photos
 from bcdh_lib.photos.folder import exclusion, path_from_table, path_in_table, walk
 from bcdh_lib.photos.photo_file import LeftOut, decode_all, state_of, why_none
@@ -339,8 +338,8 @@ def _read_parts(folder: Path, bits: int) -> tuple[pd.DataFrame, NDArray[np.float
     """The photos of all parts, as READ with their `place` in the outputs [m, L]; the last of equal states alone."""
     rows, outputs = [READ.empty_table().to_pandas()], [np.empty((0, bits), np.float32)]
     for file in sorted(folder.glob("*.parquet")):
-        with suppress(pa.ArrowException, OSError, ValueError):  # a part broken on disk: its photos are encoded again
-            part = pq.read_table(pa.OSFile(os.fsencode(file)), schema=PART)
+        with suppress(pa.ArrowException, ValueError):  # a part broken on disk: its photos are encoded again
+            part = read_parquet(file).cast(PART)
             values = np.frombuffer(b"".join(part["outputs"].to_pylist()), np.float32).reshape(len(part), bits)
             rows.append(part.select(READ.names).to_pandas())
             outputs.append(values)

@@ -37,6 +37,7 @@ from bcdh_lib.core.codes import Codes, pack
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.files import locked, read_array, write_array, write_bytes, writing
 from bcdh_lib.core.settings import NotNegative, Section, first_fault
+from bcdh_lib.core.tables import open_parquet
 from bcdh_lib.photos.photo_file import LeftOut
 from bcdh_lib.search import nearest
 from bcdh_lib.search.encoder import Seen, encode, read_view
@@ -213,7 +214,7 @@ def open_index(folder: Path) -> PhotoIndex:
 
 def _open_rows(folder: Path) -> tuple[Codes, NDArray[np.float32], pq.ParquetFile]:
     """Raises OSError, ValueError or pyarrow's own errors if the files are missing or do not fit each other."""
-    table = pq.ParquetFile(pa.OSFile(os.fsencode(folder / "photos.parquet")))  # as text, arrow refuses paths that are not UTF-8
+    table = open_parquet(folder / "photos.parquet")
     sizes = [table.metadata.row_group(number).num_rows for number in range(table.num_row_groups)]
     if not table.schema_arrow.equals(ROW) or any(size != GROUP for size in sizes[:-1]) or any(size > GROUP for size in sizes):
         raise ValueError(f"photos.parquet does not have the columns {', '.join(ROW.names)} in groups of {GROUP} rows")
