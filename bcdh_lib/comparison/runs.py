@@ -29,7 +29,7 @@ from bcdh_lib.training.end_to_end import train_end_to_end
 from bcdh_lib.training.hash_layer import History, assemble, start_layer, train_hash_layer
 from bcdh_lib.training.losses import LOSSES
 from bcdh_lib.training.network import HashLayer
-from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.training_set import TrainingSet
 
 Floats = NDArray[np.float32]
 
@@ -136,14 +136,14 @@ class Run(Coded):
             rows.append(score_codes(study, benchmark, System(self.method, self.bits), codes))
         return Result(pd.concat(rows, ignore_index=True), facts)
 
-    def _encoder(self, training: TrainingVectors, facts: dict[str, Any]) -> Callable[[Floats], Floats]:
+    def _encoder(self, training: TrainingSet, facts: dict[str, Any]) -> Callable[[Floats], Floats]:
         """Vectors [n, d] -> real outputs [n, L]."""
         if self.method in SHALLOW:
             return fit_shallow(self.method, training.vectors[training.train], self.bits or 0, self.seed)
         layer = self._layer(training, facts)[0].requires_grad_(False)
         return lambda vectors: layer(torch.from_numpy(vectors)).numpy()
 
-    def _layer(self, training: TrainingVectors, facts: dict[str, Any]) -> tuple[HashLayer, History]:
+    def _layer(self, training: TrainingSet, facts: dict[str, Any]) -> tuple[HashLayer, History]:
         """The trained layer and its history; if it diverged, the start, with a history that no later round is better than."""
         bits = self.bits or 0
         if self.pretrained is not None:
@@ -154,7 +154,7 @@ class Run(Coded):
             facts["fault"] = str(error)
             return start_layer(training, bits, self.seed), [{"validation_map": float("nan")}]
 
-    def _end_to_end(self, training: TrainingVectors, facts: dict[str, Any]) -> Outputs:
+    def _end_to_end(self, training: TrainingSet, facts: dict[str, Any]) -> Outputs:
         """The benchmarks' outputs of the whole network, trained on from the layer; if that diverged, those of the layer."""
         layer, history = self._layer(training, facts)
         start = network = assemble(self.vectors.network(), layer)

@@ -13,12 +13,12 @@ from bcdh_lib.comparison.plan import Supply
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.pairs.diagnostics import true_landmarks
 from bcdh_lib.study import Study
-from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.training_set import TrainingSet
 
 Labels = NDArray[np.int64]
 
 
-def supplied(study: Study, vectors: TrainingVectors, pretrained: TrainingVectors, supply: Supply, seed: int) -> TrainingVectors:
+def supplied(study: Study, vectors: TrainingSet, pretrained: TrainingSet, supply: Supply, seed: int) -> TrainingSet:
     """The training vectors with the pairs of another supply; what is random is drawn with the seed.
 
     pretrained: the same photos' vectors before any training, for clusters.
@@ -32,7 +32,7 @@ def supplied(study: Study, vectors: TrainingVectors, pretrained: TrainingVectors
     return move_photos(vectors, supply.wrong, seed)
 
 
-def relabelled(vectors: TrainingVectors, labels: Labels) -> TrainingVectors:
+def relabelled(vectors: TrainingSet, labels: Labels) -> TrainingSet:
     """Training photos with equal labels [n] are one group, every pair of them similar; held-apart photos stay as they are."""
     train = vectors.train
     group = np.where(train, labels + vectors.group.max() + 1, vectors.group)
@@ -42,7 +42,7 @@ def relabelled(vectors: TrainingVectors, labels: Labels) -> TrainingVectors:
     return replace(vectors, group=group, pairs=np.concatenate([vectors.pairs[~train[vectors.pairs[:, 0]]], pairs]))
 
 
-def move_photos(vectors: TrainingVectors, share: float, seed: int) -> TrainingVectors:
+def move_photos(vectors: TrainingSet, share: float, seed: int) -> TrainingSet:
     """A share of the training photos changes places with each other: each then has the group and the pairs of another one."""
     rows, place = np.flatnonzero(vectors.train), np.arange(len(vectors.group))
     chosen = np.random.default_rng([seed, 2]).choice(rows, round(share * len(rows)), replace=False)

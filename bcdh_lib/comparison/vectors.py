@@ -35,7 +35,6 @@ from bcdh_lib.training.float_baseline import train_float_baseline
 from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import (
     TrainingSet,
-    TrainingVectors,
     encode_training_set,
     load_training_set,
     pairs_among,
@@ -180,10 +179,10 @@ class Vectors(Piece):
         """The trained float baseline. Raises StudyError if its training's folder was deleted."""
         return load_checkpoint(self.training / "best.safetensors")[0]
 
-    def load(self) -> tuple[TrainingVectors, Outputs]:
+    def load(self) -> tuple[TrainingSet, Outputs]:
         """The vectors of the training photos and of the benchmarks."""
         with np.load(self.arrays, allow_pickle=False) as arrays:
-            return TrainingVectors.of_arrays(arrays), {name: arrays[name] for name in arrays.files if "/" in name}
+            return TrainingSet.of_arrays(arrays), {name: arrays[name] for name in arrays.files if "/" in name}
 
 
 def joined(sets: Sequence[TrainingSet]) -> TrainingSet:

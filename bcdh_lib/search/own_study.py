@@ -30,7 +30,7 @@ from bcdh_lib.search.own_learning import OwnPhotos, learn
 from bcdh_lib.study import Study
 from bcdh_lib.training.checkpoint import save_checkpoint
 from bcdh_lib.training.device import prepare
-from bcdh_lib.training.encoding import cache_activations, encode_views
+from bcdh_lib.training.encoding import cache_activations, encode
 from bcdh_lib.training.hash_layer import assemble
 from bcdh_lib.training.views import Views
 
@@ -115,5 +115,5 @@ def encode_photos(study: Study, default: DefaultNetwork) -> NDArray[np.float32]:
             views = Views(paths[start : start + BLOCK], default.baseline.settings.side)
             title = f"vectors {start:,} of {len(paths):,}"
             activations = cache_activations(default.baseline, views, study.params.run.threads, title)
-            write_array(file, encode_views(default.baseline, activations)[:, 0].numpy())
+            write_array(file, encode(default.baseline, activations).numpy())
     return np.concatenate([read_array(file) for file in sorted(folder.glob("*.npy"))])

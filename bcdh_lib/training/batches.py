@@ -8,9 +8,9 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from bcdh_lib.core.codes import distances
 from bcdh_lib.params import BaselineTraining
-from bcdh_lib.training.training_set import Labelled, TrainingSet
-from bcdh_lib.training.validation import distances_from
+from bcdh_lib.training.training_set import TrainingSet
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def draw_tuples(
     _, first = np.unique(shuffled[:, 0], return_index=True)
     once = shuffled[np.sort(first)]  # every query with one random positive, in random order
     drawn = np.resize(once, (settings.steps_per_round * settings.tuples, 2))
-    distances = distances_from(vectors.numpy(), drawn[:, 0], None)
-    negatives = mine_negatives(training_set, distances, drawn[:, 0], settings.negatives)
+    away = distances(vectors.numpy()[drawn[:, 0]], vectors.numpy())
+    negatives = mine_negatives(training_set, away, drawn[:, 0], settings.negatives)
     tuples = np.concatenate([drawn, negatives], 1).reshape(settings.steps_per_round, -1)
     views = generator.integers(0, 1 + settings.views, tuples.shape)
     similar = [torch.from_numpy(known[rows][:, rows].toarray() > 0) for rows in tuples]
@@ -62,7 +62,7 @@ def mine_negatives(training_set: TrainingSet, distances: np.ndarray, queries: np
     return found
 
 
-def draw_places(training_set: Labelled, photos: int, places: int, seed: int) -> Iterator[Batch]:
+def draw_places(training_set: TrainingSet, photos: int, places: int, seed: int) -> Iterator[Batch]:
     """The hash layer's batches, without end: about `photos` photos of `places` groups, or of as many as there are.
 
     Any two photos of one group of 3D models are similar. Groups without a similar pair for training take no part. Of each photo
@@ -77,5 +77,5 @@ def draw_places(training_set: Labelled, photos: int, places: int, seed: int) -> 
         drawn = [[one, *generator.permutation(rows[rows != one])[: each - 1]] for one, rows in chosen]
         rows = np.concatenate(drawn)
         same = torch.from_numpy(group[rows][:, None] == group[rows])
-        views = generator.integers(0, training_set.view_count, len(rows))
+        views = generator.integers(0, training_set.views.shape[1], len(rows))
         yield Batch(rows, views, same & ~torch.eye(len(rows), dtype=torch.bool), ~same)

@@ -45,8 +45,3 @@ def encode(network: HashNetwork, activations: Tensor) -> Tensor:
     """Outputs float [n, L] of the plain views that `cache_activations` gave."""
     with torch.no_grad():
         return torch.cat([network.finish(pool(network, block[:, 0])).cpu() for block in activations.split(BATCH)])
-
-
-def encode_views(network: HashNetwork, activations: Tensor) -> Tensor:
-    """Outputs float [n, views, L] of every view that `cache_activations` gave."""
-    return torch.stack([encode(network, view[:, None]) for view in activations.unbind(1)], 1)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
 from tqdm.auto import tqdm
 
 from bcdh_lib.core.errors import StudyError
@@ -21,8 +22,7 @@ from bcdh_lib.core.files import write_bytes
 from bcdh_lib.params import BaselineTraining, Params
 from bcdh_lib.training.batches import Batch, draw_tuples
 from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
-from bcdh_lib.training.device import device
-from bcdh_lib.training.distributed import all_rows, process_count, process_rank, wait_for_all
+from bcdh_lib.training.device import device, process_count, process_rank, wait_for_all
 from bcdh_lib.training.encoding import pool
 from bcdh_lib.training.hash_layer import History
 from bcdh_lib.training.losses import PairwiseLoss, make_loss
@@ -108,16 +108,19 @@ def train_round(
     pooling: nn.Module, loss: PairwiseLoss, optimiser: torch.optim.Optimizer, activations: Tensor, batches: list[Batch]
 ) -> float:
     """One pass over a round's batches; the mean loss. Raises StudyError if it is not finite."""
-    losses = []
+    losses, count = [], process_count()
     for batch in batches:
-        if len(batch.rows) % process_count():
+        if len(batch.rows) % count:
             raise StudyError(
-                f"a batch of {len(batch.rows)} photos does not divide among {process_count()} processes: "
+                f"a batch of {len(batch.rows)} photos does not divide among {count} processes: "
                 "change training.float_baseline.tuples"
             )
-        share = slice(process_rank(), None, process_count())  # place i of a batch is for process i mod count
-        rows = all_rows(pooling(activations[batch.rows[share], batch.views[share]]))
-        vectors = rows.unflatten(0, (process_count(), -1)).transpose(0, 1).flatten(0, 1)  # in the order of the batch again
+        share = slice(process_rank(), None, count)  # place i of a batch is for process i mod count
+        vectors = pooling(activations[batch.rows[share], batch.views[share]])
+        if count > 1:
+            # Every process computes the loss of all vectors, so their gradients add up to `count` times that of one process:
+            # DistributedDataParallel's mean over the processes makes it right.
+            vectors = torch.stack(all_gather(vectors.contiguous()), 1).flatten(0, 1)  # in the order of the batch
         value = loss.of_batch(vectors, batch.similar.to(vectors.device), batch.dissimilar.to(vectors.device))
         losses.append(descend(value, optimiser, "training.float_baseline.learning_rate"))
     return float(np.mean(losses))

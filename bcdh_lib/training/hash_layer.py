@@ -4,7 +4,7 @@ A layer on cached vectors takes seconds, so batches can hold hundreds of photos 
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,14 @@ from bcdh_lib.training.itq import itq_projection
 from bcdh_lib.training.losses import make_loss
 from bcdh_lib.training.losses.pairwise import PairwiseLoss, descend
 from bcdh_lib.training.network import HashLayer, HashNetwork
-from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.training_set import TrainingSet
 from bcdh_lib.training.validation import validation_map
 
 History = list[dict[str, Any]]
 """One row a round: round (0: before training), loss, quantization, validation_map."""
 
 
-def start_layer(vectors: TrainingVectors, bits: int, seed: int) -> HashLayer:
+def start_layer(vectors: TrainingSet, bits: int, seed: int) -> HashLayer:
     """The layer before training: ITQ of the training photos' vectors, the same for every method."""
     train = vectors.vectors[vectors.train]
     layer = HashLayer(train.shape[1], bits)
@@ -41,31 +41,16 @@ def recompute_normalisation(layer: HashLayer, vectors: Tensor) -> None:
     layer.normalise_by(outputs.mean(0), outputs.var(0))
 
 
-def train_hash_layer(vectors: TrainingVectors, params: Params, method: str, bits: int, seed: int) -> tuple[HashLayer, History]:
+def train_hash_layer(vectors: TrainingSet, params: Params, method: str, bits: int, seed: int) -> tuple[HashLayer, History]:
     """A method's hash layer at a code length, ready to encode, and its history.
 
     The layer of the round with the best validation mAP is returned; the start (round 0) is one of them, so it is never worse
     there. Raises StudyError if the loss is not finite.
     """
-    start = start_layer(vectors, bits, seed)
-    best, history = start, [_validated(start, vectors, row_of_round(0, []))]
-    for layer, row in layer_rounds(start, vectors, params, method, seed):
-        history.append(_validated(layer, vectors, row))
-        if history[-1]["validation_map"] > max(row["validation_map"] for row in history[:-1]):
-            best = layer
-    return best, history
-
-
-def layer_rounds(
-    start: HashLayer, vectors: TrainingVectors, params: Params, method: str, seed: int
-) -> Iterator[tuple[HashLayer, dict[str, Any]]]:
-    """Train a copy of a layer on the training photos: after each round the layer as it is then, and its row of the history.
-
-    Raises StudyError if the loss is not finite.
-    """
-    layer, bits = copy.deepcopy(start).to(device()), start.linear.out_features
-    settings, loss = params.training.hash_layer, make_loss(method, bits, params.losses[method]).to(device())
-    views, train = torch.from_numpy(vectors.views).to(device()), torch.from_numpy(vectors.train)
+    best = start_layer(vectors, bits, seed)
+    history = [row_of_round(0, []) | {"validation_map": _validate(best, vectors)}]
+    layer, loss = copy.deepcopy(best).to(device()), make_loss(method, bits, params.losses[method]).to(device())
+    settings, views = params.training.hash_layer, torch.from_numpy(vectors.views).to(device())
     batches = draw_places(vectors, settings.photos, settings.places, seed)
     rate = loss.settings.learning_rate * layer.linear.weight.std().item()
     optimiser, steps = torch.optim.Adam(layer.linear.parameters(), lr=rate), settings.rounds * settings.steps_per_round
@@ -78,8 +63,13 @@ def layer_rounds(
             outputs = layer.train()(views[batch.rows, batch.views])
             found.append(step_on(outputs, batch, loss, optimiser, f"losses.{method}.learning_rate"))
             schedule.step()
-        recompute_normalisation(layer.eval(), views[train, 0])
-        yield copy.deepcopy(layer).cpu(), row_of_round(round_number, found)
+        recompute_normalisation(layer.eval(), views[torch.from_numpy(vectors.train), 0])
+        trained = copy.deepcopy(layer).cpu()
+        validated = _validate(trained, vectors)
+        if validated > max(row["validation_map"] for row in history):
+            best = trained
+        history.append(row_of_round(round_number, found) | {"validation_map": validated})
+    return best, history
 
 
 def step_on(
@@ -99,11 +89,11 @@ def row_of_round(number: int, steps: Sequence[tuple[float, float]]) -> dict[str,
     return {"round": number, "loss": loss, "quantization": quantization}
 
 
-def _validated(layer: HashLayer, vectors: TrainingVectors, row: dict[str, Any]) -> dict[str, Any]:
-    """The row of the history with the validation mAP of the layer's codes."""
+def _validate(layer: HashLayer, vectors: TrainingSet) -> float:
+    """The validation mAP of the layer's codes."""
     with torch.no_grad():
         outputs = layer(torch.from_numpy(vectors.vectors))
-    return row | {"validation_map": validation_map(vectors.group, vectors.train, outputs, outputs.shape[1])}
+    return validation_map(vectors.group, vectors.train, outputs, outputs.shape[1])
 
 
 def assemble(baseline: HashNetwork, layer: HashLayer) -> HashNetwork:

@@ -4,6 +4,7 @@ python -m bcdh_lib.training
 torchrun --nproc_per_node 2 -m bcdh_lib.training
 """
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -15,14 +16,13 @@ from bcdh_lib.core.files import write_array, write_bytes
 from bcdh_lib.core.tables import write_table
 from bcdh_lib.study import Study, computes
 from bcdh_lib.training.checkpoint import save_checkpoint
-from bcdh_lib.training.device import device, prepare
-from bcdh_lib.training.distributed import process_rank, wait_for_all
+from bcdh_lib.training.device import device, prepare, process_rank, wait_for_all
 from bcdh_lib.training.end_to_end import train_end_to_end
 from bcdh_lib.training.float_baseline import train_float_baseline
 from bcdh_lib.training.hash_layer import History, assemble, train_hash_layer
 from bcdh_lib.training.losses import check_losses
 from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import TrainingSet, encode_training_set, load_training_set, set_whitening, vectors_path
+from bcdh_lib.training.training_set import TrainingSet, encode_training_set, load_training_set, set_whitening
 
 FLOAT, WHITENED = "float", "whitened"
 
@@ -53,31 +53,32 @@ def _train_hash_layers(study: Study, training_set: TrainingSet, baseline: HashNe
     """Train the runs on the baseline, and write everything that the stage gives."""
     params, settings = study.params, study.params.model_dump(include={"training", "losses"})
     settings["training"].pop("runs")
-    facts = {"seed": params.run.seed, "params": settings, "pairs": training_set.fingerprint}
-    save_checkpoint(study.checkpoint(FLOAT), baseline, facts | {"method": FLOAT, "validation_map": _best(history)})
+    pairs = hashlib.sha256((study.pairs / "pairs.parquet").read_bytes()).hexdigest()
+    histories: list[pd.DataFrame] = []
+
+    def save(name: str, method: str, network: HashNetwork, history: History) -> None:
+        rounds = pd.DataFrame(history).assign(run=name)
+        facts = {"method": method, "seed": params.run.seed, "params": settings, "pairs": pairs}
+        save_checkpoint(study.checkpoint(name), network, facts | {"validation_map": rounds["validation_map"].max()})
+        histories.append(rounds)
+
+    save(FLOAT, FLOAT, baseline, history)
     if params.network.whitening is not None:
         whitened = HashNetwork(params.network, bits=None).to(device())  # pretrained: the float baseline before training
         set_whitening(whitened, training_set)
         save_checkpoint(study.checkpoint(WHITENED), whitened, {"method": WHITENED})
     vectors = encode_training_set(baseline, training_set)
-    write_array(vectors_path(study), vectors.views)
-    histories = [pd.DataFrame(history).assign(run=FLOAT)]
+    write_array(study.checkpoints / "vectors.npy", vectors.views)
     for run in params.training.runs:
         if run.bits is not None:
             layer, history = train_hash_layer(vectors, params, run.method, run.bits, params.run.seed)
             network = assemble(baseline, layer)
             if params.training.end_to_end.rounds:
                 network, history = train_end_to_end(network, training_set, params, run.method, params.run.seed, history)
-            described = facts | {"method": run.method, "validation_map": _best(history)}
-            save_checkpoint(study.checkpoint(run.name), network, described)
-            histories.append(pd.DataFrame(history).assign(run=run.name))
+            save(run.name, run.method, network, history)
     table = pd.concat(histories, ignore_index=True)
     write_table(study.checkpoints, "history", table)
     write_bytes(study.reports / "history.csv", table.to_csv(index=False, float_format="%.6f").encode())
-
-
-def _best(history: History) -> float:
-    return max(row["validation_map"] for row in history)
 
 
 def train_as_one_of_several(study: Study) -> None:

@@ -1,7 +1,6 @@
 """Validation: mAP of held-apart photos, which decides what training keeps. No benchmark takes part."""
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from bcdh_lib.core.codes import distances, pack
@@ -11,12 +10,6 @@ QUERIES = 256
 """Queries compared at a time with all photos."""
 FEW = 8
 """Held-apart groups that are enough to be each other's distractors."""
-
-
-def distances_from(outputs: np.ndarray, rows: np.ndarray, bits: int | None) -> np.ndarray:
-    """Distances [rows, n] of some photos to all, of their codes or, if bits is None, of their unit vectors."""
-    compared = pack(outputs) if bits else outputs
-    return distances(compared[rows], compared)
 
 
 def validation_map(group: np.ndarray, train: np.ndarray, outputs: Tensor, bits: int | None) -> float:
@@ -34,10 +27,10 @@ def held_apart_precisions(group: np.ndarray, train: np.ndarray, outputs: Tensor,
     """
     held = np.flatnonzero(~train)
     rows = held if len(np.unique(group[held])) >= FEW else np.concatenate([held, np.flatnonzero(train)])
-    group, outputs, queries = group[rows], outputs[torch.from_numpy(rows)], np.arange(len(held))
+    group, compared = group[rows], pack(outputs.numpy()[rows]) if bits else outputs.numpy()[rows]
     precisions = []
-    for block in np.split(queries, range(QUERIES, len(queries), QUERIES)):
+    for block in np.split(np.arange(len(held)), range(QUERIES, len(held), QUERIES)):
         itself = block[:, None] == np.arange(len(group))
-        ties = ties_of_distances(distances_from(outputs.numpy(), block, bits), group[block][:, None] == group, itself)
+        ties = ties_of_distances(distances(compared[block], compared), group[block][:, None] == group, itself)
         precisions.append(average_precision(ties, "rectangle"))
     return np.concatenate(precisions)

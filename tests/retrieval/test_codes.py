@@ -20,7 +20,6 @@ from bcdh_lib.study import Study
 from bcdh_lib.training.checkpoint import save_checkpoint
 from bcdh_lib.training.encoding import cache_activations, encode
 from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import vectors_path
 
 
 def test_codes_by_hand():
@@ -61,7 +60,7 @@ def test_every_system_of_a_study_is_written_once_a_photo_set_and_read_back(study
     study = Study(study.root, study.params.model_copy(update={"training": training}))
     write_table(study.pairs, "members", pd.DataFrame({"photo_id": range(10), "model_id": 0, "group_id": 0, "split": "train"}))
     write_table(study.pairs, "pairs", TABLES["pairs"].schema.empty_table().to_pandas())
-    write_array(vectors_path(study), np.random.default_rng(0).normal(size=(10, 1, 1280)).astype(np.float32))
+    write_array(study.checkpoints / "vectors.npy", np.random.default_rng(0).normal(size=(10, 1, 1280)).astype(np.float32))
     for system in systems(study):
         if system.method in ("dsh", "float", "whitened"):
             network = HashNetwork(study.params.network, system.bits)

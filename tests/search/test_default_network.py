@@ -20,7 +20,7 @@ from bcdh_lib.search.default_network.files import (
 )
 from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.training_set import TrainingSet
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def vectors():
     views = (random.normal(size=(8, 1, 1280))[group] + random.normal(size=(32, 1, 1280))).astype(np.float32)
     views /= np.linalg.norm(views, axis=2, keepdims=True)
     pairs = [(i, j) for i in range(32) for j in range(32) if i != j and group[i] == group[j]]
-    return TrainingVectors(views, group, group < 6, np.array(pairs))
+    return TrainingSet(views, group, group < 6, np.array(pairs))
 
 
 @pytest.fixture(scope="module")

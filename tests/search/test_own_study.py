@@ -16,7 +16,7 @@ from bcdh_lib.search.own_study import learn_from, learned_model, prepare_study
 from bcdh_lib.study import open_study
 from bcdh_lib.training.checkpoint import save_checkpoint
 from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.training_set import TrainingSet
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def packed(params, tmp_path_factory):
     pairs = np.array([(i, j) for i in range(32) for j in range(32) if i != j and group[i] == group[j]])
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(files, "BITS", (16, 8))
-        files.pack_network(folder / "float.safetensors", TrainingVectors(views, group, group < 6, pairs), params, folder)
+        files.pack_network(folder / "float.safetensors", TrainingSet(views, group, group < 6, pairs), params, folder)
     return folder
 
 

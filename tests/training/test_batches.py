@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bcdh_lib.training.batches import draw_places, draw_tuples, mine_negatives
-from bcdh_lib.training.training_set import TrainingSet, TrainingVectors
+from bcdh_lib.training.training_set import TrainingSet
 
 
 def small_set(groups, train=None):
@@ -63,7 +63,7 @@ def test_a_round_of_tuples_repeats_for_its_seed(training_set, params, known):
 @pytest.mark.parametrize(("photos", "places", "expected"), [(8, 4, 8), (9, 3, 9), (99, 64, 16), (3, 2, 2)])
 def test_places_are_as_many_as_asked_for_or_as_there_are(training_set, photos, places, expected):
     """Four groups of four photos to train on, all pairs known; a batch has a similar pair of every place it has two photos of."""
-    vectors = TrainingVectors(np.empty((24, 3, 2)), training_set.group, training_set.train, training_set.pairs)
+    vectors = TrainingSet(np.empty((24, 3, 2)), training_set.group, training_set.train, training_set.pairs)
     batches = draw_places(vectors, photos, places, 3)
     for batch in (next(batches) for _ in range(5)):
         assert len(batch.rows) == len(set(batch.rows)) == expected
@@ -78,7 +78,7 @@ def test_places_are_as_many_as_asked_for_or_as_there_are(training_set, photos, p
 
 
 def test_all_photos_of_a_group_are_similar(training_set):
-    few = TrainingVectors(
+    few = TrainingSet(
         np.empty((24, 1, 2)), training_set.group, training_set.train, np.array([[0, 1], [1, 0], [4, 5], [5, 4]])
     )
     batch = next(draw_places(few, 8, 2, 3))

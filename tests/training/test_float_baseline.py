@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.training.batches import draw_tuples
 from bcdh_lib.training.checkpoint import load_checkpoint
-from bcdh_lib.training.distributed import process_count
+from bcdh_lib.training.device import process_count
 from bcdh_lib.training.encoding import cache_activations, encode, pool_all
 from bcdh_lib.training.float_baseline import (
     Pooling,

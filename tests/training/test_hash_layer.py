@@ -9,7 +9,7 @@ from bcdh_lib.training.hash_layer import assemble, start_layer, train_hash_layer
 from bcdh_lib.training.itq import itq_projection
 from bcdh_lib.training.losses import LOSSES
 from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.training_set import TrainingSet
 from bcdh_lib.training.validation import validation_map
 
 
@@ -22,7 +22,7 @@ def draw_vectors(groups=20, each=6, meaning=8, noise=24, seed=0):
     )
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     pairs = np.array([(i, j) for i in range(len(group)) for j in range(len(group)) if i != j and group[i] == group[j]])
-    return TrainingVectors(vectors[:, None].astype(np.float32), group, group < 0.8 * groups, pairs)
+    return TrainingSet(vectors[:, None].astype(np.float32), group, group < 0.8 * groups, pairs)
 
 
 def outputs_of(layer, vectors):
@@ -80,7 +80,7 @@ def test_the_assembled_network_goes_from_pixels_to_the_layers_outputs(params):
     views = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         vectors = baseline(views)
-        training = TrainingVectors(vectors[:, None].numpy(), np.array([0, 0, 1, 1]), np.ones(4, dtype=bool), np.array([[0, 1]]))
+        training = TrainingSet(vectors[:, None].numpy(), np.array([0, 0, 1, 1]), np.ones(4, dtype=bool), np.array([[0, 1]]))
         layer = start_layer(training, 8, 3)
         network = assemble(baseline, layer)
         torch.testing.assert_close(network(views), layer(vectors))

@@ -16,7 +16,7 @@ from bcdh_lib.core.files import read_json
 from bcdh_lib.params import Params
 from bcdh_lib.search.default_network.files import METHOD, pack_network
 from bcdh_lib.study import open_study
-from bcdh_lib.training.training_set import TrainingVectors, read_vectors
+from bcdh_lib.training.training_set import TrainingSet, read_vectors
 
 
 def main(arguments: list[str]) -> int:
@@ -41,10 +41,10 @@ def _pack(baseline: Path | None = None, vectors: Path | None = None, loss: Path 
     return f"{folder}: {sum(file.stat().st_size for file in folder.glob('*.safetensors')) / 1e6:.1f} MB"
 
 
-def _read(path: Path) -> TrainingVectors:
+def _read(path: Path) -> TrainingSet:
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return TrainingVectors.of_arrays(arrays)
+            return TrainingSet.of_arrays(arrays)
     except (OSError, KeyError, ValueError) as error:
         raise StudyError(f"{path}: holds no vectors of a study ({one_line(error)})") from None
 

@@ -25,7 +25,7 @@ from bcdh_lib.params import Params, Photos
 from bcdh_lib.training.checkpoint import load_checkpoint, write_tensors
 from bcdh_lib.training.hash_layer import assemble, train_hash_layer
 from bcdh_lib.training.network import HashLayer, HashNetwork
-from bcdh_lib.training.training_set import TrainingVectors
+from bcdh_lib.training.training_set import TrainingSet
 
 FOLDER = Path(__file__).parent
 METHOD, BITS = "binary_constrained", (128, 64)
@@ -97,7 +97,7 @@ def default_network(folder: Path = FOLDER) -> DefaultNetwork:
     return DefaultNetwork(network, layers, mean, covariance, str(facts["sha256"]))
 
 
-def pack_network(baseline: Path, vectors: TrainingVectors, params: Params, folder: Path = FOLDER) -> Path:
+def pack_network(baseline: Path, vectors: TrainingSet, params: Params, folder: Path = FOLDER) -> Path:
     """Make a float baseline the default network, with hash layers that are trained here (seconds) on its vectors.
 
     Matrices and kernels are in half precision. Raises StudyError.

@@ -5,10 +5,10 @@
 l_1 = d, l_0 = L - d. Our reading of the abstract of arXiv 1802.07437; docs/method.md derives the code step.
 """
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from bcdh_lib.training.losses.code_step import minimal_energies
@@ -24,9 +24,9 @@ class BinaryConstrained(PairwiseLoss):
     """
 
     class Settings(LossSettings):
-        quantization_weight: Annotated[float, Field(gt=0)]  # lambda
+        quantization_weight: PositiveFloat  # lambda
         form: Literal["exact", "straight_through"]
-        sharpness: Annotated[float, Field(gt=0)] | None  # tau in standard deviations; null: equal weights
+        sharpness: PositiveFloat | None  # tau in standard deviations; null: equal weights
 
     costs: Tensor
 

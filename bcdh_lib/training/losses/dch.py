@@ -1,10 +1,8 @@
 """Deep Cauchy Hashing (Cao, Long, Liu, Wang, CVPR 2018), trained on pairs from 3D models instead of labels."""
 
-from typing import Annotated
-
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import NonNegativeFloat, PositiveFloat
 from torch import Tensor
 
 from bcdh_lib.training.losses.pairwise import LossSettings, PairwiseLoss, of_both
@@ -18,8 +16,8 @@ class DCH(PairwiseLoss):
     """
 
     class Settings(LossSettings):
-        gamma: Annotated[float, Field(gt=0)]  # bits
-        quantization_weight: Annotated[float, Field(ge=0)]  # lambda
+        gamma: PositiveFloat  # bits
+        quantization_weight: NonNegativeFloat  # lambda
 
     def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
         unit, gamma = F.normalize(outputs, dim=1), self.settings.gamma

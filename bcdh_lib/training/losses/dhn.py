@@ -1,8 +1,6 @@
 """Deep Hashing Network (Zhu et al., AAAI 2016), trained on pairs from 3D models instead of labels."""
 
-from typing import Annotated
-
-from pydantic import Field
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from bcdh_lib.training.losses.pairwise import LossSettings, PairwiseLoss, log_cosh, negative_log_likelihood, of_both
@@ -12,7 +10,7 @@ class DHN(PairwiseLoss):
     """log(1 + e^Theta) - s Theta + alpha sum of log cosh(|u|-1) + log cosh(|v|-1), with Theta = u.v / 2 as in DPSH."""
 
     class Settings(LossSettings):
-        quantization_weight: Annotated[float, Field(ge=0)]  # alpha
+        quantization_weight: NonNegativeFloat  # alpha
 
     def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
         quantization = log_cosh(outputs.abs() - 1).sum(1)

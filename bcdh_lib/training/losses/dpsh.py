@@ -1,8 +1,6 @@
 """Deep Pairwise-Supervised Hashing (Li, Wang, Kang, IJCAI 2016), trained on pairs from 3D models instead of labels."""
 
-from typing import Annotated
-
-from pydantic import Field
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from bcdh_lib.training.losses.pairwise import LossSettings, PairwiseLoss, negative_log_likelihood, of_both, sgn
@@ -12,7 +10,7 @@ class DPSH(PairwiseLoss):
     """log(1 + e^Theta) - s Theta + eta (||u - sgn u||^2 + ||v - sgn v||^2), with Theta = u.v / 2."""
 
     class Settings(LossSettings):
-        quantization_weight: Annotated[float, Field(ge=0)]  # eta
+        quantization_weight: NonNegativeFloat  # eta
 
     def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
         quantization = (outputs - sgn(outputs)).square().sum(1)

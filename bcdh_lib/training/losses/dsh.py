@@ -1,8 +1,6 @@
 """Deep Supervised Hashing (Liu, Wang, Shan, Chen, CVPR 2016), trained on pairs from 3D models instead of labels."""
 
-from typing import Annotated
-
-from pydantic import Field
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from bcdh_lib.training.losses.pairwise import LossSettings, PairwiseLoss, of_both
@@ -12,7 +10,7 @@ class DSH(PairwiseLoss):
     """s/2 ||u-v||^2 + (1-s)/2 [m - ||u-v||^2]+ + alpha (|| |u|-1 ||_1 + || |v|-1 ||_1), with m = 2L (equations 2 and 4)."""
 
     class Settings(LossSettings):
-        quantization_weight: Annotated[float, Field(ge=0)]  # alpha
+        quantization_weight: NonNegativeFloat  # alpha
 
     def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
         distance = of_both(outputs.square().sum(1)) - 2 * outputs @ outputs.T

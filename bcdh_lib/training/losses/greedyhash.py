@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 from torch import Tensor
 
 from bcdh_lib.training.losses.pairwise import LossSettings, PairwiseLoss, hamming_distances, of_both
@@ -17,7 +17,7 @@ class GreedyHash(PairwiseLoss):
 
     class Settings(LossSettings):
         margin: Annotated[float, Field(gt=0, le=1)]  # m, as a share of the code length; DSH's own is 0.5
-        quantization_weight: Annotated[float, Field(ge=0)]  # alpha
+        quantization_weight: NonNegativeFloat  # alpha
 
     def forward(self, outputs: Tensor, similar: Tensor) -> Tensor:
         distance = hamming_distances(outputs)

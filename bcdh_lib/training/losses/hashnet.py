@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from bcdh_lib.training.losses.pairwise import LossSettings, PairwiseLoss, negative_log_likelihood
@@ -16,7 +16,7 @@ class HashNet(PairwiseLoss):
     """
 
     class Settings(LossSettings):
-        scale: Annotated[float, Field(gt=0)]  # alpha L
+        scale: PositiveFloat  # alpha L
         final_beta: Annotated[float, Field(ge=1)]
 
     beta = 1.0

@@ -1,11 +1,11 @@
 """What every loss on the pairs of a batch offers, and the sign that training, coding and tests share."""
 
 import math
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import PositiveFloat
 from torch import Tensor, nn
 
 from bcdh_lib.core.errors import StudyError
@@ -51,7 +51,7 @@ def negative_log_likelihood(theta: Tensor, similar: Tensor) -> Tensor:
 class LossSettings(Section):
     """What the settings of every loss hold."""
 
-    learning_rate: Annotated[float, Field(gt=0)]  # of Adam, as a share of the standard deviation of the hash layer's weights
+    learning_rate: PositiveFloat  # of Adam, as a share of the standard deviation of the hash layer's weights
 
 
 class PairwiseLoss(nn.Module):
