@@ -10,7 +10,6 @@ The order: photos, models and pairs of the study's own collection (study.yaml: c
 on held-apart places; then every run, scored on the benchmarks, which nothing before has seen.
 """
 
-import importlib
 import os
 import platform
 import subprocess
@@ -30,6 +29,9 @@ from bcdh_lib.comparison.runs import Run, Trial
 from bcdh_lib.comparison.summary import LONGER_BASELINE, summarise_study
 from bcdh_lib.comparison.tables import write_tables
 from bcdh_lib.comparison.vectors import Activations, Vectors, digest_of_benchmarks, digest_of_tables
+from bcdh_lib.pairs.make import make_pairs
+from bcdh_lib.photos.collect import collect_photos
+from bcdh_lib.reconstruction.reconstruct import reconstruct
 from bcdh_lib.retrieval.systems import BCDH, FLOAT, PRETRAINED, WHITENED
 from bcdh_lib.study import Study, open_study
 
@@ -65,7 +67,7 @@ def compare(root: Path, tables: Path, prefix: str = "") -> None:
     made = {name: summarise_study(part) | {"trials.csv": tried[name]} for name, part in runs.items()}
     facts = {
         "chosen.json": chosen if plan.trained_on else chosen[""],
-        "provenance.json": provenance(Path(__file__).parent, processes) | {"minutes": minutes_of(pieces)},
+        "provenance.json": provenance(processes) | {"minutes": minutes_of(pieces)},
     }
     write_tables(tables, _together(made) | facts, prefix)
 
@@ -82,9 +84,8 @@ def _together(made: Mapping[str, Mapping[str, pd.DataFrame]]) -> dict[str, Any]:
 
 def make_collection(study: Study) -> None:
     """The study's photos, 3D models and pairs; the steps return at once if these exist."""
-    for step in ("photos.collect.collect_photos", "reconstruction.reconstruct.reconstruct", "pairs.make.make_pairs"):
-        module, function = step.rsplit(".", 1)
-        getattr(importlib.import_module(f"bcdh_lib.{module}"), function)(study)
+    for step in (collect_photos, reconstruct, make_pairs):
+        step(study)
 
 
 Labels = tuple[str, str]
@@ -167,11 +168,9 @@ class Work:
             for vectors, method, bits in product(map(self.vectors, whole.seeds), plan.methods, whole.bits):
                 yield run(vectors, method, bits, ("end_to_end", ""), {"training.end_to_end": whole.settings}, end_to_end=True)
         if part := plan.ablations:
-            pretrained = self.untrained()[0]
             for vectors, (name, change), bits in product(map(self.vectors, part.seeds), part.changes.items(), part.bits):
                 changes = {f"losses.{BCDH}": change.loss, "training.hash_layer": change.hash_layer}
-                supply = {"supply": change.supply, "pretrained": pretrained}
-                yield run(vectors, BCDH, bits, ("ablations", name), changes, **supply)
+                yield run(vectors, BCDH, bits, ("ablations", name), changes, supply=change.supply)
 
 
 def minutes_of(pieces: Sequence[Piece]) -> dict[str, dict[str, float]]:
@@ -181,9 +180,9 @@ def minutes_of(pieces: Sequence[Piece]) -> dict[str, dict[str, float]]:
     return {str(kind): {"pieces": len(each), "minutes": round(float(each.sum() / 60), 1)} for kind, each in kinds}
 
 
-def provenance(root: Path, processes: int) -> dict[str, Any]:
-    """The commit of the code in `root`, the machine, how many processes of one thread worked on it, and versions."""
-    described = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+def provenance(processes: int) -> dict[str, Any]:
+    """The commit of the code, the machine, how many processes of one thread worked on it, and versions."""
+    described = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
     git = subprocess.run(described, capture_output=True, text=True, check=False)
     return {
         "commit": git.stdout.strip() or "unknown",

@@ -15,15 +15,13 @@ from bcdh_lib.study import Study
 
 def write_metrics(study: Study) -> None:
     """Write reports/metrics.json: counts of the whole pipeline, and the mAP of every system with its bounds."""
-    models, registered = _counts(study.reconstruction, "models", "registered")
-    pairs, dissimilar_pairs = _counts(study.pairs, "similar_pairs", "dissimilar_pairs")
     counts = {
         "photos": len(read_table(study.photos, "photos")),
         "left_out": len(read_table(study.photos, "left_out")),
-        "models": models,
-        "registered": registered,
-        "pairs": pairs,
-        "dissimilar_pairs": dissimilar_pairs,
+        "models": _count(study.reconstruction, "models"),
+        "registered": _count(study.reconstruction, "registered"),
+        "pairs": _count(study.pairs, "similar_pairs"),
+        "dissimilar_pairs": _count(study.pairs, "dissimilar_pairs"),
     }
     summary = plain(summarise(read_table(study.reports_of("retrieval"), "queries")))
     columns = ["benchmark", "method", "bits", "map", "map_best", "map_worst", "map_rectangle"]
@@ -31,13 +29,12 @@ def write_metrics(study: Study) -> None:
     write_json(study.reports / "metrics.json", {"counts": counts, "retrieval": scores}, indent=1)
 
 
-def _counts(folder: Path, *names: str) -> list[int]:
-    """Counts in a step's summary, by their names. Raises StudyError."""
-    summary = read_json(folder / "summary.json")
-    for name in names:
-        if not isinstance(summary.get(name), int):
-            raise StudyError(f"{folder / 'summary.json'}: {name} is no count; make it with: dvc repro {folder.name}")
-    return [summary[name] for name in names]
+def _count(folder: Path, name: str) -> int:
+    """A count in a step's summary. Raises StudyError."""
+    path = folder / "summary.json"
+    if not isinstance(found := read_json(path).get(name), int):
+        raise StudyError(f"{path}: {name} is no count; make it with: dvc repro {folder.name}")
+    return found
 
 
 def verdict(summary: pd.DataFrame, bits: int = 64) -> str:

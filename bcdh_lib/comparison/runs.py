@@ -23,7 +23,7 @@ from bcdh_lib.retrieval.benchmarks import read_benchmarks
 from bcdh_lib.retrieval.codes import code_outputs
 from bcdh_lib.retrieval.score import score_codes
 from bcdh_lib.retrieval.shallow import SHALLOW, fit_shallow
-from bcdh_lib.retrieval.systems import System
+from bcdh_lib.retrieval.systems import PRETRAINED, System
 from bcdh_lib.training.device import prepare
 from bcdh_lib.training.end_to_end import train_end_to_end
 from bcdh_lib.training.hash_layer import History, assemble, start_layer, train_hash_layer
@@ -96,14 +96,12 @@ class Trial(Coded):
 class Run(Coded):
     """Scored on every benchmark; the tables know it by its experiment and its variant within that.
 
-    supply: which pairs the layer learns from; pretrained: the vectors that a supply of clusters is made from.
-    end_to_end: blocks and hash layer are then trained further, together.
+    supply: which pairs the layer learns from. end_to_end: blocks and hash layer are then trained further, together.
     """
 
     experiment: str = field(default="comparison", compare=False)
     variant: str = field(default="", compare=False)
     supply: Supply = field(default_factory=Supply)
-    pretrained: Vectors | None = None
     end_to_end: bool = False
     kind = "runs"
 
@@ -146,8 +144,9 @@ class Run(Coded):
     def _layer(self, training: TrainingSet, facts: dict[str, Any]) -> tuple[HashLayer, History]:
         """The trained layer and its history; if it diverged, the start, with a history that no later round is better than."""
         bits = self.bits or 0
-        if self.pretrained is not None:
-            training = supplied(self.study, training, self.pretrained.load()[0], self.supply, self.seed)
+        if self.supply != Supply():
+            pretrained = replace(self.vectors, method=PRETRAINED).load()[0]
+            training = supplied(self.study, training, pretrained, self.supply, self.seed)
         try:
             return train_hash_layer(training, self.params, self.method, bits, self.seed)
         except StudyError as error:

@@ -41,13 +41,18 @@ def summarise_study(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
     if "ablations" in parts:
         tables["ablations.csv"] = ablations(comparison, parts["ablations"])
     if "end_to_end" in parts:
-        points, baseline = by_training(comparison, parts["end_to_end"]), mean.loc[mean["method"] == FLOAT, "map"].max()
+        further = parts["end_to_end"].assign(training=parts["end_to_end"]["variant"].replace("", "end_to_end"))
+        before = also_in(further, comparison, [FLOAT, "itq", *LOSSES]).assign(training="layer")
+        points = pd.concat([before, further], ignore_index=True)
         trained = means(points, ["training", *KEYS]).merge(kept(runs), how="left")
+        baseline = mean.loc[mean["method"] == FLOAT, "map"].max()
         tables["end_to_end.csv"] = trained.assign(share_of_float=trained["map"] / baseline)
         tables["end_to_end_differences.csv"] = differences(of_end_to_end(points), ASKED, FAMILY)
     if "models" in parts:
+        few = parts["models"].assign(models=parts["models"]["variant"].astype(int))
         count = next(run.vectors.read().facts["models"] for run in runs if run.experiment == "comparison")
-        points = by_models(comparison, parts["models"], count)
+        last = also_in(few, comparison, few["method"].unique()).assign(models=count)
+        points = pd.concat([few, last], ignore_index=True)
         tables["models.csv"] = means(points, ["models", *KEYS])
         names = ["models", "scoring", "bits", "against", "method"]
         tables["models_differences.csv"] = differences(gains(points), names, ["against", "scoring"], each_benchmark=False)
@@ -97,16 +102,15 @@ def against_others(queries: pd.DataFrame) -> Iterator[Asked]:
                 yield {"question": question, "method": method} | code, methods[BCDH], methods[method]
 
 
-def by_training(comparison: pd.DataFrame, further: pd.DataFrame) -> pd.DataFrame:
-    """The queries of training end to end, column `training`: end_to_end; its control; layer, which both start from."""
-    same = comparison["seed"].isin(further["seed"]) & comparison["method"].isin([FLOAT, "itq", *LOSSES])
-    same &= comparison["bits"].isna() | comparison["bits"].isin(further["bits"].dropna())
-    trained = further.assign(training=further["variant"].replace("", "end_to_end"))
-    return pd.concat([comparison[same].assign(training="layer"), trained], ignore_index=True)
+def also_in(part: pd.DataFrame, comparison: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """The comparison's queries of these methods, with the seeds and code lengths of another part of the study."""
+    same = comparison["seed"].isin(part["seed"]) & comparison["method"].isin(methods)
+    return comparison[same & (comparison["bits"].isna() | comparison["bits"].isin(part["bits"].dropna()))]
 
 
 def of_end_to_end(points: pd.DataFrame) -> Iterator[Asked]:
-    """Codes trained end to end less those of the same method before it and of the control; BCDH's less the others and ITQ."""
+    """Codes trained end to end (by the column `training`) less those of the same method before it, `layer`, and those of the
+    control; and BCDH's less the others' and ITQ's."""
     whole = points["training"] == "end_to_end"
     for question in ("layer", LONGER_BASELINE):
         for code, methods in by_code(points[whole | (points["training"] == question)]):
@@ -129,8 +133,7 @@ def ablations(comparison: pd.DataFrame, changed: pd.DataFrame) -> pd.DataFrame:
 
     A family is all ablations and lengths of one benchmark and scoring. The row `reference` has the unchanged method's map alone.
     """
-    same = comparison["seed"].isin(changed["seed"]) & comparison["bits"].isin(changed["bits"])
-    tuned = comparison[same & (comparison["method"] == BCDH)].assign(variant=REFERENCE)
+    tuned = also_in(changed, comparison, [BCDH]).assign(variant=REFERENCE)
     every, names = pd.concat([tuned, changed], ignore_index=True), ["variant", "scoring", "bits"]
     maps = answered(every).groupby([*names, "benchmark"], sort=False)["ap"].mean().reset_index(name="map")
     mean = maps.groupby(names, sort=False)["map"].mean().reset_index().assign(benchmark=MEAN)
@@ -145,13 +148,6 @@ def ablations(comparison: pd.DataFrame, changed: pd.DataFrame) -> pd.DataFrame:
     table = table.rename(columns={"variant": "ablation"}).assign(seeds=changed["seed"].nunique())
     columns = ["ablation", "benchmark", "scoring", "bits", "seeds", "map", "difference", "low", "high", "p", "p_holm", "verdict"]
     return table[columns]
-
-
-def by_models(comparison: pd.DataFrame, few: pd.DataFrame, count: int) -> pd.DataFrame:
-    """The queries of the curve over the number of 3D models, column `models`; the last point is the comparison's own runs."""
-    same = comparison["seed"].isin(few["seed"]) & comparison["method"].isin(few["method"])
-    whole = comparison[same & (comparison["bits"].isna() | comparison["bits"].isin(few["bits"].dropna()))]
-    return pd.concat([few.assign(models=few["variant"].astype(int)), whole.assign(models=count)], ignore_index=True)
 
 
 def gains(points: pd.DataFrame) -> Iterator[Asked]:

@@ -43,6 +43,8 @@ from bcdh_lib.training.training_set import (
 
 Outputs = dict[str, NDArray[np.float32]]
 """Vectors [n, d] or outputs [n, L] of each PHOTO_SET/database and PHOTO_SET/queries."""
+LABELS = ("group", "train", "pairs")
+"""The fields of a training set next to its views."""
 
 
 @functools.cache
@@ -79,24 +81,21 @@ class Activations(Piece):
 
     def work(self) -> Result:
         prepare(self.study.params)
-        made = self._of_collection(self.collection) if self.collection else self._of_benchmarks()
+        if self.collection:
+            loaded = load_training_set(self.collection, self.workers)
+            made = {"views": loaded.views} | {name: torch.tensor(getattr(loaded, name)) for name in LABELS}
+        else:
+            network = HashNetwork(self.study.params.network, bits=None).to(device()).eval()
+            made = {
+                f"{name}/{part}": cache_activations(network, views, self.workers, f"{name} {part}")
+                for name, benchmark in one_per_photo_set(read_benchmarks(self.study)).items()
+                for part, views in benchmark_views(self.study, benchmark).items()
+            }
         self.tensors.parent.mkdir(parents=True, exist_ok=True)
         partial = self.tensors.with_suffix(".partial")
         torch.save(made, partial)
         partial.replace(self.tensors)
         return Result(pd.DataFrame(), {})
-
-    def _of_collection(self, collection: Study) -> dict[str, Tensor]:
-        made = load_training_set(collection, self.workers)
-        return {"views": made.views} | {name: torch.tensor(getattr(made, name)) for name in ("group", "train", "pairs")}
-
-    def _of_benchmarks(self) -> dict[str, Tensor]:
-        network = HashNetwork(self.study.params.network, bits=None).to(device()).eval()
-        return {
-            f"{name}/{part}": cache_activations(network, views, self.workers, f"{name} {part}")
-            for name, benchmark in one_per_photo_set(read_benchmarks(self.study)).items()
-            for part, views in benchmark_views(self.study, benchmark).items()
-        }
 
     def load(self) -> dict[str, Tensor]:
         """The tensors by name. Only what is used of the file is read."""
@@ -169,7 +168,7 @@ class Vectors(Piece):
     def training_set(self) -> TrainingSet:
         """The photos that it is trained on."""
         loaded = [each.load() for each in self.collections]
-        whole = joined([TrainingSet(m["views"], m["group"].numpy(), m["train"].numpy(), m["pairs"].numpy()) for m in loaded])
+        whole = joined([TrainingSet(each["views"], *(each[name].numpy() for name in LABELS)) for each in loaded])
         return fewer_models(whole, self.models, self.params.run.seed) if self.models else whole
 
     def encode_benchmarks(self, network: HashNetwork) -> Outputs:
@@ -194,8 +193,8 @@ def joined(sets: Sequence[TrainingSet]) -> TrainingSet:
         groups.append(each.group + group)
         pairs.append(each.pairs + row)
         group, row = groups[-1].max() + 1, row + len(each.group)
-    activations, train = torch.cat([each.views for each in sets]), np.concatenate([each.train for each in sets])
-    return TrainingSet(activations, np.concatenate(groups), train, np.concatenate(pairs))
+    views, train = torch.cat([each.views for each in sets]), np.concatenate([each.train for each in sets])
+    return TrainingSet(views, np.concatenate(groups), train, np.concatenate(pairs))
 
 
 def fewer_models(training_set: TrainingSet, models: int, seed: int) -> TrainingSet:
@@ -208,13 +207,8 @@ def fewer_models(training_set: TrainingSet, models: int, seed: int) -> TrainingS
         raise StudyError(f"study.yaml: models.counts: {models} is more than the {len(groups)} groups of models that are there")
     drawn = np.random.default_rng([seed, 1]).permutation(groups)[:models]
     stays = ~training_set.train | np.isin(training_set.group, drawn)
-    return replace(
-        training_set,
-        views=training_set.views[torch.from_numpy(stays)],
-        group=training_set.group[stays],
-        train=training_set.train[stays],
-        pairs=pairs_among(training_set.pairs, stays),
-    )
+    views, pairs = training_set.views[torch.from_numpy(stays)], pairs_among(training_set.pairs, stays)
+    return TrainingSet(views, training_set.group[stays], training_set.train[stays], pairs)
 
 
 def digest_of_tables(collection: Study) -> str:

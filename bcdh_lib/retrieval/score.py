@@ -130,13 +130,10 @@ def plain(table: pd.DataFrame) -> pd.DataFrame:
     return table[table["scoring"].isin([HAMMING, COSINE])]
 
 
-def table_of(summary: pd.DataFrame, value: str = "map") -> pd.DataFrame:
-    """One figure of the summary as a table: a row a method and code length, a column a benchmark and, if several, scoring."""
+def table_of(summary: pd.DataFrame) -> pd.DataFrame:
+    """mAP by one scoring: a row a method and code length, in the summary's order, a column a benchmark."""
     named = summary.assign(bits=summary["bits"].map(lambda bits: "real" if pd.isna(bits) else str(bits)))
-    order = named[["method", "bits"]].drop_duplicates().apply(tuple, axis=1)
-    several = not named["scoring"].isin([HAMMING, COSINE]).all()
-    columns = ["benchmark", "scoring"] if several else "benchmark"
-    return named.pivot(index=["method", "bits"], columns=columns, values=value).loc[list(order)].round(3)
+    return named.pivot_table(index=["method", "bits"], columns="benchmark", values="map", sort=False).round(3)
 
 
 def mean_scores(summary: pd.DataFrame, names: Collection[str]) -> dict[str, dict[str, dict[str, float]]]:

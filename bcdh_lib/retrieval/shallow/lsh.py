@@ -1,7 +1,6 @@
 """Locality-sensitive hashing (Charikar, STOC 2002): random projections of the centred vectors; faiss.RandomRotationMatrix."""
 
 import faiss
-import numpy as np
 
 from bcdh_lib.retrieval.shallow.coder import Coder, Vectors
 
@@ -11,4 +10,4 @@ def fit(vectors: Vectors, bits: int, seed: int) -> Coder:
     rotation = faiss.RandomRotationMatrix(vectors.shape[1], bits)
     rotation.init(seed)
     mean = vectors.mean(0)
-    return lambda fresh: rotation.apply(np.ascontiguousarray(fresh - mean))
+    return lambda fresh: rotation.apply(fresh - mean)

@@ -13,13 +13,13 @@ from bcdh_lib.retrieval.shallow.pcah import train_pca
 def fit(vectors: Vectors, bits: int, seed: int) -> Coder:
     """Eigenfunctions of lowest frequency. The seed is not used."""
     components = train_pca(vectors, bits)
-    projected = components.apply(np.ascontiguousarray(vectors))
+    projected = components.apply(vectors)
     least, span = projected.min(0), np.maximum(np.ptp(projected, axis=0), 1e-12)
     frequency = np.pi * np.arange(1, bits + 1)[:, None] / span
     mode, component = np.unravel_index(np.argsort(frequency, axis=None, kind="stable")[:bits], frequency.shape)
 
     def code(fresh: Vectors) -> Vectors:
-        along = components.apply(np.ascontiguousarray(fresh)) - least
+        along = components.apply(fresh) - least
         return np.cos(along[:, component] * frequency[mode, component]).astype(np.float32)
 
     return code

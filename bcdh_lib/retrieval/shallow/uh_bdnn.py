@@ -18,7 +18,6 @@ axes). The B step starts from the previous B, so J never rises.
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -125,7 +124,7 @@ def fit(vectors: Vectors, bits: int, seed: int) -> Coder:
         reduce = _reduction(torch.from_numpy(vectors).double(), bits)
         inputs = reduce(torch.from_numpy(vectors).double())
         itq = train_itq(vectors, bits, seed)
-        codes = torch.from_numpy(unpack(pack(itq.apply(np.ascontiguousarray(vectors))))).double()
+        codes = torch.from_numpy(unpack(pack(itq.apply(vectors)))).double()
         network = BinaryAutoencoder(inputs, codes)
         weight_step(network, inputs, codes)
         for _ in range(TURNS):
