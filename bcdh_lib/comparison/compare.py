@@ -57,8 +57,9 @@ def compare(root: Path, tables: Path, prefix: str = "") -> None:
 
     works = parts.values()
     do("activations", [piece for work in works for piece in work.activations], 1, None)
-    do("vectors", [piece for work in works for piece in work.all_vectors()])
-    do("vectors of longer training", [piece for work in works for piece in work.longer()])
+    vectors = {run.vectors.path: run.vectors for work in works for run in work.runs({})}.values()
+    do("vectors", [each for each in vectors if not each.longer])
+    do("vectors of longer training", [each for each in vectors if each.longer])
     do("trials", [piece for work in works for piece in work.trials()])
     tried = {name: pd.concat([trial.read().rows for trial in work.trials()], ignore_index=True) for name, work in parts.items()}
     chosen = {name: choose(table) for name, table in tried.items()}
@@ -88,10 +89,6 @@ def make_collection(study: Study) -> None:
         step(study)
 
 
-Labels = tuple[str, str]
-"""The experiment and the variant that the tables know a run by."""
-
-
 class Work:
     """The pieces of a plan. Each works on one thread, so its result does not depend on how many run at a time."""
 
@@ -114,20 +111,6 @@ class Work:
         params = changed(self.study.params, changes)
         return Vectors(self.study, self.inputs, params, self.collections, self.benchmarks, method, models, longer)
 
-    def untrained(self) -> list[Vectors]:
-        """Those of the pretrained network, plain and, if the network has a whitening, whitened."""
-        methods = [PRETRAINED] + [WHITENED] * (self.study.params.network.whitening is not None)
-        return [self.vectors(self.plan.seeds[0], method) for method in methods]
-
-    def all_vectors(self) -> list[Vectors]:
-        curve = self.plan.models
-        few = [self.vectors(seed, models=models) for models in curve.counts for seed in curve.seeds] if curve else []
-        return [*(self.vectors(seed) for seed in self.plan.seeds), *self.untrained(), *few]
-
-    def longer(self) -> list[Vectors]:
-        """The float baselines trained further without codes: the control of training end to end."""
-        return [self.vectors(seed, longer=True) for seed in self.plan.end_to_end.seeds] if self.plan.end_to_end else []
-
     def trials(self) -> list[Trial]:
         """Every configuration of every method, all with the vectors of the first seed."""
         tuning, vectors = self.plan.tuning, self.vectors(self.plan.seeds[0])
@@ -143,34 +126,40 @@ class Work:
         """Every run: the comparison, training end to end with its control, the curve over the number of models, ablations."""
 
         def run(
-            vectors: Vectors, method: str, bits: int | None, labels: Labels, changes: Changes | None = None, **more: Any
+            vectors: Vectors, method: str, bits: int | None, experiment: str, variant: str, changes: Changes, **more: Any
         ) -> Run:
             tuned: Changes = {f"losses.{method}": nearest(chosen, method, bits)} if bits and method in chosen else {}
-            params = changed(changed(vectors.params, tuned), changes or {})
-            return Run(self.study, self.inputs, params, method, bits, vectors, *labels, **more)
+            params = changed(changed(vectors.params, tuned), changes)
+            return Run(self.study, self.inputs, params, method, bits, vectors, experiment, variant, **more)
+
+        def compared(
+            vectors: Vectors, methods: Sequence[str], lengths: Sequence[int], experiment: str, variant: str = ""
+        ) -> Iterator[Run]:
+            """The vectors, and every method at every length on them."""
+            for method, bits in [(vectors.method, None), *product(methods, lengths)]:
+                yield run(vectors, method, bits, experiment, variant, {})
 
         plan = self.plan
-        for vectors in self.untrained():
-            yield run(vectors, vectors.method, None, ("comparison", ""))
-        parts: list[tuple[Labels, Vectors, list[str], list[str], list[int]]] = [
-            (("comparison", ""), self.vectors(seed), plan.methods, plan.shallow, plan.bits) for seed in plan.seeds
-        ]
+        for method in [PRETRAINED] + [WHITENED] * (self.study.params.network.whitening is not None):
+            yield from compared(self.vectors(plan.seeds[0], method), [], [], "comparison")
+        for seed in plan.seeds:
+            yield from compared(self.vectors(seed), [*plan.methods, *plan.shallow], plan.bits, "comparison")
         if whole := plan.end_to_end:
-            parts += [(("end_to_end", LONGER_BASELINE), each, plan.methods, [], whole.bits) for each in self.longer()]
+            for seed in whole.seeds:
+                longer = self.vectors(seed, longer=True)
+                yield from compared(longer, plan.methods, whole.bits, "end_to_end", LONGER_BASELINE)
         if curve := plan.models:
-            few = [(models, self.vectors(seed, models=models)) for models in curve.counts for seed in curve.seeds]
-            parts += [(("models", str(models)), each, curve.methods, ["itq"], curve.bits) for models, each in few]
-        for labels, vectors, methods, shallow, lengths in parts:
-            yield run(vectors, FLOAT, None, labels)
-            for method, bits in product([*methods, *shallow], lengths):
-                yield run(vectors, method, bits, labels)
+            for models, seed in product(curve.counts, curve.seeds):
+                few = self.vectors(seed, models=models)
+                yield from compared(few, [*curve.methods, "itq"], curve.bits, "models", str(models))
         if whole:
+            changes: Changes = {"training.end_to_end": whole.settings}
             for vectors, method, bits in product(map(self.vectors, whole.seeds), plan.methods, whole.bits):
-                yield run(vectors, method, bits, ("end_to_end", ""), {"training.end_to_end": whole.settings}, end_to_end=True)
+                yield run(vectors, method, bits, "end_to_end", "", changes, end_to_end=True)
         if part := plan.ablations:
             for vectors, (name, change), bits in product(map(self.vectors, part.seeds), part.changes.items(), part.bits):
                 changes = {f"losses.{BCDH}": change.loss, "training.hash_layer": change.hash_layer}
-                yield run(vectors, BCDH, bits, ("ablations", name), changes, supply=change.supply)
+                yield run(vectors, BCDH, bits, "ablations", name, changes, supply=change.supply)
 
 
 def minutes_of(pieces: Sequence[Piece]) -> dict[str, dict[str, float]]:
