@@ -78,9 +78,7 @@ def test_places_are_as_many_as_asked_for_or_as_there_are(training_set, photos, p
 
 
 def test_all_photos_of_a_group_are_similar(training_set):
-    few = TrainingSet(
-        np.empty((24, 1, 2)), training_set.group, training_set.train, np.array([[0, 1], [1, 0], [4, 5], [5, 4]])
-    )
+    few = TrainingSet(np.empty((24, 1, 2)), training_set.group, training_set.train, np.array([[0, 1], [1, 0], [4, 5], [5, 4]]))
     batch = next(draw_places(few, 8, 2, 3))
     assert sorted(batch.rows) == list(range(8))  # groups 0 and 1 have pairs, groups 2 and 3 none
     group = few.group[batch.rows]

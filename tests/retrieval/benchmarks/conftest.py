@@ -42,7 +42,7 @@ def save_truth(folder, content):
 def save_text(folder):
     """original_truth as text files."""
     (folder / "groundtruth").mkdir()
-    for kind, text in {"query": "oxc1_a 1 2.5 40 30\n", "good": "d\na\n", "ok": "", "junk": "c\n"}.items():
+    for kind, text in {"query": "oxc1_a 1 2.5 40 30\n", "good": "d\na\na\n", "ok": "", "junk": "c\n"}.items():
         (folder / f"groundtruth/hall_1_{kind}.txt").write_text(text)
     return folder
 

@@ -7,19 +7,13 @@ import pytest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.retrieval.benchmarks.holidays import group_queries, read_holidays
 
+from .conftest import save_photos
+
 REAL = Path(__file__).resolve().parents[4] / "shared/benchmarks/holidays/holidays_images.dat"
 
 
-def make_benchmark(root: Path, names: list[str]) -> Path:
-    folder = root / "rendered_holidays"
-    (folder / "images").mkdir(parents=True)
-    for name in names:
-        (folder / "images" / name).touch()
-    return folder
-
-
 def test_by_hand(tmp_path):
-    benchmark = read_holidays(make_benchmark(tmp_path, ["100101.jpg", "100000.jpg", "100001.jpg", "100002.jpg", "100100.jpg"]))
+    benchmark = read_holidays(save_photos(tmp_path / "jpg", ["100101", "100000", "100001", "100002", "100100"]))
     assert [(query.name, query.group) for query in benchmark.queries] == [("100000", "1000"), ("100100", "1001")]
     assert benchmark.positive().tolist() == [[False, True, True, False, False], [False, False, False, False, True]]
     assert benchmark.junk().tolist() == [[True, False, False, False, False], [False, False, False, True, False]]
@@ -27,11 +21,11 @@ def test_by_hand(tmp_path):
 
 def test_broken_names(tmp_path):
     with pytest.raises(StudyError, match=r"IMG_1.jpg: a Holidays photo is named by its number"):
-        read_holidays(make_benchmark(tmp_path / "a", ["IMG_1.jpg"]))
+        read_holidays(save_photos(tmp_path / "a/jpg", ["IMG_1"]))
     with pytest.raises(StudyError, match=r"100200.jpg, is not there"):
-        read_holidays(make_benchmark(tmp_path / "b", ["100201.jpg"]))
+        read_holidays(save_photos(tmp_path / "b/jpg", ["100201"]))
     with pytest.raises(StudyError, match="has no"):
-        read_holidays(make_benchmark(tmp_path / "c", []))
+        read_holidays(save_photos(tmp_path / "c/jpg", []))
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="no real Holidays list next to the repository (../shared/benchmarks)")

@@ -10,49 +10,35 @@ from bcdh_lib.core.metrics import average_precision, ties_of_distances
 from bcdh_lib.retrieval.benchmarks.gnd import landmark_of
 from bcdh_lib.retrieval.benchmarks.oxford_paris import read_ground_truth, read_oxford_paris
 
+from .conftest import DATABASE, save_photos, save_text
+
 REAL = Path(__file__).resolve().parents[4] / "shared/benchmarks"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no real ground truth next to the repository (../shared/benchmarks)")
 
 
-def make_benchmark(root: Path) -> Path:
-    folder = root / "rendered_oxford"
-    (folder / "images").mkdir(parents=True)
-    (folder / "groundtruth").mkdir()
-    for stem in ("hall_2", "hall_10", "tower_1"):
-        (folder / "images" / f"{stem}.jpg").touch()
-    for kind, text in {
-        "query": "oxc1_hall_2 1.5 2 30 40.5\n",
-        "good": "hall_2\nhall_2\n",
-        "ok": "hall_10\n",
-        "junk": "tower_1\n",
-    }.items():
-        (folder / "groundtruth" / f"hall_1_{kind}.txt").write_text(text)
-    return folder
-
-
 def test_by_hand(tmp_path):
-    benchmark = read_oxford_paris(make_benchmark(tmp_path))
-    assert list(benchmark.photos) == ["hall_10", "hall_2", "tower_1"]
+    benchmark = read_oxford_paris(save_text(save_photos(tmp_path / "rendered_oxford/images", DATABASE)))
+    assert list(benchmark.photos) == ["a", "b", "c", "d"]
     (query,) = benchmark.queries
-    assert (query.name, query.photo, query.box, query.group) == ("hall_1", "hall_2", (1.5, 2, 30, 40.5), "hall")
-    assert benchmark.positive().tolist() == [[True, True, False]]
-    assert benchmark.junk().tolist() == [[False, False, True]]
+    assert (query.name, query.photo, query.box, query.group) == ("hall_1", "a", (1, 2.5, 40, 30), "hall")
+    assert benchmark.positive().tolist() == [[True, False, False, True]]
+    assert benchmark.junk().tolist() == [[False, False, True, False]]
 
 
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
-        ("hall_1_query.txt", "hall_2 1 2 3", "PHOTO left top right bottom"),
+        ("hall_1_query.txt", "a 1 2 3", "PHOTO left top right bottom"),
         ("hall_1_query.txt", "", "PHOTO left top right bottom"),
-        ("hall_1_query.txt", "hall_2 a 2 3 4", "PHOTO left top right bottom"),
-        ("hall_1_query.txt", "hall_2 9 2 3 4", "box"),
+        ("hall_1_query.txt", "a b 2 3 4", "PHOTO left top right bottom"),
+        ("hall_1_query.txt", "a 9 2 3 4", "box"),
         ("hall_1_good.txt", "nowhere_5", "nowhere_5"),
         ("hall_1_ok.txt", "\udcff", "hall_1_ok.txt"),
         ("hall_1_junk.txt", None, "hall_1_junk.txt"),
     ],
 )
 def test_a_broken_or_absent_file_is_named(tmp_path, file, text, message):
-    folder = make_benchmark(tmp_path)
+    folder = save_text(save_photos(tmp_path / "rendered_oxford/images", DATABASE))
     path = folder / "groundtruth" / file
     path.unlink() if text is None else path.write_text(text, errors="surrogateescape")
     with pytest.raises(StudyError, match=message):
