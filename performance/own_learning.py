@@ -17,16 +17,19 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from tqdm.auto import trange
 
 from bcdh_lib.core.codes import asymmetric_distances, distances, pack
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.core.metrics import average_precision, ties_of_distances
 from bcdh_lib.retrieval.shallow import fit_shallow
-from bcdh_lib.search.default_network.files import DefaultNetwork, default_network
-from bcdh_lib.search.own_learning import OwnPhotos, candidates, learn, without
-from bcdh_lib.search.own_study import read_own_photos
+from bcdh_lib.search.own_learning import Learner, Places, candidates, learn
+from bcdh_lib.search.own_study import cache_photos, open_learner, read_places
 from bcdh_lib.study import find_root, open_study
 from bcdh_lib.training.device import prepare
+from bcdh_lib.training.encoding import encode
+from bcdh_lib.training.hash_layer import assemble
 
 SPLITS, SHARE = 5, 0.3
 SHALLOW = {"lsh": "LSH", "pcah": "PCA signs", "itq": "ITQ"}
@@ -40,19 +43,22 @@ def held_apart(group: NDArray, split: int) -> NDArray:
 
 
 def contestants(
-    default: DefaultNetwork, photos: OwnPhotos, queries: NDArray, seed: int
+    learner: Learner, activations: Tensor, vectors: NDArray, places: Places, tested: NDArray
 ) -> Iterator[tuple[str, str, int, NDArray]]:
-    """Every contestant: its name, which candidate it is, its code length, and its outputs of the queries' vectors."""
-    learned, table = learn(default, photos, seed)
+    """Every contestant: its name, which candidate it is, its code length, and its outputs of the tested photos."""
+    stays, queries = ~tested, activations[torch.from_numpy(tested)]
+    seen, known = activations[torch.from_numpy(stays)], places.among(stays)
+    networks, table = learn(learner, seen, known)
     chosen = table[table["chosen"]].set_index("bits")["codes"]
-    layers = {("learned", bits): layer for bits, layer in learned.items()} | candidates(default, photos, seed)
-    for (name, bits), layer in layers.items():
-        with torch.no_grad():
-            yield name, chosen[bits], bits, layer(torch.from_numpy(queries)).numpy()
-    for bits in default.layers:
+    for bits, network in networks.items():
+        yield "learned", chosen[bits], bits, encode(network, queries).numpy()
+    for name, candidate in candidates(learner, seen, vectors[stays], known, held=np.array([])).items():
+        for bits, layer in candidate.layers.items():
+            yield name, "", bits, encode(assemble(candidate.baseline, layer), queries).numpy()
+    for bits in learner.default.layers:
         for method, name in SHALLOW.items():
-            if min(photos.vectors.shape) >= bits:
-                yield name, "", bits, fit_shallow(method, photos.vectors, bits, seed)(queries)
+            if min(vectors[stays].shape) >= bits:
+                yield name, "", bits, fit_shallow(method, vectors[stays], bits, learner.seed)(vectors[tested])
 
 
 def maps(outputs: NDArray, group: NDArray) -> dict[str, float]:
@@ -66,19 +72,19 @@ def maps(outputs: NDArray, group: NDArray) -> dict[str, float]:
     }
 
 
-def measure(root: Path, default: DefaultNetwork) -> pd.DataFrame:
+def measure(root: Path) -> pd.DataFrame:
     """A row a split, code length, contestant and scoring."""
     study = open_study(root=root)
     prepare(study.params)
-    photos = read_own_photos(study, default)
-    found = []
-    for split in range(SPLITS):
-        held = held_apart(photos.group[photos.group >= 0], split)
-        tested = np.isin(photos.group, held)
-        queries, group = photos.vectors[tested], photos.group[tested]
-        for name, chosen, bits, outputs in contestants(default, without(photos, held), queries, study.params.run.seed):
-            for scoring, value in maps(outputs, group).items():
-                found.append((split, bits, name, chosen, scoring, value, len(queries), len(held)))
+    learner, places = open_learner(study), read_places(study)
+    activations = cache_photos(study, learner.default)
+    vectors, found = encode(learner.default.baseline, activations).numpy(), []
+    for split in trange(SPLITS, desc=root.name, unit="split"):
+        held = held_apart(places.group[places.group >= 0], split)
+        tested = np.isin(places.group, held)
+        for name, chosen, bits, outputs in contestants(learner, activations, vectors, places, tested):
+            for scoring, value in maps(outputs, places.group[tested]).items():
+                found.append((split, bits, name, chosen, scoring, value, tested.sum(), len(held)))
     columns = ["split", "bits", "codes", "chosen", "scoring", "map", "queries", "places"]
     return pd.DataFrame(found, columns=columns).assign(study=root.name)
 
@@ -97,8 +103,7 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    start = default_network()
-    result = pd.concat([measure(Path(argument).resolve(), start) for argument in sys.argv[1:]])
+    result = pd.concat([measure(Path(argument).absolute()) for argument in sys.argv[1:]])
     short = summary(result)
     print(short.to_string(index=False))
     path = find_root(Path(__file__).parent) / "reports/own_learning.csv"

@@ -32,7 +32,7 @@ def pool(network: HashNetwork, activations: Tensor) -> Tensor:
     """Unit vectors before whitening, float [n, d], of single views that `cache_activations` gave, [n, ...]. bfloat16 on a GPU."""
     activations = activations.to(network.mean.device)
     with torch.autocast(activations.device.type, torch.bfloat16, enabled=activations.device.type == "cuda"):
-        return network.pool(network.activations(activations) if network.trains_whole else activations).float()
+        return network.pool(network.activations(activations) if network.trains_whole else activations.float()).float()
 
 
 def pool_all(network: HashNetwork, activations: Tensor) -> Tensor:

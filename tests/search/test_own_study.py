@@ -64,17 +64,17 @@ def test_a_folder_without_places_gives_networks_that_index(default, album, tmp_p
     assert {path: path.read_bytes() for path in into.rglob("*.safetensors")} == before
 
 
-def test_vectors_go_on_where_they_stopped(default, album, tmp_path, monkeypatch):
+def test_activations_go_on_where_they_stopped(default, album, tmp_path, monkeypatch):
     prepare_study(album, tmp_path / "study")
     study = open_study(root=tmp_path / "study")
     own_study.collect_photos(study)
     monkeypatch.setattr(own_study, "BLOCK", 2)
-    whole = own_study.encode_photos(study, files.default_network())
-    assert whole.shape == (6, 1280)
-    parts = sorted((study.work / "vectors").rglob("*.npy"))
+    whole = own_study.cache_photos(study, files.default_network())
+    assert whole.shape[:2] == (6, 1)
+    parts = sorted((study.work / "activations").rglob("*.npy"))
     assert len(parts) == 3
     parts[1].unlink()
-    assert (own_study.encode_photos(study, files.default_network()) == whole).all()
+    assert (own_study.cache_photos(study, files.default_network()) == whole).all()
 
 
 def test_what_is_there_stays(default, album, tmp_path):
