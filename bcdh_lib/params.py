@@ -104,7 +104,7 @@ class BaselineTraining(Section):
     steps_per_round: Positive
     tuples: Annotated[int, Field(ge=2)]
     negatives: Positive
-    views: Annotated[int, Field(ge=0)]
+    views: NotNegative
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)]
     margin: Annotated[float, Field(gt=0, le=2)]
