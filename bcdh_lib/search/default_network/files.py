@@ -93,7 +93,7 @@ def default_network(folder: Path = FOLDER) -> DefaultNetwork:
         covariance = basis.T * (variances - rest) @ basis + rest * np.eye(len(mean), dtype=np.float32)
     except (OSError, KeyError, ValueError, SafetensorError) as error:
         raise StudyError(f"{path}: cannot be read ({one_line(error)}); make the default network again") from None
-    network.hash_layer = None
+    network.hash_layer = network.bits = None
     return DefaultNetwork(network, layers, mean, covariance, str(facts["sha256"]))
 
 
