@@ -203,7 +203,8 @@ def _cross_validate(
     the statistics too: candidates are compared on places that are new to them.
     """
     grouped = np.flatnonzero(places.group >= 0)
-    group, precisions = places.group[grouped], {}
+    group = places.group[grouped]
+    precisions: dict[tuple[str, int], NDArray[np.float64]] = {}
     for held in folds(group, places.names, learner.seed):
         train = ~np.isin(group, held)
         for name, candidate in candidates(learner, activations, vectors, places, held).items():
