@@ -34,7 +34,10 @@ UPRIGHT = [
     *(Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_180, Image.Transpose.FLIP_TOP_BOTTOM),
     *(Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90),
 ]
-RAW_STARTS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb")  # Olympus, Panasonic, Fujifilm, Sigma
+RAW_STARTS = (
+    *(b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb"),  # Olympus, Panasonic, Fujifilm, Sigma
+    *(b"\0MRM", b"II\x1a\0\0\0HEAPCCDR"),  # Minolta, Canon
+)
 RAW_PHOTOMETRIC = (32803, 34892)  # TIFF's photometric interpretation of sensor data: colour filter array, linear raw
 LOWER_BYTES = {f"{mode};16{order}": f"{mode};16{other}" for mode in ("RGB", "RGBA") for order, other in ("BL", "LB", "NB")}
 """The raw mode in which Pillow reads the lower bytes of 16-bit channels, by the one in which it reads the upper ones."""

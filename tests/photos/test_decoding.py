@@ -331,5 +331,5 @@ def test_raw_files_are_named_as_such(limits):
     sensor = tiff().replace(struct.pack("<HHLHH", 262, 3, 1, 2, 0), struct.pack("<HHLHH", 262, 3, 1, 32803, 0))
     assert sensor != tiff()
     assert outcome(sensor, limits) == "raw file"
-    for beginning in (b"II*\0\x10\0\0\0CR\2\0", b"IIRO\x08", b"FUJIFILMCCD-RAW 0201", b"\0\0\0\x18ftypcrx \0"):
+    for beginning in (b"II*\0\x10\0\0\0CR\2\0", b"IIRO\x08", b"FUJIFILMCCD-RAW 0201", b"\0MRM\0", b"\0\0\0\x18ftypcrx \0"):
         assert outcome(beginning + bytes(100), limits) == "raw file"
