@@ -15,8 +15,10 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bcdh_lib.core.errors import StudyError, exit_code
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from bcdh_lib.search.photo_index import Answer
     from bcdh_lib.study import Study
 
+T = TypeVar("T")
 LISTED = 10
 """Lost photos that are named on the screen; left_out.csv names all, and other files."""
 
@@ -40,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a path may hold bytes that are not UTF-8
     options = _parser().parse_args(arguments)
     try:
-        code = exit_code(lambda: int(options.run(options)), "stopped; the same command continues from here")
+        code = exit_code(lambda: options.run(options), "stopped; the same command continues from here")
         sys.stdout.flush()
     except BrokenPipeError:  # who reads, as `head`, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at its end
@@ -48,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def _index(options: argparse.Namespace) -> int:
+def _index(options: argparse.Namespace) -> None:
     from bcdh_lib.search.index_update import update_index
 
     folder = options.index or Path(f"{_name_of(options.photos)}.bcdh")
@@ -62,9 +65,9 @@ def _index(options: argparse.Namespace) -> int:
         moved=options.moved,
         forget_missing=options.forget_missing,
     )
-    print(_summary(folder, done))
+    counts = f"{done.new:,} new, {done.changed:,} changed, {done.moved:,} moved or copied, {done.gone:,} gone"
+    print(f"{folder}: {done.photos:,} photos ({counts})")
     _print_remarks(folder, done)
-    return 0
 
 
 def _name_of(photos: Path) -> str:
@@ -72,11 +75,6 @@ def _name_of(photos: Path) -> str:
     from bcdh_lib.photos.folder import path_in_table
 
     return path_in_table(Path(photos.resolve().stem if photos.is_file() else photos.resolve().name))
-
-
-def _summary(folder: Path, done: Update) -> str:
-    counts = f"{done.new:,} new, {done.changed:,} changed, {done.moved:,} moved or copied, {done.gone:,} gone"
-    return f"{folder}: {done.photos:,} photos ({counts})"
 
 
 def _print_remarks(folder: Path, done: Update) -> None:
@@ -162,7 +160,7 @@ def _answers_as_text(answers: list[Answer]) -> str:
     return "\n".join(lines)
 
 
-def _learn(options: argparse.Namespace) -> int:
+def _learn(options: argparse.Namespace) -> None:
     from bcdh_lib.search.own_study import learn_from, learned_model, prepare_study
     from bcdh_lib.study import open_study
 
@@ -170,7 +168,7 @@ def _learn(options: argparse.Namespace) -> int:
     new = prepare_study(options.photos, into, options.exclude or ())
     print(f"{into}: {'new' if new else 'continues'}, with the settings in its params.yaml", flush=True)
     if options.prepare:
-        return 0
+        return
     study = open_study(root=into)
     table, left_out = learn_from(study)
     _print_left_out(left_out, into / "left_out.csv")
@@ -179,7 +177,6 @@ def _learn(options: argparse.Namespace) -> int:
     model = learned_model(study, int(table["bits"].max()))
     index = str(into.with_name(f"{_name_of(options.photos)}-learned.bcdh"))
     print(shlex.join(["Next:", "bcdh", "index", str(options.photos), "--model", str(model), "--index", index]))
-    return 0
 
 
 def _learned_as_text(table: pd.DataFrame) -> str:
@@ -193,21 +190,18 @@ def _learned_as_text(table: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _evaluate(options: argparse.Namespace) -> int:
+def _evaluate(options: argparse.Namespace) -> None:
     from bcdh_lib.search.evaluation import evaluate
 
-    study = study_of(options.model)
-    table = evaluate(study, options.benchmark, options.model)
-    print(table.to_json(orient="records", indent=1) if options.json else _scores_as_text(table))
-    return 0
-
-
-def _scores_as_text(table: pd.DataFrame) -> str:
-    """A line a row: mAP with its bounds over the orders of equal distances, by both rules of average precision."""
+    table = evaluate(study_of(options.model), options.benchmark, options.model)
+    if options.json:
+        print(table.to_json(orient="records", indent=1))
+        return
+    # A line a scoring: mAP with its bounds over the orders of equal distances, by both rules of average precision.
     first, rows = table.iloc[0], table.set_index("scoring")[["map", "map_worst", "map_best", "map_rectangle"]]
     bits = f"{first['bits']} bits" if table["bits"].notna().all() else "real vectors"
-    head = f"{first['benchmark']}: {first['method']}, {bits}; {first['queries']} queries, {first['empty']} without positives"
-    return f"{head}\n{rows.rename_axis(None).to_string(float_format='{:.3f}'.format)}"
+    print(f"{first['benchmark']}: {first['method']}, {bits}; {first['queries']} queries, {first['empty']} without positives")
+    print(rows.rename_axis(None).to_string(float_format="{:.3f}".format))
 
 
 def study_of(model: Path) -> Study:
@@ -219,6 +213,23 @@ def study_of(model: Path) -> Study:
     except StudyError:
         root = find_root()
     return open_study(root=root)
+
+
+def _checked(kind: Callable[[str], T], holds: Callable[[T], bool], wanted: str) -> Callable[[str], T]:
+    """A type of an argument, whose fault says what is wanted."""
+
+    def parse(text: str) -> T:
+        with suppress(ValueError):
+            if holds(value := kind(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"{text}: must {wanted}")
+
+    return parse
+
+
+COUNT = _checked(int, lambda count: count > 0, "be a whole number from 1")
+BITS = _checked(float, lambda bits: bits >= 0, "be a number of bits from 0")
+PAGE = _checked(Path, lambda path: path.suffix.lower() in (".html", ".htm"), "end in .html; a photo here would be overwritten")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -249,16 +260,16 @@ def _parser() -> argparse.ArgumentParser:
     search.set_defaults(run=_search)
     search.add_argument("index", type=Path, metavar="INDEX", help="folder that `bcdh index` wrote")
     search.add_argument("queries", type=Path, nargs="+", metavar="QUERY", help="photo, from anywhere")
-    search.add_argument("-k", type=_count, default=10, metavar="N", help="how many photos (default 10)")
+    search.add_argument("-k", type=COUNT, default=10, metavar="N", help="how many photos (default 10)")
     search.add_argument("--hamming", action="store_true", help="plain Hamming distance, without the query's real outputs")
-    search.add_argument("--within", type=_bits, metavar="BITS", help="show only photos at most this far")
+    search.add_argument("--within", type=BITS, metavar="BITS", help="show only photos at most this far")
     distinct = "show equal files once; with BITS also photos whose codes differ in at most that many bits"
-    search.add_argument("--distinct", type=_bits, nargs="?", const=-1.0, metavar="BITS", help=distinct)
+    search.add_argument("--distinct", type=BITS, nargs="?", const=-1.0, metavar="BITS", help=distinct)
     method = "ivf reads only the nearest lists: faster, approximate; for millions of photos"
     search.add_argument("--method", choices=("flat", "ivf"), default="flat", help=method)
-    search.add_argument("--nprobe", type=_count, metavar="N", help="lists that ivf reads (default 128)")
+    search.add_argument("--nprobe", type=COUNT, metavar="N", help="lists that ivf reads (default 128)")
     search.add_argument("--json", action="store_true", help="print JSON")
-    search.add_argument("--html", type=_page, metavar="FILE", help="write a page that shows the photos (.html)")
+    search.add_argument("--html", type=PAGE, metavar="FILE", help="write a page that shows the photos (.html)")
 
     evaluate = commands.add_parser("evaluate", help="mean average precision of a network on a benchmark")
     evaluate.set_defaults(run=_evaluate)
@@ -266,27 +277,6 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--model", type=Path, required=True, metavar="FILE", help="checkpoint (.safetensors)")
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     return parser
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text}: must be a whole number from 1")
-    return int(text)
-
-
-def _page(text: str) -> Path:
-    if Path(text).suffix.lower() in (".html", ".htm"):
-        return Path(text)
-    raise argparse.ArgumentTypeError(f"{text}: must end in .html; a photo here would be overwritten")
-
-
-def _bits(text: str) -> float:
-    try:
-        if (bits := float(text)) >= 0:
-            return bits
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text}: must be a number of bits from 0")
 
 
 if __name__ == "__main__":

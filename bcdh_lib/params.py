@@ -151,10 +151,7 @@ class Params(Section):
 
 
 def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
-    """Settings of the file at `path`, with `changes` (the same nesting, any subset of keys) laid over them.
-
-    Raises StudyError, one line per fault, if the file cannot be read or a key is unknown, missing or has the wrong type.
-    """
+    """Settings of the file at `path`, with `changes` (any subset of keys) laid over them. Raises StudyError, a line a fault."""
     try:
         settings = read_yaml(Path(path))
     except OSError as error:

@@ -207,11 +207,7 @@ def _name(path: Path, base: Path) -> str:
 
 
 def find_root(start: Path | None = None) -> Path:
-    """The nearest folder at or above `start` (default: the working directory) that holds params.yaml and dvc.yaml.
-
-    papermill runs a notebook from where it was called, JupyterLab from the notebook's folder: both end up here.
-    Raises StudyError if there is none.
-    """
+    """The nearest folder with params.yaml and dvc.yaml, at or above `start` (the working directory). Raises StudyError."""
     start = (start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
         if (folder / "params.yaml").is_file() and (folder / "dvc.yaml").is_file():
@@ -255,7 +251,6 @@ def run(module: str, function: str) -> None:
     """The body of `python -m bcdh_lib.STEP`: call `function` of `module` with the study around the working directory.
 
     The module is imported after the study is opened: the numerical libraries read their number of threads when they start.
-    Exits with 1 after a StudyError, which is printed as its one line, and with 130 after Ctrl-C.
     """
 
     def step() -> None:

@@ -29,10 +29,9 @@ TEXT_BARS = "--IPKernelApp.exec_lines=import sys; sys.modules['tqdm.notebook'] =
 
 
 def execute(name: str, changes: Mapping[str, Any] | None = None, root: Path | None = None) -> Path:
-    """Execute notebooks/`name`.ipynb with `changes` laid over params.yaml; return the path of the executed notebook.
+    """Execute notebooks/`name`.ipynb; return the path of the executed notebook. Raises StudyError, also if a cell fails.
 
-    With changes that is in the sandbox of these changes, and the study's own page stays. Raises StudyError if there is no such
-    notebook, a setting is wrong, or a cell fails.
+    With `changes` laid over params.yaml that is in the sandbox of these changes, and the study's own page stays.
     """
     root = root or find_root()
     source, out = root / f"notebooks/{name}.ipynb", open_study(changes, root).reports / f"executed/{name}.ipynb"
@@ -91,17 +90,11 @@ def normalised(notebook: NotebookNode, root: Path) -> NotebookNode:
             cell.execution_count = executed.execution_count
             cell.outputs = [output for output in executed.outputs if output.get("name") != "stderr"]
             for output in cell.outputs:
-                _clean(output, root)
+                for texts in (output, output.get("data", {})):
+                    for kind in [kind for kind in texts if kind == "text" or kind.startswith("text/")]:
+                        text = texts[kind].replace(f"{root}{os.sep}", "").replace(str(root), ".")
+                        texts[kind] = re.sub(r" at 0x[0-9a-f]+", "", text)
     return normal
-
-
-def _clean(output: NotebookNode, root: Path) -> None:
-    """Remove the study's path and addresses in memory from an output's texts, in place."""
-    for texts in (output, output.get("data", {})):
-        for kind in texts:
-            if kind == "text" or kind.startswith("text/"):
-                text = texts[kind].replace(f"{root}{os.sep}", "").replace(str(root), ".")
-                texts[kind] = re.sub(r" at 0x[0-9a-f]+", "", text)
 
 
 def _message(name: str, error: Exception, failed: Path) -> str:

@@ -81,10 +81,7 @@ def _value(values: Any, keys: Sequence[str]) -> Any:
 
 
 def shown(table: pd.DataFrame, choice: str, what: str) -> str:
-    """Rows of a table in Markdown: the chosen ones, then the columns or the cross table that `what` names.
-
-    In a cross table of differences those with a verdict are bold.
-    """
+    """The chosen rows in Markdown, as the columns or the cross table that `what` names; significant differences are bold."""
     for key, values in (each.split("=") for each in choice.split()):
         table = table[table[key].astype(str).isin(values.split("|"))]
     table = table.assign(**{column: table[column].map(label) for column, label in LABELS.items() if column in table})

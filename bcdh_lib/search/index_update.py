@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -234,10 +234,7 @@ def _listed(photos: Path, exclude: Sequence[str]) -> Iterator[tuple[str, Path] |
 
 
 def read_list(file: Path) -> list[str]:
-    """The paths in a list: one a line, or separated by NUL bytes; UTF-16 with a byte order mark is read too.
-
-    Raises StudyError if the list cannot be read.
-    """
+    """The paths in a list: one a line, or separated by NUL bytes; in UTF-16 with a byte order mark too. Raises StudyError."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -271,7 +268,8 @@ def _absent_to_keep(absent: pd.DataFrame, left_out: list[LeftOut], index: PhotoI
     given_up = {one.path for one in left_out} - barred
 
     def below(places: set[str]) -> NDArray[np.bool_]:
-        return np.array([bool(places) and _at_or_below(path, places) for path in absent["path"]], dtype=bool)
+        inside = [not places.isdisjoint([path, *map(str, PurePosixPath(path).parents)]) for path in absent["path"]]
+        return np.array(inside, dtype=bool)
 
     unreadable = below(barred)
     missing = ~unreadable & ~below(given_up)
@@ -279,11 +277,6 @@ def _absent_to_keep(absent: pd.DataFrame, left_out: list[LeftOut], index: PhotoI
     if lost < MANY or lost <= MANY_SHARE * len(index.codes) or lost <= index.facts.missing:
         missing[:] = False
     return absent[unreadable], absent[missing]
-
-
-def _at_or_below(path: str, places: set[str]) -> bool:
-    ends = [place for place, each in enumerate(path) if each == "/"]
-    return "." in places or path in places or any(path[:end] in places for end in ends)
 
 
 def _encode(

@@ -73,10 +73,7 @@ def _check_places(photos: Path, into: Path) -> None:
 
 
 def learn_from(study: Study) -> tuple[pd.DataFrame, list[LeftOut]]:
-    """Compute what is missing: photos, 3D models, vectors, networks. The tables of learned.csv and left_out.csv.
-
-    Raises StudyError, also if another process learns there.
-    """
+    """Compute what is missing. The tables of learned.csv and left_out.csv. Raises StudyError, also if another process learns."""
     with writing(study.root, "change --into"), locked(study.root / "lock"):
         prepare(study.params)
         collect_photos(study)

@@ -121,10 +121,7 @@ def judged(every: pd.DataFrame, rule: Pairs) -> pd.DataFrame:
 
 @styled()
 def thresholds(every: pd.DataFrame, query: int, rule: Pairs) -> Picture:
-    """One query's photos by what they share, with the thresholds; and the similar pairs that other thresholds would give.
-
-    every: pairs as `judged` gives them.
-    """
+    """One query's photos of the `judged` pairs, with the thresholds; and the similar pairs that other thresholds would give."""
     figure, axes = new_figure(1, 2, height=3.4)
     one, curve = axes[0]
     rows = every[every["query_id"] == query]
@@ -132,10 +129,8 @@ def thresholds(every: pd.DataFrame, query: int, rule: Pairs) -> Picture:
         kind = rows[(rows["verdict"] == "similar") == similar]
         one.plot(kind["shared_share"], kind["scale_change"], look, color=SIMILAR if similar else DISSIMILAR, label=label)
     one.axhline(rule.max_scale_change, color=INK, linestyle="--", linewidth=1)
-    one.set(
-        title=f"Photo {query} and the others", xlabel="share of its points that the other sees", ylabel="scale change (ratio)"
-    )
-    one.set(xlim=(0, 1), ylim=(0.95, max(2.0, 1.05 * rows["scale_change"].max())))
+    one.set(title=f"Photo {query} and the others", xlim=(0, 1), ylim=(0.95, max(2.0, 1.05 * rows["scale_change"].max())))
+    one.set(xlabel="share of its points that the other sees", ylabel="scale change (ratio)")
     one.legend(loc="upper right")
     shares = np.linspace(0, 0.6, 61)
     for largest, dashes in ((rule.max_scale_change, "solid"), (np.inf, "dotted")):

@@ -51,8 +51,7 @@ class Sheet:
     def photo(self, tile: Tile, place: Box) -> tuple[float, float, float]:
         """Put a photo in the middle of a place (left, top, width, height); its words go below the place.
 
-        Returns its left and top (inches) and the inches that a pixel of the file takes.
-        Raises StudyError if the photo cannot be read.
+        Returns its left and top (inches) and the inches that a pixel of the file takes. Raises StudyError.
         """
         left, top, width, height = place
         if tile.words:
@@ -69,8 +68,8 @@ class Sheet:
         if tile.mark is not None:
             colour, symbol = MARKS[tile.mark]
             self.axes.add_patch(Rectangle((left, top), wide, high, fill=False, edgecolor=colour, linewidth=2.5))
-            badge = {"boxstyle": "square,pad=0.2", "facecolor": colour, "edgecolor": "none"}
             if symbol:
+                badge = {"boxstyle": "square,pad=0.2", "facecolor": colour, "edgecolor": "none"}
                 at: Any = {"color": "white", "fontsize": 8, "weight": "bold", "ha": "center", "va": "center", "bbox": badge}
                 self.axes.text(left + wide - 0.09, top + 0.1, symbol, **at)
         return left, top, scale
@@ -129,10 +128,7 @@ def contact_sheet(photos: pd.DataFrame, image: ImageOf, shown: int = 48) -> Phot
 
 
 def thumbnail(path: Path, width: float, height: float) -> tuple[np.ndarray, tuple[int, int]]:
-    """A photo as uint8 RGB [h, w, 3] that fits width x height inches, and its whole size (width, height in px).
-
-    Raises StudyError if the photo cannot be read.
-    """
+    """A photo as uint8 RGB [h, w, 3] that fits width x height inches, and its whole width and height (px). Raises StudyError."""
     try:
         with Image.open(path) as photo:
             size = photo.size

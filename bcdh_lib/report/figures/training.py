@@ -44,10 +44,7 @@ def curves(history: pd.DataFrame) -> Picture:
 
 @styled()
 def bits(outputs: Outputs) -> Picture:
-    """How balanced and how independent the bits of outputs [n, L] are: each bit's share of +1, and the correlation of every two.
-
-    Of the codes sgn(u). A bit that is the same for every photo has no correlation; it is left white.
-    """
+    """Each bit's share of +1 in the codes of outputs [n, L], and the correlation of every two bits; a constant bit is white."""
     codes = np.where(outputs >= 0, 1.0, -1.0)
     share = (codes > 0).mean(0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -71,10 +68,7 @@ def bits(outputs: Outputs) -> Picture:
 
 @styled()
 def pair_distances(outputs: Mapping[str, Outputs], similar: NDArray[np.integer], dissimilar: NDArray[np.integer]) -> Picture:
-    """Hamming distances of similar and dissimilar pairs, one panel a stage, such as {"Before training": .., "After ..": ..}.
-
-    outputs [n, L] a stage; pairs are rows of outputs, [p, 2].
-    """
+    """Hamming distances of similar and dissimilar pairs (rows of outputs, [p, 2]), a panel for each stage's outputs [n, L]."""
     figure, axes = new_figure(1, len(outputs), height=3.2, sharey=True, sharex=True)
     said = []
     for panel, (stage, real) in zip(axes[0], outputs.items(), strict=True):
