@@ -19,14 +19,14 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--prefix", default="", help="what the tables' names begin with, for another study than the default one")
     options = parser.parse_args(arguments)
-    return exit_code(lambda: _compare(options), "stopped; the same command continues from where it was")
 
+    def compare() -> None:
+        here = find_root()
+        root = (options.root or here).resolve()
+        open_study(root=root)  # fixes the number of threads, before numpy and torch start
+        importlib.import_module("bcdh_lib.comparison.compare").compare(root, here / "reports/study", options.prefix)
 
-def _compare(options: argparse.Namespace) -> None:
-    here = find_root()
-    root = (options.root or here).resolve()
-    open_study(root=root)  # fixes the number of threads, before numpy and torch start
-    importlib.import_module("bcdh_lib.comparison.compare").compare(root, here / "reports/study", options.prefix)
+    return exit_code(compare, "stopped; the same command continues from where it was")
 
 
 if __name__ == "__main__":

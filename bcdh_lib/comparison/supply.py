@@ -10,29 +10,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bcdh_lib.comparison.plan import Supply
-from bcdh_lib.core.tables import read_table
 from bcdh_lib.pairs.diagnostics import true_landmarks
 from bcdh_lib.study import Study
-from bcdh_lib.training.training_set import TrainingSet
-
-Labels = NDArray[np.int64]
+from bcdh_lib.training.training_set import TrainingSet, read_labels
 
 
 def supplied(study: Study, vectors: TrainingSet, pretrained: TrainingSet, supply: Supply, seed: int) -> TrainingSet:
     """The training vectors with the pairs of another supply; what is random is drawn with the seed.
 
-    pretrained: the same photos' vectors before any training, for clusters.
+    pretrained: the same photos' vectors before any training, for clusters (spherical k-means, the best of five starts). Rendered
+    collections alone have true landmarks.
     """
+    train, labels = vectors.train, np.zeros(len(vectors.group), dtype=np.int64)
     if supply.source == "truth":
-        vectors = relabelled(vectors, landmarks_of_members(study))
+        landmarks = true_landmarks(study).loc[read_labels(study)[0]]
+        labels = np.unique(landmarks.to_numpy(str), return_inverse=True)[1]
     elif supply.source == "clusters":
-        labels, groups = np.zeros(len(vectors.group), dtype=np.int64), len(np.unique(vectors.group[vectors.train]))
-        labels[vectors.train] = cluster(pretrained.vectors[vectors.train], groups, seed)
+        learned, groups = np.ascontiguousarray(pretrained.vectors[train]), len(np.unique(vectors.group[train]))
+        means = faiss.Kmeans(learned.shape[1], groups, niter=30, nredo=5, seed=seed, spherical=True, min_points_per_centroid=1)
+        means.train(learned)
+        labels[train] = means.index.search(learned, 1)[1][:, 0]
+    if supply.source != "models":
         vectors = relabelled(vectors, labels)
     return move_photos(vectors, supply.wrong, seed)
 
 
-def relabelled(vectors: TrainingSet, labels: Labels) -> TrainingSet:
+def relabelled(vectors: TrainingSet, labels: NDArray[np.int64]) -> TrainingSet:
     """Training photos with equal labels [n] are one group, every pair of them similar; held-apart photos stay as they are."""
     train = vectors.train
     group = np.where(train, labels + vectors.group.max() + 1, vectors.group)
@@ -48,17 +51,3 @@ def move_photos(vectors: TrainingSet, share: float, seed: int) -> TrainingSet:
     chosen = np.random.default_rng([seed, 2]).choice(rows, round(share * len(rows)), replace=False)
     place[chosen] = np.roll(chosen, 1)
     return replace(vectors, views=vectors.views[place])
-
-
-def landmarks_of_members(study: Study) -> Labels:
-    """The true landmark of every photo of the training set, as a number. Rendered collections alone have one."""
-    members = read_table(study.pairs, "members")
-    photos = members.loc[members["split"] != "test", "photo_id"]
-    return np.unique(true_landmarks(study).loc[photos].to_numpy(str), return_inverse=True)[1]
-
-
-def cluster(vectors: NDArray[np.float32], clusters: int, seed: int) -> Labels:
-    """The cluster of each vector [n, d] by spherical k-means, the best of five starts."""
-    means = faiss.Kmeans(vectors.shape[1], clusters, niter=30, nredo=5, seed=seed, spherical=True, min_points_per_centroid=1)
-    means.train(np.ascontiguousarray(vectors))
-    return means.index.search(np.ascontiguousarray(vectors), 1)[1][:, 0]

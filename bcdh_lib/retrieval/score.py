@@ -8,7 +8,7 @@ A scoring is a way to compare queries with the database. They are never mixed: a
     asymmetric   the queries' real outputs against the database's recentred codes
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,7 @@ def score(study: Study) -> None:
         for system in systems(study):
             codes = read_codes(study, benchmark, system)
             rows.append(score_codes(study, benchmark, system, codes))
-            ties = ties_of(benchmark, codes, scorings_of(codes)[0])
+            _, ties = next(rankings(benchmark, codes))
             precision = np.nanmean(precision_at_recall(ties, RECALLS), axis=0)
             curves.append(pd.DataFrame({"benchmark": benchmark.name, **vars(system), "recall": RECALLS, "precision": precision}))
     queries = pd.concat(rows, ignore_index=True)
@@ -71,28 +71,24 @@ def read_summary(study: Study) -> pd.DataFrame:
     return summarise(read_table(study.reports_of("retrieval"), "queries"))
 
 
-def scorings_of(codes: BenchmarkCodes) -> list[str]:
-    """The scorings that these codes or vectors have, the plain one first."""
-    return [COSINE] if codes.recentred_database is None else [HAMMING, RECENTRED, ASYMMETRIC]
-
-
-def ties_of(benchmark: Benchmark, codes: BenchmarkCodes, scoring: str) -> Ties:
-    """The rankings of a benchmark's queries by a scoring, as ties, after the benchmark's junk rule."""
-    found: NDArray
-    if codes.recentred_database is None or codes.centred_queries is None or scoring == HAMMING:
-        found = distances(codes.queries, codes.database)
-    elif scoring == RECENTRED:
-        found = hamming(pack(codes.centred_queries), codes.recentred_database)
-    else:
-        found = asymmetric_distances(codes.centred_queries, codes.recentred_database)
-    return ties_of_distances(found, benchmark.positive(), benchmark.junk())
+def rankings(benchmark: Benchmark, codes: BenchmarkCodes) -> Iterator[tuple[str, Ties]]:
+    """Every scoring that these codes or vectors have, the plain one first, and the rankings by it, after the junk rule."""
+    found: dict[str, NDArray] = {COSINE: distances(codes.queries, codes.database)}
+    if codes.recentred_database is not None and codes.centred_queries is not None:
+        found = {
+            HAMMING: found[COSINE],
+            RECENTRED: hamming(pack(codes.centred_queries), codes.recentred_database),
+            ASYMMETRIC: asymmetric_distances(codes.centred_queries, codes.recentred_database),
+        }
+    positive, junk = benchmark.positive(), benchmark.junk()
+    for scoring, apart in found.items():
+        yield scoring, ties_of_distances(apart, positive, junk)
 
 
 def score_codes(study: Study, benchmark: Benchmark, system: System, codes: BenchmarkCodes) -> pd.DataFrame:
     """Rows of the table `queries` of one system on one benchmark, by every scoring."""
     tables = []
-    for scoring in scorings_of(codes):
-        ties = ties_of(benchmark, codes, scoring)
+    for scoring, ties in rankings(benchmark, codes):
         rows = {
             "benchmark": benchmark.name,
             "method": system.method,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import Network
-from bcdh_lib.training.backbones import make_backbone
+from bcdh_lib.training.backbones import BACKBONES, check_backbone
 
 
 class HashLayer(nn.Module):
@@ -53,7 +53,8 @@ class HashNetwork(nn.Module):
     def __init__(self, settings: Network, bits: int | None, pretrained: bool = True) -> None:
         super().__init__()
         self.settings, self.bits = settings, bits
-        backbone = make_backbone(settings.backbone, pretrained)
+        check_backbone(settings.backbone)
+        backbone = BACKBONES[settings.backbone](pretrained)
         if settings.frozen_blocks > len(backbone.blocks):
             raise StudyError(f"network.frozen_blocks: {settings.backbone} has {len(backbone.blocks)} blocks")
         self.early = nn.Sequential(*backbone.blocks[: settings.frozen_blocks]).requires_grad_(False)

@@ -56,7 +56,7 @@ def load_training_set(study: Study, workers: int | None = None) -> TrainingSet:
     """
     params = study.params
     prepare(params)
-    photos, *labels = _read_labels(study)
+    photos, *labels = read_labels(study)
     paths = [study.image(photo) for photo in photos]
     views = Views(paths, params.network.side, augmented=params.training.float_baseline.views, seed=params.run.seed)
     network = HashNetwork(params.network, bits=None).to(device()).eval()
@@ -66,7 +66,7 @@ def load_training_set(study: Study, workers: int | None = None) -> TrainingSet:
 
 def read_vectors(study: Study) -> TrainingSet:
     """The training set as vectors of the trained float baseline; no photo is opened. Raises StudyError."""
-    _, *labels = _read_labels(study)
+    _, *labels = read_labels(study)
     path = study.checkpoints / "vectors.npy"
     try:
         return TrainingSet(read_array(path), *labels)
@@ -74,7 +74,7 @@ def read_vectors(study: Study) -> TrainingSet:
         raise StudyError(f"{path}: cannot be read ({error}); make it with: dvc repro training") from None
 
 
-def _read_labels(study: Study) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def read_labels(study: Study) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The photo_id of each row of a training set, and its fields but the views."""
     members, pairs = read_table(study.pairs, "members"), read_table(study.pairs, "pairs")
     members = members[members["split"] != "test"]

@@ -10,17 +10,7 @@ from bcdh_lib.core.tables import read_table
 from bcdh_lib.retrieval.benchmarks import read_benchmark
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.codes import BenchmarkCodes, code_outputs, read_codes
-from bcdh_lib.retrieval.score import (
-    mean_scores,
-    plain,
-    read_summary,
-    score,
-    score_codes,
-    scorings_of,
-    summarise,
-    table_of,
-    ties_of,
-)
+from bcdh_lib.retrieval.score import mean_scores, plain, rankings, read_summary, score, score_codes, summarise, table_of
 from bcdh_lib.retrieval.systems import System, systems
 
 
@@ -76,7 +66,7 @@ def test_each_scoring_equals_a_slow_ranking(scored_study, scoring):
     system = next(system for system in systems(scored_study) if system.bits == 16)
     benchmark = read_benchmark(scored_study, "rendered_oxford")
     codes = read_codes(scored_study, benchmark, system)
-    ties = ties_of(benchmark, codes, scoring)
+    ties = dict(rankings(benchmark, codes))[scoring]
     found = np.divide(ties.hits, ties.sizes, where=ties.sizes > 0, out=np.zeros(ties.sizes.shape))
     first = [row[np.flatnonzero(sizes)[0]] for row, sizes in zip(found, ties.sizes, strict=True)]
     for number, query in enumerate(benchmark.queries):
@@ -103,9 +93,8 @@ def test_no_scoring_depends_on_the_order_of_the_database(scored_study):
     names = list(benchmark.photos)
     shuffled = Benchmark("shuffled", {names[row]: benchmark.photos[names[row]] for row in order}, benchmark.queries)
     one, other = code_outputs(outputs[:6], outputs[6:], 8), code_outputs(outputs[:6], outputs[6:][order], 8)
-    for scoring in scorings_of(one):
-        ties = [ties_of(each, codes, scoring) for each, codes in ((benchmark, one), (shuffled, other))]
-        first, second = (average_precision(each, "trapezoid") for each in ties)
+    for (_, ties), (_, again) in zip(rankings(benchmark, one), rankings(shuffled, other), strict=True):
+        first, second = (average_precision(each, "trapezoid") for each in (ties, again))
         np.testing.assert_array_equal(first, second)
 
 

@@ -1,7 +1,6 @@
 """Retrieval benchmarks, one file a protocol. A new protocol is one file here with a FORM; nothing else names it."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 from bcdh_lib.core.errors import StudyError, one_line
 from bcdh_lib.core.registry import discover
@@ -14,12 +13,8 @@ MADE_BY_STUDY = {name: form for form in FORMS.values() for name in form.made_by_
 PUBLISHED = {name: form for form in FORMS.values() for name in form.published}
 
 
-class Known(NamedTuple):
-    """A benchmark that the study knows: the name of its folder, the form it has there, and one of the form's variants."""
-
-    folder: str
-    form: Form
-    variant: str
+Known = tuple[str, Form, str]
+"""A benchmark that the study knows: the name of its folder, the form it has there, and one of the form's variants."""
 
 
 def known_benchmarks(study: Study) -> dict[str, Known]:
@@ -35,15 +30,15 @@ def known_benchmarks(study: Study) -> dict[str, Known]:
         if form not in FORMS:
             raise StudyError(f"{key}: form {one_line(form)} is unknown; known: {', '.join(FORMS)}")
         forms[name] = FORMS[form]
-    known = (Known(folder, form, variant) for folder, form in forms.items() for variant in form.variants)
-    return {f"{each.folder}_{each.variant}" if each.variant else each.folder: each for each in known}
+    known = [(folder, form, variant) for folder, form in forms.items() for variant in form.variants]
+    return {f"{folder}_{variant}" if variant else folder: (folder, form, variant) for folder, form, variant in known}
 
 
 def benchmark_names(study: Study) -> list[str]:
     """The benchmarks of retrieval.benchmarks in that order, once each; a folder with variants means all of them."""
     known, names = known_benchmarks(study), []
     for name in study.params.retrieval.benchmarks:
-        names += [full for full, each in known.items() if name == each.folder] or [name]
+        names += [full for full, (folder, _, _) in known.items() if name == folder] or [name]
     return list(dict.fromkeys(names))
 
 

@@ -13,9 +13,3 @@ def check_backbone(name: str) -> None:
     """Raise StudyError if network.backbone names no backbone."""
     if name not in BACKBONES:
         raise StudyError(f"params.yaml: network.backbone: {one_line(name)} is unknown; known: {', '.join(BACKBONES)}")
-
-
-def make_backbone(name: str, pretrained: bool) -> Backbone:
-    """The backbone of that name, with its ImageNet weights or random ones. Raises StudyError."""
-    check_backbone(name)
-    return BACKBONES[name](pretrained)
