@@ -93,6 +93,28 @@ def draw_photo():
 
 
 @pytest.fixture
+def write_collection(draw_photo):
+    """Writes the photos and tables of groups of four, given the split of each group; every pair of a group is similar."""
+
+    def write(study, splits):
+        ids, group = np.arange(4 * len(splits)), np.arange(4 * len(splits)) // 4
+        study.image(0).parent.mkdir(parents=True)
+        for photo in ids:
+            draw_photo(study.image(photo), photo)
+        photos = pd.DataFrame({"photo_id": ids, "path": [f"{photo}.jpg" for photo in ids], "width": 96, "height": 72})
+        write_table(study.photos, "photos", photos.assign(sha256="", source="folder"))
+        members = pd.DataFrame({"photo_id": ids, "model_id": group, "group_id": group, "split": np.array(splits)[group]})
+        write_table(study.pairs, "members", members)
+        pairs = pd.DataFrame(
+            [(i, j) for i in ids for j in ids if i != j and i // 4 == j // 4], columns=["query_id", "positive_id"]
+        )
+        known = {"shared_points": 9, "shared_share": 0.5, "scale_change": 1.0}
+        write_table(study.pairs, "pairs", pairs.assign(model_id=pairs["query_id"] // 4, **known))
+
+    return write
+
+
+@pytest.fixture
 def album(tmp_path, draw_photo):
     """A folder of six photos, half of them in a subfolder, and a text file named like a photo."""
     album = tmp_path / "album"

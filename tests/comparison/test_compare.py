@@ -1,15 +1,11 @@
-"""A tiny study over seeds end to end, on photos of noise: resumed equals undisturbed, and done is done."""
+"""A tiny study over seeds end to end, on photos that show nothing: resumed equals undisturbed, and done is done."""
 
-import numpy as np
-import pandas as pd
 import pytest
 import yaml
-from PIL import Image
 
 from bcdh_lib.comparison import compare as module
 from bcdh_lib.comparison.compare import compare
 from bcdh_lib.comparison.tables import read_tables
-from bcdh_lib.core.tables import write_table
 from bcdh_lib.study import Study, find_root, open_study
 
 PLAN = {
@@ -37,16 +33,9 @@ PLAN = {
 }
 
 
-def write_photo(path, place, generator):
-    """A photo of a place: its own coarse pattern, and noise."""
-    pattern = np.random.default_rng(place).integers(0, 255, (4, 4, 3)).repeat(16, 0).repeat(16, 1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray((pattern + generator.integers(-30, 30, pattern.shape)).clip(0, 255).astype(np.uint8)).save(path)
-
-
 @pytest.fixture
-def root(tmp_path):
-    """A study of 8 places of 4 photos, two places held apart, and a benchmark of Holidays' form with 3 other places."""
+def root(tmp_path, write_collection, draw_photo):
+    """A study of eight places, two of them held apart, and a benchmark of Holidays' form with three other places."""
     settings = yaml.safe_load((find_root() / "params.yaml").read_text())
     settings["run"]["threads"] = 1
     settings["network"] |= {"side": 64, "frozen_blocks": 15}
@@ -55,22 +44,11 @@ def root(tmp_path):
     settings["retrieval"] |= {"benchmarks": ["tiny"], "own_benchmarks": {"tiny": "holidays"}}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(PLAN))
-    study, generator = Study(tmp_path, open_study(root=tmp_path).params), np.random.default_rng(0)
-    for photo in range(32):
-        write_photo(study.image(photo), photo // 4, generator)
-    for place in range(3):
-        for photo in range(3):
-            write_photo(study.benchmarks / f"tiny/jpg/{100000 + 100 * place + photo}.jpg", 100 + place, generator)
-    ids = np.arange(32)
-    photos = pd.DataFrame({"photo_id": ids, "path": [f"{k}.jpg" for k in ids], "width": 64, "height": 64})
-    write_table(study.photos, "photos", photos.assign(sha256="", source="folder"))
-    split = np.where(ids < 24, "train", "validation")
-    write_table(
-        study.pairs, "members", pd.DataFrame({"photo_id": ids, "model_id": ids // 4, "group_id": ids // 4, "split": split})
-    )
-    pairs = [(a, b) for a in ids for b in ids if a != b and a // 4 == b // 4]
-    pairs = pd.DataFrame(pairs, columns=["query_id", "positive_id"]).assign(model_id=0, shared_points=9, shared_share=0.5)
-    write_table(study.pairs, "pairs", pairs.assign(scale_change=1.0))
+    study = Study(tmp_path, open_study(root=tmp_path).params)
+    write_collection(study, ["train"] * 6 + ["validation"] * 2)
+    (study.benchmarks / "tiny/jpg").mkdir(parents=True)
+    for number in range(9):
+        draw_photo(study.benchmarks / f"tiny/jpg/{100000 + 100 * (number // 3) + number % 3}.jpg", 40 + number)
     return tmp_path
 
 

@@ -1,10 +1,10 @@
 """The stage: what it reads, what it writes, and that a second call returns at once."""
 
 import numpy as np
-import pandas as pd
+import pytest
 import torch
 
-from bcdh_lib.core.tables import read_table, write_table
+from bcdh_lib.core.tables import read_table
 from bcdh_lib.params import TrainingRun
 from bcdh_lib.study import Study
 from bcdh_lib.training import train
@@ -13,29 +13,19 @@ from bcdh_lib.training.train import train_all
 from bcdh_lib.training.training_set import load_training_set, read_vectors
 
 
-def make_study(folder, params, draw_photo):
-    """Photos of 6 groups of 4, the first two groups for the benchmark `collection`, the last for validation; all pairs known."""
+@pytest.fixture
+def study(tmp_path, params, write_collection):
+    """Six groups of four photos, the first two for the benchmark `collection`, the last for validation."""
     runs = [TrainingRun(method="dsh", bits=8), TrainingRun(method="float", bits=None)]
     end_to_end = params.training.end_to_end.model_copy(update={"rounds": 1, "steps_per_round": 2, "photos": 16})
     training = params.training.model_copy(update={"runs": runs, "end_to_end": end_to_end})
-    study = Study(folder, params.model_copy(update={"training": training}))
-    study.image(0).parent.mkdir(parents=True)
-    for photo in range(24):
-        draw_photo(study.image(photo), photo)
-    (study.photos / "photos.parquet").write_bytes(b"made up: only digested")
-    group = np.repeat(np.arange(6), 4)
-    split = np.array(["test", "test", "train", "train", "train", "validation"])[group]
-    members = pd.DataFrame({"photo_id": range(24), "model_id": group, "group_id": group, "split": split})
-    write_table(study.pairs, "members", members)
-    pairs = [(i, j) for i in range(24) for j in range(24) if i != j and group[i] == group[j]]
-    table = pd.DataFrame(pairs, columns=["query_id", "positive_id"])
-    known = {"shared_points": 9, "shared_share": 0.5, "scale_change": 1.0}
-    write_table(study.pairs, "pairs", table.assign(model_id=group[table["query_id"]], **known))
+    study = Study(tmp_path, params.model_copy(update={"training": training}))
+    write_collection(study, ["test", "test", "train", "train", "train", "validation"])
     return study
 
 
-def test_photos_held_apart_for_a_benchmark_are_neither_trained_on_nor_validated_on(tmp_path, params, draw_photo):
-    loaded = load_training_set(make_study(tmp_path, params, draw_photo))
+def test_photos_held_apart_for_a_benchmark_are_neither_trained_on_nor_validated_on(study):
+    loaded = load_training_set(study)
     assert loaded.train.tolist() == [True] * 12 + [False] * 4
     assert loaded.group.tolist() == np.repeat([2, 3, 4, 5], 4).tolist()
     assert loaded.pairs.min() == 0
@@ -43,8 +33,7 @@ def test_photos_held_apart_for_a_benchmark_are_neither_trained_on_nor_validated_
     assert len(loaded.views) == 16
 
 
-def test_the_stage_trains_the_float_baseline_and_a_layer_a_run(tmp_path, params, draw_photo, monkeypatch):
-    study = make_study(tmp_path, params, draw_photo)
+def test_the_stage_trains_the_float_baseline_and_a_layer_a_run(study, params, monkeypatch):
     train_all(study)
     history = read_table(study.checkpoints, "history")
     rounds = {"float": params.training.float_baseline.rounds, "dsh-8": params.training.hash_layer.rounds + 1}
