@@ -18,7 +18,7 @@ from bcdh_lib.core.tables import TABLES, write_table
 from bcdh_lib.photos.folder import find_files, path_in_table
 from bcdh_lib.photos.listing import write_listing
 from bcdh_lib.photos.photo_file import Job, LeftOut, Photo, decode_all, decode_file, state_of, why_none
-from bcdh_lib.photos.sources import SOURCES, check_source
+from bcdh_lib.photos.sources import SOURCES
 from bcdh_lib.study import Study, computes
 
 NOTED = TypeAdapter(Photo)
@@ -29,20 +29,11 @@ NOTED = TypeAdapter(Photo)
 def collect_photos(study: Study) -> None:
     """The photos of photos.source, decoded once and upright, with photos.parquet and left_out.parquet.
 
-    A rendered collection is read by the same code as anybody's folder. A killed run continues from its
-    finished photos.
+    They are numbered in the order of their paths; of equal files or equal pixels, only the first is used. A rendered collection
+    is read by the same code as anybody's folder. A killed run continues from its finished photos.
     Raises StudyError if the source is unknown or has no usable photo.
     """
-    check_source(study.params)
-    copy_photos(study, SOURCES[study.params.photos.source](study))
-    study.forget("rendered")
-
-
-def copy_photos(study: Study, folder: Path) -> None:
-    """Copy the photos in `folder`, numbered in the order of their paths; of equal files or equal pixels, only the first.
-
-    Raises StudyError if no file is a usable photo.
-    """
+    folder = SOURCES[study.params.photos.source](study)
     files, left_out = find_files(folder, study.params.photos.exclude)
     unfinished = study.unfinished("photos", (study.params.photos, os.path.abspath(folder)), [], __name__)
     outcomes = _decode_missing(files, study, unfinished)
@@ -56,7 +47,7 @@ def copy_photos(study: Study, folder: Path) -> None:
     if cut := sum(photo.missing_rows > 0 for photo in photos):
         print(f"{cut} JPEGs are cut; they are used without their last rows")
     _publish(study, unfinished, photos, left_out)
-    study.forget("photos")
+    study.forget("rendered")
 
 
 def _decode_missing(files: dict[str, Path], study: Study, unfinished: Path) -> list[Photo | LeftOut]:

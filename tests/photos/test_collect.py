@@ -15,7 +15,7 @@ from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.params import load_params
 from bcdh_lib.photos import collect
-from bcdh_lib.photos.collect import collect_photos, copy_photos
+from bcdh_lib.photos.collect import collect_photos
 from bcdh_lib.study import Study, find_root
 
 
@@ -182,7 +182,7 @@ def kill_at_the_fifth(photo, noted=[]):
 asdict, collect.asdict = collect.asdict, kill_at_the_fifth
 root, photos = map(Path, sys.argv[1:])
 params = load_params(root / "params.yaml", {"photos": {"source": "folder", "folder": str(photos)}})
-collect.copy_photos(Study(root, params), photos)
+collect.collect_photos(Study(root, params))
 """
 
 
@@ -201,8 +201,8 @@ def test_a_killed_run_goes_on_from_its_finished_photos(tmp_path, monkeypatch):
     decoded = []
     decode_all = collect.decode_all
     monkeypatch.setattr(collect, "decode_all", lambda work, jobs, n: decode_all(work, decoded.extend(jobs) or jobs, n))
-    copy_photos(study, album)
+    collect_photos(study)
     assert [path for path, _ in decoded] == ["1.png", "4.png", "5.png", "6.png", "7.png"]
     undisturbed = study_of(tmp_path / "undisturbed", album)
-    copy_photos(undisturbed, album)
+    collect_photos(undisturbed)
     assert contents(study.photos) == contents(undisturbed.photos)

@@ -1,25 +1,51 @@
 """The collection that the study renders for itself, and three rendered benchmarks of landmarks that it never shows.
 
-The benchmarks have the files of Oxford5k, Paris6k and Holidays.
+The benchmarks have the files of Oxford5k, Paris6k and Holidays. Every place descends from (seed, part of the study, number),
+every photo from its place and its own number. So equal settings give equal bytes, for any number of processes.
 """
 
 import hashlib
+import json
 import shutil
 from collections.abc import Mapping, Sequence
+from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from PIL import Image
+from tqdm.auto import tqdm
 
+from bcdh_lib.core.files import write_json
+from bcdh_lib.core.imports import import_open3d
+from bcdh_lib.core.parallel import side_by_side
 from bcdh_lib.core.tables import write_table
 from bcdh_lib.params import Params
-from bcdh_lib.photos.rendering import PlacePlan, Series, random_numbers, render_places
-from bcdh_lib.photos.scene.camera import Seen
+from bcdh_lib.photos.scene.camera import Seen, photograph
+from bcdh_lib.photos.scene.facades import Rng
+from bcdh_lib.photos.scene.places import build_place
 from bcdh_lib.study import Study
 
+QUERY = 0.35  # share of the landmark that a photo meant as a query shows at least
+SHARP = 320  # px of width that surfaces of sharpness 1 are painted for
 GOOD, OK = 0.6, 0.25  # least share of the landmark in a photo called good, and in one called ok
 PHOTOS_PER_DISTRACTOR = 5  # photos of a place among the distractors
 FIRST_GROUP = 1000  # of rendered_holidays, whose photos are named group * 100 + number in the group
+
+Series = IntEnum("Series", "COLLECTION STRAYS OXFORD OXFORD_DISTRACTORS PARIS PARIS_DISTRACTORS HOLIDAYS", start=0)
+"""What a place is for. Each series has its own random numbers, so no two share a place."""
+
+
+class PlacePlan(NamedTuple):
+    """A place, and the photos to render there."""
+
+    series: Series
+    number: int
+    files: tuple[Path, ...]
+    landmark: bool = True
+    queries: int = 0  # the first photos, which show enough of the landmark for a query
 
 
 class OxfordForm(NamedTuple):
@@ -54,8 +80,14 @@ def photos_of(study: Study) -> Path:
     collection = plan_collection(params, workshop.rendered_pool)
     plans = [*collection, *(plan for plans in benchmarks.values() for plan in plans)]
     photos = render_places(plans, params, unfinished / "records")
-    write_truth(workshop.truth, collection)
-    write_ground_truths(benchmarks, photos, params.rendered.queries_per_landmark, workshop.rendered_benchmarks)
+    truth = [(path.name, f"landmark_{plan.number:03d}" if plan.landmark else None) for plan in collection for path in plan.files]
+    write_table(workshop.truth.parent, workshop.truth.stem, pd.DataFrame(truth, columns=["path", "landmark"]))
+    for name, form in OXFORD_FORMS.items():
+        for plan in benchmarks[name]:
+            if plan.series == form.landmarks:
+                shown = {path.stem: photos[path] for path in plan.files}
+                folder = workshop.rendered_benchmarks / name / "groundtruth"
+                write_ground_truth(folder, shown, form.prefix, params.rendered.queries_per_landmark)
     for output, final in zip(outputs, finals, strict=True):
         shutil.rmtree(final, ignore_errors=True)
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -76,12 +108,6 @@ def plan_collection(params: Params, folder: Path) -> list[PlacePlan]:
     landmarks = [PlacePlan(Series.COLLECTION, k, files(Series.COLLECTION, k, photos)) for k in range(settings.landmarks)]
     strays = [PlacePlan(Series.STRAYS, k, files(Series.STRAYS, k, 1), landmark=False) for k in range(settings.strays)]
     return landmarks + strays
-
-
-def write_truth(table: Path, collection: Sequence[PlacePlan]) -> None:
-    """The true landmark of each photo of the collection, as the table `landmarks`."""
-    rows = [(path.name, f"landmark_{plan.number:03d}" if plan.landmark else None) for plan in collection for path in plan.files]
-    write_table(table.parent, table.stem, pd.DataFrame(rows, columns=["path", "landmark"]))
 
 
 def plan_benchmarks(params: Params, folder: Path) -> dict[str, list[PlacePlan]]:
@@ -115,14 +141,51 @@ def plan_holidays(params: Params, folder: Path) -> list[PlacePlan]:
     return plans
 
 
-def write_ground_truths(plans: Mapping[str, Sequence[PlacePlan]], photos: Mapping[Path, Seen], most: int, to: Path) -> None:
-    """groundtruth/ of the benchmarks of Oxford's form in `to`, with up to `most` queries a landmark."""
-    for name, form in OXFORD_FORMS.items():
-        (to / name / "groundtruth").mkdir(exist_ok=True)
-        for plan in plans[name]:
-            if plan.series == form.landmarks:
-                shown = {path.stem: photos[path] for path in plan.files}
-                write_ground_truth(to / name / "groundtruth", shown, form.prefix, most)
+def random_numbers(seed: int, series: Series, number: int, photo: int) -> Rng:
+    """The random numbers of a place (photo 0) or of its photos (1, 2, ..)."""
+    return np.random.default_rng([seed, series, number, photo])
+
+
+def render_places(plans: Sequence[PlacePlan], params: Params, records: Path) -> dict[Path, Seen]:
+    """Render all photos that are not finished, in run.threads processes; `records` notes what each finished photo shows.
+
+    Raises StudyError if the ray caster's system libraries are missing.
+    """
+    import_open3d()  # fails here, with one message, instead of in every worker
+    for folder in {path.parent for plan in plans for path in plan.files}:
+        folder.mkdir(parents=True, exist_ok=True)
+    photos: dict[Path, Seen] = {}
+    missing: list[PlacePlan] = []
+    for plan in plans:
+        record = _record(plan, records)
+        if record.is_file() and all(path.is_file() for path in plan.files):
+            photos |= {path: Seen(*seen) for path, seen in zip(plan.files, json.loads(record.read_text()), strict=True)}
+        else:
+            missing.append(plan)
+    work = partial(render_place, params=params, records=records)
+    with tqdm(total=sum(len(plan.files) for plan in plans), initial=len(photos), desc="rendering", unit="photo") as bar:
+        for shown in side_by_side(work, sorted(missing, key=lambda plan: -len(plan.files)), params.run.threads):
+            photos |= shown
+            bar.update(len(shown))
+    return photos
+
+
+def render_place(plan: PlacePlan, params: Params, records: Path) -> dict[Path, Seen]:
+    """Build one place and render its photos; the record is written last."""
+    seed, width, height = params.run.seed, params.rendered.width, params.rendered.height
+    place = build_place(random_numbers(seed, plan.series, plan.number, 0), plan.landmark, min(width / SHARP, 2.0))
+    photos = {}
+    for k, path in enumerate(plan.files):
+        rng = random_numbers(seed, plan.series, plan.number, k + 1)
+        photo = photograph(rng, place, width, height, QUERY if k < plan.queries else 0.0)
+        Image.fromarray(photo.pixels).save(path, quality=photo.quality)
+        photos[path] = photo.seen
+    write_json(_record(plan, records), list(photos.values()))
+    return photos
+
+
+def _record(plan: PlacePlan, records: Path) -> Path:
+    return records / f"{plan.series:d}-{plan.number}.json"
 
 
 def write_ground_truth(folder: Path, photos: Mapping[str, Seen], prefix: str, most: int) -> None:
@@ -132,6 +195,7 @@ def write_ground_truth(folder: Path, photos: Mapping[str, Seen], prefix: str, mo
     file. Queries are the first `most` good or ok photos of a landmark, each with the box around what is seen of it. A landmark
     with one such photo has no query, which would have no positive but itself.
     """
+    folder.mkdir(exist_ok=True)
     lists: dict[str, list[str]] = {"good": [], "ok": [], "junk": []}
     for name, seen in photos.items():
         if seen.share:

@@ -11,10 +11,9 @@ from PIL import Image
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.params import load_params
-from bcdh_lib.photos import rendering
-from bcdh_lib.photos.rendering import Series
 from bcdh_lib.photos.scene.camera import Seen
-from bcdh_lib.photos.sources.rendered import photos_of, plan_benchmarks, plan_collection, write_ground_truth
+from bcdh_lib.photos.sources import rendered
+from bcdh_lib.photos.sources.rendered import Series, photos_of, plan_benchmarks, plan_collection, write_ground_truth
 from bcdh_lib.study import Study, find_root
 
 TINY = {"landmarks": 2, "photos_per_landmark": 3, "strays": 1, "width": 64, "height": 64, "holidays_groups": 2}
@@ -42,7 +41,7 @@ def test_two_processes_give_the_same_bytes_after_a_kill_and_in_place_of_an_earli
     again, begun = tiny_study(tmp_path, threads=2), tmp_path / "begun.txt"
     again.rendered_pool.mkdir(parents=True)
     (again.rendered_pool / "of_an_earlier_run.jpg").write_bytes(b"")
-    render_place = rendering.render_place
+    render_place = rendered.render_place
 
     def dies(plan, **settings):
         with begun.open("a") as log:
@@ -51,7 +50,7 @@ def test_two_processes_give_the_same_bytes_after_a_kill_and_in_place_of_an_earli
             os._exit(9)
         return render_place(plan, **settings)
 
-    monkeypatch.setattr(rendering, "render_place", dies)
+    monkeypatch.setattr(rendered, "render_place", dies)
     with pytest.raises(StudyError, match=r"run\.threads"):
         photos_of(again)
     photos_of(again)
@@ -145,6 +144,6 @@ def test_no_place_of_the_collection_is_in_a_benchmark_and_no_place_occurs_twice(
     others = [plan for plans in plan_benchmarks(params, tmp_path).values() for plan in plans]
     keys = [(plan.series, plan.number) for plan in collection + others]
     assert len(set(keys)) == len(keys)
-    assert len({rendering.random_numbers(params.run.seed, *key, photo=0).integers(2**63) for key in keys}) == len(keys)
+    assert len({rendered.random_numbers(params.run.seed, *key, photo=0).integers(2**63) for key in keys}) == len(keys)
     assert {plan.series for plan in collection} == {Series.COLLECTION, Series.STRAYS}
     assert not {Series.COLLECTION, Series.STRAYS} & {plan.series for plan in others}
