@@ -21,8 +21,7 @@ from bcdh_lib.reconstruction.candidates import all_pairs, propose_candidates, se
 from bcdh_lib.reconstruction.database import pair_ids
 from bcdh_lib.reconstruction.features import extract_features
 from bcdh_lib.reconstruction.matches import verify_matches
-from bcdh_lib.reconstruction.models import build_models
-from bcdh_lib.reconstruction.registrations import divide
+from bcdh_lib.reconstruction.models import build_models, divide
 from bcdh_lib.study import Study, find_root, open_study
 
 

@@ -16,8 +16,7 @@ from bcdh_lib.reconstruction.candidates import propose_candidates, search_matche
 from bcdh_lib.reconstruction.features import extract_features
 from bcdh_lib.reconstruction.graph import group_models
 from bcdh_lib.reconstruction.matches import verify_matches
-from bcdh_lib.reconstruction.models import build_models
-from bcdh_lib.reconstruction.registrations import REASONS, Part, divide, explain_unregistered, write_models
+from bcdh_lib.reconstruction.models import REASONS, Part, build_models, divide, explain_unregistered, write_models
 from bcdh_lib.study import Study, computes
 
 

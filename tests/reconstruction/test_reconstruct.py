@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.reconstruction.models import write_model
+from bcdh_lib.reconstruction.models import divide, write_model
 from bcdh_lib.reconstruction.reconstruct import reconstruct
-from bcdh_lib.reconstruction.registrations import divide
 
 from .conftest import BLANK, STRAY, UNREADABLE, make_study
 from .relief import photograph, relief
