@@ -38,7 +38,7 @@ import torch
 import yaml
 from PIL import Image
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.photos.sources import SOURCES, check_source
+from bcdh_lib.photos.sources import SOURCES, source_of
 from bcdh_lib.retrieval.benchmarks import benchmark_names, read_benchmark
 from bcdh_lib.retrieval.shallow import SHALLOW
 from bcdh_lib.study import open_study
@@ -73,7 +73,7 @@ folder.mkdir(parents=True)
 for number in range(8):
     Image.new("RGB", (40, 30)).save(folder / f"ukbench{number:05d}.jpg")
 assert "ukbench" in benchmark_names(study)
-check_source(open_study(photos).params)
+source_of(open_study(photos))
 try:
     assert SOURCES["memory_card"](study).name == "DCIM"
 except StudyError:

@@ -39,9 +39,7 @@ def side_by_side(
             for done in as_completed([pool.submit(work, job) for job in jobs]):
                 yield done.result()
         except BrokenProcessPool:
-            raise StudyError(
-                "a worker process died: memory or disk may be full; free some, or try a smaller run.threads"
-            ) from None
+            raise StudyError("a worker process died: memory or disk may be full; free some, or lower run.threads") from None
         finally:
             pool.shutdown(kill_workers=True)
 

@@ -18,7 +18,7 @@ from bcdh_lib.core.tables import TABLES, write_table
 from bcdh_lib.photos.folder import find_files, path_in_table
 from bcdh_lib.photos.listing import write_listing
 from bcdh_lib.photos.photo_file import Job, LeftOut, Photo, decode_all, decode_file, state_of, why_none
-from bcdh_lib.photos.sources import SOURCES
+from bcdh_lib.photos.sources import source_of
 from bcdh_lib.study import Study, computes
 
 NOTED = TypeAdapter(Photo)
@@ -33,7 +33,7 @@ def collect_photos(study: Study) -> None:
     is read by the same code as anybody's folder. A killed run continues from its finished photos.
     Raises StudyError if the source is unknown or has no usable photo.
     """
-    folder = SOURCES[study.params.photos.source](study)
+    folder = source_of(study)(study)
     files, left_out = find_files(folder, study.params.photos.exclude)
     unfinished = study.unfinished("photos", (study.params.photos, os.path.abspath(folder)), [], __name__)
     outcomes = _decode_missing(files, study, unfinished)
@@ -54,7 +54,12 @@ def _decode_missing(files: dict[str, Path], study: Study, unfinished: Path) -> l
     """The outcome of each file, in order; finished.jsonl in `unfinished` notes finished photos, copies/ holds their copies."""
     copies, notes = unfinished / "copies", unfinished / "finished.jsonl"
     copies.mkdir(exist_ok=True)
-    outcomes: dict[str, Photo | LeftOut] = dict(read_finished(notes, files, copies))
+    outcomes: dict[str, Photo | LeftOut] = {}
+    for line in notes.read_bytes().splitlines() if notes.exists() else []:
+        with contextlib.suppress(ValueError, KeyError, OSError):  # the kill cut the line; the file is gone since
+            photo = NOTED.validate_json(line, strict=True)
+            if photo.state == state_of(os.stat(files[photo.path])) and (copies / photo.sha256).exists():
+                outcomes[photo.path] = photo
     jobs = [(path, file) for path, file in files.items() if path not in outcomes]
     work = partial(copy_photo, limits=study.params.photos, copies=copies)
     bar = tqdm(desc="photos", unit="photo", total=len(files), initial=len(outcomes))
@@ -66,17 +71,6 @@ def _decode_missing(files: dict[str, Path], study: Study, unfinished: Path) -> l
             outcomes[outcome.path] = outcome
             bar.update()
     return [outcomes[path] for path in files]
-
-
-def read_finished(notes: Path, files: dict[str, Path], copies: Path) -> dict[str, Photo]:
-    """The photos that a killed run noted as finished and whose files have not changed since."""
-    finished = {}
-    for line in notes.read_bytes().splitlines() if notes.exists() else []:
-        with contextlib.suppress(ValueError, KeyError, OSError):  # the kill cut the line; the file is gone since
-            photo = NOTED.validate_json(line, strict=True)
-            if photo.state == state_of(os.stat(files[photo.path])) and (copies / photo.sha256).exists():
-                finished[photo.path] = photo
-    return finished
 
 
 def copy_photo(job: Job, limits: params.Photos, copies: Path) -> Photo | LeftOut:

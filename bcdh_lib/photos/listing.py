@@ -10,8 +10,7 @@ from pathlib import Path
 
 from bcdh_lib.core.files import write_bytes
 from bcdh_lib.photos.folder import find_files
-from bcdh_lib.photos.sources import check_source
-from bcdh_lib.photos.sources.folder import photos_of
+from bcdh_lib.photos.sources import source_of
 from bcdh_lib.study import Study
 
 
@@ -25,8 +24,8 @@ def write_listing(study: Study) -> Path:
 
 
 def list_collection(study: Study) -> bytes:
-    """The listing of photos.folder, without a file if the study renders its photos. Raises StudyError."""
-    check_source(study.params)
+    """The listing of the source's folder, without a file if the study renders its photos. Raises StudyError."""
+    photos_of = source_of(study)
     if study.params.photos.source == "rendered":
         return _listing(study.root, [])
     folder = photos_of(study)

@@ -30,10 +30,8 @@ def extract_features(study: Study, database: Path, photo_ids: Sequence[int]) -> 
 
 
 def _extract(study: Study, excerpt: Path, photos: np.ndarray) -> None:
-    options = pycolmap.FeatureExtractionOptions()
-    options.num_threads = 1
-    options.use_gpu = False
-    options.sift.max_num_features = study.params.reconstruction.max_features
+    sift = {"max_num_features": study.params.reconstruction.max_features}
+    options = pycolmap.FeatureExtractionOptions(num_threads=1, use_gpu=False, sift=sift)
     names, mode = [image_name(photo) for photo in photos], pycolmap.CameraMode.PER_IMAGE
     pycolmap.extract_features(excerpt, study.photos / "images", names, mode, extraction_options=options)
 

@@ -33,15 +33,12 @@ def verify_matches(study: Study, database: Path, candidates: np.ndarray) -> pd.D
 
 
 def _match(study: Study, excerpt: Path, pairs: np.ndarray) -> None:
-    settings = study.params.reconstruction
-    matching, verification = pycolmap.FeatureMatchingOptions(), pycolmap.TwoViewGeometryOptions()
-    matching.num_threads = 1
-    matching.use_gpu = False
-    verification.min_num_inliers = min(settings.min_inliers, settings.min_link_inliers)
-    verification.ransac.random_seed = study.params.run.seed
-    pairing = pycolmap.ImportedPairingOptions()
-    pairing.match_list_path = excerpt.with_suffix(".txt")
-    excerpt.with_suffix(".txt").write_text("\n".join(f"{image_name(a)} {image_name(b)}" for a, b in pairs))
+    settings, listed = study.params.reconstruction, excerpt.with_suffix(".txt")
+    least, ransac = min(settings.min_inliers, settings.min_link_inliers), {"random_seed": study.params.run.seed}
+    listed.write_text("\n".join(f"{image_name(a)} {image_name(b)}" for a, b in pairs))
+    matching = pycolmap.FeatureMatchingOptions(num_threads=1, use_gpu=False)
+    pairing = pycolmap.ImportedPairingOptions(match_list_path=listed)
+    verification = pycolmap.TwoViewGeometryOptions(min_num_inliers=least, ransac=ransac)
     pycolmap.match_image_pairs(excerpt, matching, pairing, verification)
 
 

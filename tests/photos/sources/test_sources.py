@@ -11,7 +11,7 @@ from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import read_table
 from bcdh_lib.params import load_params
 from bcdh_lib.photos.collect import collect_photos
-from bcdh_lib.photos.sources import SOURCES, check_source
+from bcdh_lib.photos.sources import SOURCES, source_of
 from bcdh_lib.photos.sources.folder import photos_of
 from bcdh_lib.study import Study, find_root, open_study
 
@@ -40,9 +40,9 @@ def of_folder(root: Path, folder: str | None) -> Study:
     return Study(root, load_params(find_root() / "params.yaml", {"photos": {"source": "folder", "folder": folder}}))
 
 
-def test_an_unknown_source():
+def test_an_unknown_source(tmp_path):
     with pytest.raises(StudyError, match=r"photos\.source.*nowhere.*folder, rendered"):
-        check_source(load_params(find_root() / "params.yaml", {"photos": {"source": "nowhere"}}))
+        source_of(Study(tmp_path, load_params(find_root() / "params.yaml", {"photos": {"source": "nowhere"}})))
 
 
 @pytest.mark.parametrize(
