@@ -1,8 +1,7 @@
 """One digest of code for all: the modules that a step imports, each as its syntax tree.
 
-A comment, a docstring or the layout of a line changes no digest; an edit of any module that the step reaches does. Nothing
-is listed by hand: imports are followed through the source, and a registry (a package whose __init__ calls `discover`) brings
-every module of its folder.
+Comments, docstrings and layout change no digest. Imports are followed through the source, and a registry (a package whose
+__init__ calls `discover`) brings every module of its folder.
 """
 
 import ast

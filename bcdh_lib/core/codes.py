@@ -1,10 +1,6 @@
 """Outputs -> packed codes -> distances.
 
 A code is uint8 [L/8]: bit k, counted from the lowest bit of the first byte, is 1 if output k is >= 0 (sgn(0) is +1).
-
-Recentring moves the bits' thresholds to the mean output over the searched photos; no label is needed. A network centres its
-outputs on the training photos. On photos of another kind most outputs may lie on one side of a threshold: then that bit has one
-value on nearly all of them and separates nothing.
 """
 
 import numpy as np
@@ -79,5 +75,9 @@ def asymmetric_distances(outputs: NDArray, database: Codes) -> NDArray[np.float6
 
 
 def centre_of(outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean [L] of outputs [n, L], n >= 1; summed in double precision, so float32 rounds once."""
+    """The mean [L] of outputs [n, L], n >= 1: the thresholds of recentred codes. Double precision, so float32 rounds once.
+
+    A network centres its outputs on the training photos. On photos of another kind, a bit whose outputs nearly all lie on one
+    side of the threshold separates nothing.
+    """
     return outputs.mean(0, dtype=np.float64).astype(np.float32)

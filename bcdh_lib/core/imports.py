@@ -14,8 +14,8 @@ from bcdh_lib.core.errors import StudyError, one_line
 def import_open3d() -> ModuleType:
     """The open3d module, loaded without its web visualizer, which would use a full core at exit.
 
-    open3d is linked against libusb for depth cameras that the study never uses. A minimal system has no libusb, so the copy
-    in the package libusb-package is loaded first, visible to all later libraries. Raises StudyError if a library is missing.
+    open3d is linked against libusb, for depth cameras. A minimal system has none, so the copy in the package libusb-package is
+    loaded first, visible to all later libraries. Raises StudyError if a library is missing.
     """
     os.environ["OPEN3D_DISABLE_WEB_VISUALIZER"] = "true"
     try:

@@ -67,11 +67,7 @@ def _begin(parent: int, prepare: Callable[[], None] | None) -> None:
 
 
 def _on_cluster(work: Callable[[Job], Result], jobs: Sequence[Job], scheduler: str) -> Iterator[Result]:
-    """`side_by_side` on a Dask cluster. If a worker dies, another repeats its job, up to Dask's allowed-failures.
-
-    This uses Dask's own futures. joblib's Dask backend scatters large arguments to one worker, and the job fails if that
-    worker dies (seen with joblib 1.6). Running jobs are not cancelled by an error.
-    """
+    """`side_by_side` on a Dask cluster. If a worker dies, another repeats its job, up to Dask's allowed-failures."""
     try:
         from distributed import Client, KilledWorker, as_completed
     except ImportError:

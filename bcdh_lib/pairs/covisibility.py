@@ -1,8 +1,8 @@
 """3D models -> similar and dissimilar pairs, without any label.
 
-Similar: two photos of one 3D model that share enough 3D points and differ little in scale. Dissimilar: photos of two groups of
-models. A group holds the models that verified matches connect: they may show one landmark, so no dissimilar pair is drawn between
-them. The dissimilar pairs are too many to write down; training draws them from the table `members`.
+Similar: two photos of one 3D model that share enough 3D points and differ little in scale. Dissimilar: photos of two groups; a
+group holds the models that verified matches connect, since they may show one landmark. Training draws the dissimilar pairs from
+the table `members`: they are too many to write down.
 """
 
 import numpy as np

@@ -106,13 +106,10 @@ def state_of(status: os.stat_result) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def decode_all(
-    work: Callable[[Job], Result | LeftOut], jobs: Iterable[Job], workers: int, prepare: Callable[[], None] = prepare_process
-) -> Iterator[Result | LeftOut]:
-    """Results of `work` on each job, in order, from `workers` processes that run `prepare` first; few jobs are drawn ahead.
+def decode_all(work: Callable[[Job], Result | LeftOut], jobs: Iterable[Job], workers: int) -> Iterator[Result | LeftOut]:
+    """Results of `work` on each job, in order, from `workers` processes ready to decode; few jobs are drawn ahead.
 
-    A file that kills the process which decodes it is left out, and the others go on. Raises BrokenProcessPool if no process
-    can start.
+    A file that kills its process is left out, and the others go on. Raises BrokenProcessPool if no process can start.
     """
     waiting = iter(jobs)
     under_way: deque[tuple[Job, Future[Result | LeftOut]]] = deque()
@@ -120,7 +117,7 @@ def decode_all(
     try:
         while True:
             for job in islice(waiting, AHEAD + workers - len(under_way)):
-                pool = pool or _start_pool(workers, prepare)
+                pool = pool or _start_pool(workers)
                 try:
                     future = pool.submit(work, job)
                 except BrokenProcessPool as error:  # the pool broke at one of the jobs under way
@@ -133,7 +130,7 @@ def decode_all(
             try:
                 yield future.result()
             except BrokenProcessPool:  # one by one, it shows which file did it
-                yield from _one_by_one(work, [job, *(other for other, _ in under_way)], prepare)
+                yield from _one_by_one(work, [job, *(other for other, _ in under_way)])
                 under_way.clear()
                 pool = None
     finally:  # also if the caller stops early: the program would wait for idle processes at its end
@@ -141,20 +138,18 @@ def decode_all(
             pool.shutdown(kill_workers=True)
 
 
-def _start_pool(workers: int, prepare: Callable[[], None]) -> ProcessPoolExecutor:
-    pool = process_pool(workers, prepare)
+def _start_pool(workers: int) -> ProcessPoolExecutor:
+    pool = process_pool(workers, prepare_process)
     pool.submit(int).result()  # if no process can start, no file is to blame
     return pool
 
 
-def _one_by_one(
-    work: Callable[[Job], Result | LeftOut], jobs: Iterable[Job], prepare: Callable[[], None]
-) -> Iterator[Result | LeftOut]:
-    pool = _start_pool(1, prepare)
+def _one_by_one(work: Callable[[Job], Result | LeftOut], jobs: Iterable[Job]) -> Iterator[Result | LeftOut]:
+    pool = _start_pool(1)
     for job in jobs:
         try:
             yield pool.submit(work, job).result()
         except BrokenProcessPool:
             yield LeftOut(job[0], "not decodable", "decoding it ended the process")
-            pool = _start_pool(1, prepare)
+            pool = _start_pool(1)
     pool.shutdown()

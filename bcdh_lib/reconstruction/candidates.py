@@ -23,9 +23,8 @@ WORTHWHILE = 0.01  # share of a round's new pairs that must be verified for the 
 
 
 def propose_candidates(study: Study, database: Path, photo_ids: Sequence[int]) -> np.ndarray:
-    """The nearest photos of each photo: `far_neighbours` or `neighbours` of them, whichever is more.
+    """The nearest photos of each photo by SIFT words, or all pairs (to compare the words with): reconstruction.candidates.
 
-    reconstruction.candidates is `words` (bags of SIFT words) or `exhaustive` (all pairs, to compare the words with).
     Returns int64 [proposals, 3]: a photo's id, another photo's id, and the other's rank among the nearest, 0 for the nearest.
     """
     settings = study.params.reconstruction
@@ -45,8 +44,7 @@ def search_matches(proposals: np.ndarray, settings: Reconstruction, verify: Call
 
     First each photo is matched with its `neighbours` nearest ones. Photos that are then connected with too few others for a model
     are matched with the next `neighbours` ones, and so on up to `far_neighbours`, as long as at least a share WORTHWHILE of a
-    round's new pairs is verified. Words rank some matching photos low, but most photos without a match show nothing else in the
-    collection. Last, pairs of photos that both match a third one are tried.
+    round's new pairs is verified. Last, pairs of photos that both match a third one are tried.
 
     proposals: as `propose_candidates` returns them; verify: pairs of photo ids, int64 [pairs, 2], the smaller first -> the table
     `candidates` of them. Returns that table for all pairs tried.
@@ -87,9 +85,8 @@ def complete(matches: pd.DataFrame, min_inliers: int) -> np.ndarray:
 def draw_vocabulary(database: Path, photo_ids: Sequence[int], words: int, seed: int) -> faiss.IndexIVFFlat:
     """Visual words: SIFT descriptors drawn evenly from the photos, at most a quarter of all descriptors.
 
-    If many photos show similar things (facades), fine words are far better than coarse ones. With about as many words as
-    details, a drawn word is as good as the centre of a cluster. Returns an index of the words. k-means divides it into cells, so
-    that a search is fast.
+    With about as many words as details, a drawn word is as good as the centre of a cluster. Returns an index of the words, which
+    k-means divides into cells, so that a search is fast.
     """
     random = np.random.default_rng(seed)
     total = int(count_features(database).reindex(photo_ids, fill_value=0).sum())

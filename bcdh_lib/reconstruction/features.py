@@ -17,8 +17,8 @@ PHOTOS_A_JOB = 64
 def extract_features(study: Study, database: Path, photo_ids: Sequence[int]) -> pd.Series:
     """SIFT keypoints and descriptors of the photos, written to COLMAP's database.
 
-    Photos that already have features in the database are skipped, so a killed run goes on where it stopped.
-    Returns the number of features, by photo_id. It is 0 if a copy is unreadable or SIFT finds nothing in it.
+    Photos that already have features are skipped, so a killed run goes on where it stopped. Returns the number of features, by
+    photo_id; it is 0 if a copy is unreadable or SIFT finds nothing in it.
     """
     register_photos(study, database, photo_ids)
     extracted = count_features(database)
@@ -39,9 +39,8 @@ def _extract(study: Study, excerpt: Path, photos: np.ndarray) -> None:
 def register_photos(study: Study, database: Path, photo_ids: Sequence[int]) -> None:
     """Enter the photos and one camera each into COLMAP's database, in one transaction, unless this is done already.
 
-    image_id, camera_id, rig_id and frame_id of a photo are all photo_id + 1, even if photos before it are unreadable. COLMAP
-    would number the photos that it reads, in the order in which its threads end. The focal length comes from EXIF if the copy
-    holds one, else it is 1.2 times the longer side (COLMAP's prior). Unreadable copies are not entered.
+    image_id, camera_id, rig_id and frame_id of a photo are all photo_id + 1, although unreadable copies are not entered. The
+    focal length comes from EXIF if the copy holds one, else it is 1.2 times the longer side (COLMAP's prior).
     """
     with colmap(f"opening {database}"), pycolmap.Database.open(database) as entries:
         if entries.num_images():

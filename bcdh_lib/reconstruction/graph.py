@@ -1,7 +1,4 @@
-"""The graph of photos whose edges are verified matches, and two guards against misleading photos.
-
-Look-alikes may be fused into one model; one landmark may be split into several models.
-"""
+"""The graph of photos whose edges are verified matches; guards against fused look-alikes and a landmark in several models."""
 
 import numpy as np
 import pandas as pd
@@ -40,8 +37,7 @@ def split_at_bridges(sees: sparse.csr_array, max_bridge: float, min_size: int) -
     A few false matches can fuse look-alikes, although each photo otherwise sees its own landmark. The weight between two photos
     is the cosine of the sets of points that they see. The photos are cut in two along the Fiedler vector, at the least
     normalised cut (Shi and Malik, 2000), if both sides keep `min_size` photos and the cut carries less than `max_bridge` of the
-    smaller side's weight. Each side is then split in the same way. The cut carries so little that a good model (a long
-    walk along a street) loses at most that share of its shared points.
+    smaller side's weight. Each side is then split in the same way.
 
     sees: 0/1 [photos, points]. Returns the rows of each part, sorted; a model without bridges is one part.
     """

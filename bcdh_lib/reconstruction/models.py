@@ -42,10 +42,9 @@ class Component(NamedTuple):
 def build_models(study: Study, database: Path, matches: pd.DataFrame, folder: Path) -> list[Path]:
     """Map each connected component of the verified matches, in run.threads processes or on the workers of cluster.scheduler.
 
-    Mapping repeats exactly on one thread only, so each component is mapped by one process. Its models depend neither on the
-    order of the components nor on the number of workers. They appear in `folder` together once all of them are finished;
-    components whose models are there already are not mapped again.
-    Returns the folders of the models in COLMAP's format. A component can have several models, or none.
+    Mapping repeats exactly on one thread only, so one process maps a component. Its models appear in `folder` together, once all
+    of them are finished; a component whose models are there is not mapped again. Returns the folders of all models; a component
+    can have several, or none.
     """
     settings, scheduler = study.params.reconstruction, study.params.cluster.scheduler
     edges = verified_pairs(matches, settings.min_inliers)
@@ -100,8 +99,7 @@ def write_model(model: pycolmap.Reconstruction, folder: Path) -> None:
 def open_model(folder: Path) -> pycolmap.Reconstruction:
     """The model in `folder`. Raises StudyError if a file is missing or is not the one that was written.
 
-    COLMAP trusts the counts in its files: a damaged count makes it read for hours, or ends the process. So the checksums come
-    first.
+    The checksums come first: a damaged count makes COLMAP read for hours, or ends the process.
     """
     try:
         sums = (folder / SUMS).read_bytes()

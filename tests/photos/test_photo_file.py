@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bcdh_lib.photos import photo_file
 from bcdh_lib.photos.collect import copy_photo
 from bcdh_lib.photos.folder import find_files
 from bcdh_lib.photos.photo_file import AHEAD, Job, LeftOut, Photo, decode_all, decode_file
@@ -38,9 +39,10 @@ def test_few_of_endless_jobs_are_drawn_ahead():
     assert len(drawn) <= 100 + AHEAD + 2
 
 
-def test_if_no_process_can_start_no_file_is_blamed():
+def test_if_no_process_can_start_no_file_is_blamed(monkeypatch):
+    monkeypatch.setattr(photo_file, "prepare_process", signal.raise_signal)  # fails: an argument is missing
     with pytest.raises(BrokenProcessPool):
-        list(decode_all(leave_out_or_die, [("a", Path("a"))], 2, prepare=signal.raise_signal))  # fails: an argument is missing
+        list(decode_all(leave_out_or_die, [("a", Path("a"))], 2))
 
 
 def test_a_path_that_no_file_can_have_is_left_out(params):
