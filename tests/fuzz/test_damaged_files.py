@@ -6,7 +6,6 @@ Memory is limited, so that a header that announces terabytes shows.
 
 from __future__ import annotations
 
-import pickle
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.pairs.sources.retrieval_sfm import photo_path, read_published_pairs
+from bcdh_lib.pairs.sources.retrieval_sfm import read_published_pairs
 from bcdh_lib.params import load_params
 from bcdh_lib.photos.decoding import FORMATS, prepare_process
 from bcdh_lib.photos.photo_file import LeftOut, decode_file
@@ -36,11 +35,19 @@ from bcdh_lib.search.photo_index import Facts, open_index, publish
 from bcdh_lib.study import find_root
 from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from bcdh_lib.training.network import HashNetwork
+from tests.pairs.test_retrieval_sfm import published_photos, write_database
+from tests.retrieval.benchmarks.conftest import (
+    DATABASE,
+    QUERIES,
+    original_truth,
+    revisited_truth,
+    save_photos,
+    save_text,
+    save_truth,
+)
 
 PARAMS = load_params(find_root() / "params.yaml", {"network": {"frozen_blocks": 0}, "photos": {"min_side": 16, "max_side": 64}})
 MEMORY = 1 << 31  # bytes that a reader may take; the samples need a thousandth
-PHOTOS = [f"hall_{number:06}" for number in range(6)]
-CIDS = [f"{number:032x}" for number in range(8)]
 CHECKPOINT = ("json", "safetensors")
 INDEX_FILES = ("index.json", "*/photos.parquet", "*/codes.npy", "*/centre.npy")
 
@@ -71,22 +78,13 @@ def read_photo(folder: Path) -> None:
     assert isinstance(outcome, LeftOut) or max(outcome[1].rgb.size) <= PARAMS.photos.max_side
 
 
-def write_truth(folder: Path) -> None:
-    """Oxford's text files, and one ground truth file in each of the two published forms."""
-    (folder / "jpg").mkdir()
-    (folder / "groundtruth").mkdir()
-    for name in PHOTOS:
-        (folder / f"jpg/{name}.jpg").write_bytes(b"")
-    texts = {"query": f"oxc1_{PHOTOS[0]} 1 2.5 60 54\n", "good": "\n".join(PHOTOS[:2]), "ok": PHOTOS[3], "junk": PHOTOS[2]}
-    for part, text in texts.items():
-        (folder / f"groundtruth/hall_1_{part}.txt").write_text(text)
+def write_text(folder: Path) -> None:
+    save_text(save_photos(folder / "jpg", DATABASE))
+    (folder / "groundtruth/hall_1_ok.txt").write_text("b")
 
 
-def write_gnd(kinds: dict[str, list[int]], queries: list[str], folder: Path) -> None:
-    write_truth(folder)
-    answers = {"bbx": [1, 2.5, 40, 30], **kinds}
-    content = {"imlist": PHOTOS[:4], "qimlist": queries, "gnd": [answers, {**answers, "junk": []}]}
-    (folder / f"gnd_{folder.name}.pkl").write_bytes(pickle.dumps(content, protocol=2))
+def write_gnd(truth: Callable[[], Any], folder: Path) -> None:
+    save_truth(save_photos(folder / "jpg", DATABASE + QUERIES), truth())
 
 
 def read_marks(read: Callable[[Path], Any], folder: Path) -> None:
@@ -99,24 +97,13 @@ read_oxford = partial(read_marks, read_oxford_paris)
 read_hard = partial(read_marks, partial(read_revisited, protocol="hard"))
 
 
-def write_sfm(folder: Path) -> None:
-    train = {"cids": CIDS[:5], "cluster": [3, 3, 3, 7, 7], "qidxs": [0, 1, 2, 3], "pidxs": [1, 1, 0, 4]}
-    val = {"cids": CIDS[5:], "cluster": [0, 0, 1], "qidxs": [0], "pidxs": [1]}
-    (folder / "database.pkl").write_bytes(pickle.dumps({"train": train, "val": val}, protocol=2))
-
-
-def read_sfm(folder: Path) -> None:
-    photos = pd.DataFrame({"path": sorted(photo_path(cid) for cid in CIDS)})
-    read_published_pairs(folder / "database.pkl", photos.assign(photo_id=photos.index))
-
-
 def write_checkpoint(folder: Path) -> None:
     torch.manual_seed(0)
     save_checkpoint(folder / "dsh-16.safetensors", HashNetwork(PARAMS.network, 16, pretrained=False), {"method": "dsh"})
 
 
 def write_index(folder: Path) -> None:
-    rows = pd.DataFrame({"path": PHOTOS, "size": 1, "mtime_ns": 1, "sha256": "0" * 64})
+    rows = pd.DataFrame({"path": DATABASE, "size": 1, "mtime_ns": 1, "sha256": "0" * 64})
     codes = np.random.default_rng(0).integers(0, 256, (len(rows), 2), np.uint8)
     publish(folder, Facts(model="0" * 64, photos=PARAMS.photos), rows, codes, np.zeros(16), [LeftOut("a", "empty", "")])
 
@@ -133,13 +120,14 @@ def write_colmap(folder: Path) -> None:
 
 
 SETTINGS = (find_root() / "params.yaml").read_bytes()
-REVISITED = {"easy": [0], "hard": [1], "junk": [2]}
 SAMPLES = [
     *(Sample(f"photo {form}", partial(write_photo, form), read_photo, "photo") for form in FORMATS if form != "PSD"),
-    *(Sample(f"text {part}", write_truth, read_oxford, f"groundtruth/*_{part}.txt") for part in ("query", "good", "ok", "junk")),
-    Sample("gnd", partial(write_gnd, {"ok": [0, 1], "junk": [2]}, PHOTOS[:2]), read_oxford, "gnd_*.pkl", 100),
-    Sample("gnd revisited", partial(write_gnd, REVISITED, PHOTOS[4:]), read_hard, "gnd_*.pkl", 100),
-    Sample("retrieval-SfM database", write_sfm, read_sfm, "database.pkl", 100),
+    *(Sample(f"text {part}", write_text, read_oxford, f"groundtruth/*_{part}.txt") for part in ("query", "good", "ok", "junk")),
+    Sample("gnd", partial(write_gnd, original_truth), read_oxford, "gnd_*.pkl", 100),
+    Sample("gnd revisited", partial(write_gnd, revisited_truth), read_hard, "gnd_*.pkl", 100),
+    Sample(
+        "retrieval-SfM database", write_database, lambda at: read_published_pairs(at / "sfm.pkl", published_photos()), "*", 100
+    ),
     Sample(
         "settings", lambda at: (at / "params.yaml").write_bytes(SETTINGS), lambda at: load_params(at / "params.yaml"), "*", 60
     ),

@@ -10,21 +10,26 @@ from bcdh_lib.core.files import read_plain_pickle
 from bcdh_lib.core.tables import read_table, write_table
 from bcdh_lib.pairs.sources.retrieval_sfm import photo_path, read_published_pairs
 
+CIDS = [f"{i:032x}" for i in range(8)]
 
-def make_database(path, **changes):
-    cids = [f"{i:032x}" for i in range(8)]
+
+def published_photos():
+    """The table `photos` of the database's photos."""
+    photos = pd.DataFrame({"path": sorted(photo_path(cid) for cid in CIDS)})
+    return photos.assign(photo_id=photos.index)
+
+
+def write_database(folder, **changes):
     database = {
-        "train": {"cids": cids[:5], "cluster": [3, 3, 3, 7, 7], "qidxs": [0, 1, 2, 3], "pidxs": [1, 1, 0, 4]},
-        "val": {"cids": cids[5:], "cluster": [0, 0, 1], "qidxs": [0], "pidxs": [1]},
+        "train": {"cids": CIDS[:5], "cluster": [3, 3, 3, 7, 7], "qidxs": [0, 1, 2, 3], "pidxs": [1, 1, 0, 4]},
+        "val": {"cids": CIDS[5:], "cluster": [0, 0, 1], "qidxs": [0], "pidxs": [1]},
     }
-    path.write_bytes(pickle.dumps(database | changes))
-    photos = pd.DataFrame({"path": sorted(photo_path(cid) for cid in cids)})
-    return path, photos.assign(photo_id=photos.index)
+    (folder / "sfm.pkl").write_bytes(pickle.dumps(database | changes, protocol=2))
+    return folder / "sfm.pkl"
 
 
 def test_by_hand(tmp_path):
-    database, photos = make_database(tmp_path / "retrieval-SfM-30k.pkl")
-    pairs, members, left_out = read_published_pairs(database, photos)
+    pairs, members, left_out = read_published_pairs(write_database(tmp_path), published_photos())
     assert left_out == {"query equals positive": 1, "photo not found": 0}
     expected = [[0, 1, 3], [2, 0, 3], [3, 4, 7], [5, 6, 8]]
     assert pairs[["query_id", "positive_id", "model_id"]].to_numpy().tolist() == expected
@@ -36,7 +41,7 @@ def test_by_hand(tmp_path):
 
 
 def test_missing_photos_are_counted(tmp_path):
-    database, photos = make_database(tmp_path / "db.pkl")
+    database, photos = write_database(tmp_path), published_photos()
     _, members, left_out = read_published_pairs(database, photos[photos["photo_id"] != 4])
     assert left_out["photo not found"] == 1
     assert 4 not in members["photo_id"].tolist()
@@ -55,9 +60,8 @@ def test_missing_photos_are_counted(tmp_path):
     ],
 )
 def test_another_form_is_named(tmp_path, split):
-    database, photos = make_database(tmp_path / "db.pkl", train=split)
-    with pytest.raises(StudyError, match=r"db\.pkl: train: is not of the published form"):
-        read_published_pairs(database, photos)
+    with pytest.raises(StudyError, match=r"sfm\.pkl: train: is not of the published form"):
+        read_published_pairs(write_database(tmp_path, train=split), published_photos())
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pickle", pickle.dumps([1, 2])[:-2], b"]r\xff\xff\xff\x7f.", b"]p4000000000\n."])
