@@ -12,6 +12,7 @@ on held-apart places; then every run, scored on the benchmarks, which nothing be
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -172,21 +173,13 @@ def minutes_of(pieces: Sequence[Piece]) -> dict[str, dict[str, float]]:
 def provenance(processes: int) -> dict[str, Any]:
     """The commit of the code, the machine, how many processes of one thread worked on it, and versions."""
     described = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    git = subprocess.run(described, capture_output=True, text=True, check=False)
+    git, cpuinfo = subprocess.run(described, capture_output=True, text=True, check=False), Path("/proc/cpuinfo")
+    processor = re.search(r"^model name\s*: (.*\S)", cpuinfo.read_text("utf-8") if cpuinfo.is_file() else "", re.MULTILINE)
     return {
         "commit": git.stdout.strip() or "unknown",
-        "machine": f"{processor()}, {os.cpu_count()} cores",
+        "machine": f"{processor[1] if processor else platform.machine()}, {os.cpu_count()} cores",
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "processes": processes,
         "python": platform.python_version(),
         "versions": {name: version(name) for name in PACKAGES},
     }
-
-
-def processor() -> str:
-    """The processor's name as Linux gives it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -32,10 +32,7 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of work of the study; a subclass defines what decides it (in JSON's types) and how it is done.
-
-    inputs: digest of the tables and photos that it reads.
-    """
+    """A subclass defines what decides a piece (in JSON's types) and how it is done. inputs: digest of the files that it reads."""
 
     study: Study
     inputs: str
@@ -83,10 +80,7 @@ class Piece:
 
 
 def do_all(pieces: Sequence[Piece], title: str, processes: int, scheduler: str | None = None) -> None:
-    """Do the pieces that have no result yet, several at a time.
-
-    scheduler: address of a Dask scheduler, whose workers share the study's folder and do them instead. Raises StudyError.
-    """
+    """Do the pieces that have no result yet, in processes or on a Dask scheduler's workers. Raises StudyError."""
     pending, make = [piece for piece in pieces if not piece.path.is_file()], methodcaller("make")
     here = processes == 1 and scheduler is None
     with tqdm(desc=title, unit="piece", total=len(pieces), initial=len(pieces) - len(pending), disable=not pieces) as bar:

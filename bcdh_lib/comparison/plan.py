@@ -190,10 +190,7 @@ Chosen = dict[str, dict[int, dict[str, Any]]]
 
 
 def choose(trials: pd.DataFrame) -> Chosen:
-    """The configuration with the best validation mAP of each method and length; the first of equals.
-
-    trials: columns of trials.csv. Raises StudyError if every configuration diverged at a length.
-    """
+    """The configuration with the best mAP (the first of equals) of each method and length. Raises StudyError if all diverged."""
     chosen: Chosen = {}
     for (method, bits), own in trials.groupby(["method", "bits"], sort=False):
         if own["validation_map"].isna().all():

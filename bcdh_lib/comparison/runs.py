@@ -99,8 +99,8 @@ class Run(Coded):
     supply: which pairs the layer learns from. end_to_end: blocks and hash layer are then trained further, together.
     """
 
-    experiment: str = field(default="comparison", compare=False)
-    variant: str = field(default="", compare=False)
+    experiment: str = "comparison"
+    variant: str = ""
     supply: Supply = field(default_factory=Supply)
     end_to_end: bool = False
     kind = "runs"

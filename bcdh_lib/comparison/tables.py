@@ -54,10 +54,7 @@ def write_tables(folder: Path, tables: Mapping[str, Any], prefix: str = "") -> N
 
 
 def read_tables(root: Path, prefix: str = "") -> dict[str, Any]:
-    """The committed tables by name without prefix and ending: DataFrames, and dicts of the JSON files; empty if there are none.
-
-    Raises StudyError if one that tables.json lists cannot be read.
-    """
+    """The tables that tables.json lists, by name without prefix and ending; JSON files as dicts. Raises StudyError."""
     folder = root / "reports/study"
     listed = _listed(folder)
     return {Path(name).stem: _read(folder / (prefix + name)) for name in ABOUT if prefix + name in listed}

@@ -55,13 +55,10 @@ def code_of_vectors() -> str:
 
 @dataclass(frozen=True)
 class Activations(Piece):
-    """The frozen blocks' activations of a collection's photos, with its groups and pairs; or of the benchmarks' (None).
-
-    workers: processes that decode photos.
-    """
+    """The frozen blocks' activations of a collection's photos, with its labels; or of the benchmarks' photos (None)."""
 
     collection: Study | None
-    workers: int = 1
+    workers: int = 1  # processes that decode photos
     kind = "activations"
 
     @property
@@ -198,10 +195,7 @@ def joined(sets: Sequence[TrainingSet]) -> TrainingSet:
 
 
 def fewer_models(training_set: TrainingSet, models: int, seed: int) -> TrainingSet:
-    """`models` of the training groups, drawn with the seed; those of a smaller number are among those of a larger one.
-
-    Photos held apart for validation stay.
-    """
+    """Held-apart photos and `models` of the training groups, drawn with the seed; a smaller number draws among a larger one's."""
     groups = np.unique(training_set.group[training_set.train])
     if models > len(groups):
         raise StudyError(f"study.yaml: models.counts: {models} is more than the {len(groups)} groups of models that are there")

@@ -50,10 +50,7 @@ def code_outputs(queries: Floats, database: Floats, bits: int | None) -> Benchma
 
 
 def write_codes(study: Study) -> None:
-    """Encode every benchmark by every system, as codes/PHOTO_SET/NAME.FIELD.npy (see BenchmarkCodes).
-
-    Each photo set is decoded once, after every photo's header was read. Raises StudyError.
-    """
+    """Encode every photo set once by every system: codes/PHOTO_SET/NAME.FIELD.npy (see BenchmarkCodes). Raises StudyError."""
     benchmarks = read_benchmarks(study)
     require_photos(benchmarks)
     prepare(study.params)

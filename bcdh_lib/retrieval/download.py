@@ -36,9 +36,9 @@ MOST = 10_000_000_000
 
 
 def download(study: Study, name: str, form: Form, retries: int = 3) -> None:
-    """Put the published benchmark `name` into the study's folder of benchmarks; does nothing if it is there.
+    """Put the published benchmark `name`, complete, into the study's folder of benchmarks, unless it is there. Raises StudyError.
 
-    retries: further attempts after a connection fails. Raises StudyError; nothing incomplete is left in the benchmark's place.
+    retries: further attempts after a connection fails.
     """
     published, target = form.published[name], study.benchmarks / name
     if target.exists():

@@ -75,10 +75,7 @@ def train_hash_layer(vectors: TrainingSet, params: Params, method: str, bits: in
 def step_on(
     outputs: Tensor, batch: Batch, loss: PairwiseLoss, optimiser: torch.optim.Optimizer, setting: str
 ) -> tuple[float, float]:
-    """One step of the optimiser on the outputs [n, L] of a batch; the batch's loss and its mean quantization error.
-
-    Raises StudyError, which names the setting to lower, if the loss is not finite.
-    """
+    """`descend` on the outputs [n, L] of a batch: its loss, and its mean quantization error before the step."""
     value = loss.of_batch(outputs, batch.similar.to(outputs.device), batch.dissimilar.to(outputs.device))
     return descend(value, optimiser, setting), (outputs.detach().abs() - 1).square().mean().item()
 

@@ -20,15 +20,12 @@ def train_itq(vectors: NDArray[np.float32], bits: int, seed: int) -> faiss.ITQTr
 
 
 def itq_projection(vectors: NDArray[np.float32], bits: int, seed: int) -> NDArray[np.float32]:
-    """ITQ's linear map [bits, d], its rotation combined with its PCA; random directions if there are too few vectors for PCA.
-
-    The last ones are remembered: every method's layer starts from the same.
-    """
+    """ITQ's linear map [bits, d], its rotation combined with its PCA; random directions if there are too few vectors for PCA."""
     content = np.ascontiguousarray(vectors, dtype=np.float32).tobytes()
     return _projection(content, vectors.shape[1], bits, seed).copy()
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=8)  # every method's layer starts from the same
 def _projection(content: bytes, channels: int, bits: int, seed: int) -> NDArray[np.float32]:
     vectors = np.frombuffer(content, dtype=np.float32).reshape(-1, channels)
     if min(vectors.shape) <= bits:

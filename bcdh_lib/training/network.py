@@ -12,10 +12,7 @@ from bcdh_lib.training.backbones import BACKBONES, check_backbone
 
 
 class HashLayer(nn.Module):
-    """A linear map and batch normalisation without affine; the code is the sign of its outputs.
-
-    The linear map has no bias: the normalisation would take it out again.
-    """
+    """A linear map without bias, and batch normalisation, which would take it out again; the code is the sign of the outputs."""
 
     def __init__(self, channels: int, bits: int) -> None:
         super().__init__()

@@ -8,11 +8,10 @@ from bcdh_lib.comparison import significance
 from bcdh_lib.comparison.significance import DRAWS, MEAN, bootstrap, difference, differences, holm, interval
 
 
-def rows_of(ap, benchmark="b", method="binary_constrained", bits=16, scoring="hamming", per_place=1):
-    """Rows of `queries` with AP [seeds, queries]; each place has `per_place` queries."""
+def rows_of(ap, benchmark="b"):
+    """Rows of `queries` with AP [seeds, queries], each query of a place of its own."""
     return pd.DataFrame(
-        {"benchmark": benchmark, "method": method, "bits": bits, "seed": seed, "scoring": scoring}
-        | {"query": f"q{k}", "group": f"place {k // per_place}", "positives": 1, "ap": value}
+        {"benchmark": benchmark, "seed": seed, "query": f"q{k}", "group": f"place {k}", "positives": 1, "ap": value}
         for seed, row in enumerate(ap)
         for k, value in enumerate(row)
     )
@@ -51,28 +50,6 @@ def test_independent_queries_give_the_normal_interval():
     half = 1.96 * ap.std(ddof=1) / 10
     assert found["low"] == pytest.approx(ap.mean() - half, abs=0.2 * half)
     assert found["high"] == pytest.approx(ap.mean() + half, abs=0.2 * half)
-
-
-def test_queries_that_share_a_place_widen_the_interval():
-    """Five queries of one place with equal AP say no more than one: as wide as 20 queries, not 100."""
-    ap = np.repeat(np.random.default_rng(3).random((1, 20)), 5, axis=1)
-    widths = {}
-    for name, rows in {
-        "clustered": rows_of(ap, per_place=5),
-        "as if independent": rows_of(ap),
-        "few": rows_of(ap[:, ::5]),
-    }.items():
-        found = interval(bootstrap(rows.rename(columns={"ap": "value"})))
-        widths[name] = found["high"] - found["low"]
-    assert widths["clustered"] == pytest.approx(widths["few"], rel=0.01)
-    assert widths["clustered"] > 2 * widths["as if independent"]
-
-
-def test_seeds_that_differ_widen_the_interval():
-    ap = np.tile(np.random.default_rng(4).random(30), (5, 1))
-    moved = ap + np.array([-0.2, -0.1, 0, 0.1, 0.2])[:, None]
-    narrow, wide = (interval(bootstrap(rows_of(each).rename(columns={"ap": "value"}))) for each in (ap, moved))
-    assert wide["high"] - wide["low"] > 1.2 * (narrow["high"] - narrow["low"])
 
 
 def test_difference_is_paired_and_knows_its_chance():

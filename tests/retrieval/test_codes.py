@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from bcdh_lib.comparison.plan import changed
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import write_array
 from bcdh_lib.core.tables import TABLES, write_table
-from bcdh_lib.params import TrainingRun
 from bcdh_lib.retrieval import codes as module
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.codes import benchmark_views, code_outputs, encode_by_all, read_codes, write_codes, write_system_codes
@@ -56,8 +56,7 @@ def protocols(study, tmp_path, monkeypatch):
 
 def test_every_system_of_a_study_is_written_once_a_photo_set_and_read_back(study, protocols):
     """One hash network, the float baseline, and shallow codes of the baseline's vectors of ten training photos."""
-    training = study.params.training.model_copy(update={"runs": [TrainingRun(method="dsh", bits=8)]})
-    study = Study(study.root, study.params.model_copy(update={"training": training}))
+    study = Study(study.root, changed(study.params, {"training": {"runs": [{"method": "dsh", "bits": 8}]}}))
     write_table(study.pairs, "members", pd.DataFrame({"photo_id": range(10), "model_id": 0, "group_id": 0, "split": "train"}))
     write_table(study.pairs, "pairs", TABLES["pairs"].schema.empty_table().to_pandas())
     write_array(study.checkpoints / "vectors.npy", np.random.default_rng(0).normal(size=(10, 1, 1280)).astype(np.float32))

@@ -11,6 +11,7 @@ from typing import ClassVar
 import pytest
 from PIL import Image
 
+from bcdh_lib.comparison.plan import changed
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.retrieval.benchmarks import FORMS, read_benchmark
 from bcdh_lib.retrieval.benchmarks.form import Form, Published
@@ -56,8 +57,7 @@ def published(tmp_path, monkeypatch):
 
 @pytest.fixture
 def study(tmp_path, params):
-    own = params.retrieval.model_copy(update={"own_benchmarks": {NAME: "holidays"}})
-    return Study(tmp_path / "study", params.model_copy(update={"retrieval": own}))
+    return Study(tmp_path / "study", changed(params, {"retrieval": {"own_benchmarks": {NAME: "holidays"}}}))
 
 
 def photo():

@@ -1,5 +1,7 @@
 """Batches: hard negatives by hand and against a loop; labels against the pairs; places in the numbers asked for."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -48,7 +50,7 @@ def check_labels(batch, training_set):
 def test_a_round_of_tuples_repeats_for_its_seed(training_set, params, known):
     """known: the only similar pairs; others of their group are then neither similar nor dissimilar."""
     if known:
-        training_set = TrainingSet(training_set.views, training_set.group, training_set.train, np.array(known))
+        training_set = replace(training_set, pairs=np.array(known))
     vectors, settings = torch.randn(24, 16, generator=torch.Generator().manual_seed(1)), params.training.float_baseline
     batches = draw_tuples(training_set, vectors, settings, 7, 1)
     assert len(batches) == settings.steps_per_round
@@ -63,7 +65,7 @@ def test_a_round_of_tuples_repeats_for_its_seed(training_set, params, known):
 @pytest.mark.parametrize(("photos", "places", "expected"), [(8, 4, 8), (9, 3, 9), (99, 64, 16), (3, 2, 2)])
 def test_places_are_as_many_as_asked_for_or_as_there_are(training_set, photos, places, expected):
     """Four groups of four photos to train on, all pairs known; a batch has a similar pair of every place it has two photos of."""
-    vectors = TrainingSet(np.empty((24, 3, 2)), training_set.group, training_set.train, training_set.pairs)
+    vectors = replace(training_set, views=np.empty((24, 3, 2)))
     batches = draw_places(vectors, photos, places, 3)
     for batch in (next(batches) for _ in range(5)):
         assert len(batch.rows) == len(set(batch.rows)) == expected
@@ -78,7 +80,7 @@ def test_places_are_as_many_as_asked_for_or_as_there_are(training_set, photos, p
 
 
 def test_all_photos_of_a_group_are_similar(training_set):
-    few = TrainingSet(np.empty((24, 1, 2)), training_set.group, training_set.train, np.array([[0, 1], [1, 0], [4, 5], [5, 4]]))
+    few = replace(training_set, pairs=np.array([[0, 1], [1, 0], [4, 5], [5, 4]]))
     batch = next(draw_places(few, 8, 2, 3))
     assert sorted(batch.rows) == list(range(8))  # groups 0 and 1 have pairs, groups 2 and 3 none
     group = few.group[batch.rows]

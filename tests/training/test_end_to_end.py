@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from bcdh_lib.comparison.plan import changed
 from bcdh_lib.training.encoding import encode
 from bcdh_lib.training.end_to_end import train_end_to_end
 from bcdh_lib.training.hash_layer import assemble, train_hash_layer
@@ -22,8 +23,7 @@ def start(training_set, params):
 
 
 def settings(params, **changes):
-    changed = params.training.end_to_end.model_copy(update={"rounds": 3, "steps_per_round": 4, "photos": 16} | changes)
-    return params.model_copy(update={"training": params.training.model_copy(update={"end_to_end": changed})})
+    return changed(params, {"training.end_to_end": {"rounds": 3, "steps_per_round": 4, "photos": 16} | changes})
 
 
 def map_of(network, training_set):

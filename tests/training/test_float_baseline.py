@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from bcdh_lib.comparison.plan import changed
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.training.batches import draw_tuples
 from bcdh_lib.training.checkpoint import load_checkpoint
@@ -38,8 +39,7 @@ def same(first, second):
 
 
 def with_baseline(params, **changes):
-    baseline = params.training.float_baseline.model_copy(update=changes)
-    return params.model_copy(update={"training": params.training.model_copy(update={"float_baseline": baseline})})
+    return changed(params, {"training.float_baseline": changes})
 
 
 def shared_memory():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from bcdh_lib.comparison.plan import changed
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.training.hash_layer import assemble, start_layer, train_hash_layer
 from bcdh_lib.training.itq import itq_projection
@@ -31,8 +32,7 @@ def outputs_of(layer, vectors):
 
 
 def longer(params, **changes):
-    settings = params.training.hash_layer.model_copy(update={"rounds": 5, "steps_per_round": 10, "photos": 64} | changes)
-    return params.model_copy(update={"training": params.training.model_copy(update={"hash_layer": settings})})
+    return changed(params, {"training.hash_layer": {"rounds": 5, "steps_per_round": 10, "photos": 64} | changes})
 
 
 def test_the_start_is_itq_of_the_training_photos_and_centred_on_them():
@@ -69,7 +69,7 @@ def test_if_no_round_is_better_the_start_is_kept(params):
 
 def test_a_loss_that_is_not_finite_names_the_rate(params):
     vectors = draw_vectors()
-    broken = params.model_copy(update={"losses": {"dsh": {"learning_rate": 1e30, "quantization_weight": 1e30}}})
+    broken = changed(params, {"losses.dsh": {"learning_rate": 1e30, "quantization_weight": 1e30}})
     with pytest.raises(StudyError, match=r"lower losses\.dsh\.learning_rate"):
         train_hash_layer(vectors, longer(broken), "dsh", 16, 3)
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from bcdh_lib.comparison.plan import changed
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.params import TrainingRun
 from bcdh_lib.study import Study
 from bcdh_lib.training import train
 from bcdh_lib.training.checkpoint import load_checkpoint
@@ -16,10 +16,9 @@ from bcdh_lib.training.training_set import load_training_set, read_vectors
 @pytest.fixture
 def study(tmp_path, params, write_collection):
     """Six groups of four photos, the first two for the benchmark `collection`, the last for validation."""
-    runs = [TrainingRun(method="dsh", bits=8), TrainingRun(method="float", bits=None)]
-    end_to_end = params.training.end_to_end.model_copy(update={"rounds": 1, "steps_per_round": 2, "photos": 16})
-    training = params.training.model_copy(update={"runs": runs, "end_to_end": end_to_end})
-    study = Study(tmp_path, params.model_copy(update={"training": training}))
+    runs = [{"method": "dsh", "bits": 8}, {"method": "float", "bits": None}]
+    end_to_end = {"rounds": 1, "steps_per_round": 2, "photos": 16}
+    study = Study(tmp_path, changed(params, {"training": {"runs": runs}, "training.end_to_end": end_to_end}))
     write_collection(study, ["test", "test", "train", "train", "train", "validation"])
     return study
 

@@ -18,10 +18,7 @@ Known = tuple[str, Form, str]
 
 
 def known_benchmarks(study: Study) -> dict[str, Known]:
-    """Every benchmark that the study knows, by name: made by the study, published, or the user's own.
-
-    Raises StudyError if retrieval.own_benchmarks names an unknown form or uses a reserved name.
-    """
+    """Every benchmark by name: made by the study, published, or the user's own. Raises StudyError for a wrong own one."""
     forms = MADE_BY_STUDY | PUBLISHED
     for name, form in study.params.retrieval.own_benchmarks.items():
         key = f"params.yaml: retrieval.own_benchmarks.{one_line(name)}"

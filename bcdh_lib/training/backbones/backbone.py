@@ -8,21 +8,15 @@ from torch import nn
 
 from bcdh_lib.core.errors import StudyError
 
-Three = tuple[float, float, float]
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
 
 @dataclass(frozen=True)
 class Backbone:
-    """A convolutional network as blocks in order, each a module; the last gives `channels` feature maps.
-
-    mean, std: of the RGB values in 0..1 that the pretraining saw.
-    """
+    """A convolutional network as blocks in order; the last gives `channels` maps. mean, std: of RGB in 0..1 in pretraining."""
 
     blocks: Sequence[nn.Module]
     channels: int
-    mean: Three = IMAGENET_MEAN
-    std: Three = IMAGENET_STD
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # ImageNet's, as the next
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
 
 def torchvision_model(name: str, pretrained: bool) -> Any:

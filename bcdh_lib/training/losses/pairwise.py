@@ -81,18 +81,12 @@ class PairwiseLoss(nn.Module):
         return torch.stack(kinds).mean(0)
 
     def of_batch(self, outputs: Tensor, similar: Tensor, dissimilar: Tensor) -> Tensor:
-        """The batch's loss: the weighted sum over its pairs.
-
-        similar, dissimilar: symmetric bool [n, n]; a pair that is neither does not count.
-        """
+        """The batch's loss, a weighted sum over its pairs. similar, dissimilar: symmetric bool [n, n]; a pair may be neither."""
         return (self(outputs, similar) * self.weights(outputs.detach(), similar, dissimilar)).sum()
 
 
 def descend(value: Tensor, optimiser: torch.optim.Optimizer, setting: str) -> float:
-    """One step of the optimiser on a batch's loss, whose value is returned.
-
-    Raises StudyError, which names the setting to lower, if the loss is not finite.
-    """
+    """One step of the optimiser on a batch's loss; its value. Raises StudyError, which names the setting, if it is not finite."""
     if not torch.isfinite(value):
         raise StudyError(f"the loss became {value.item()}: lower {setting}")
     optimiser.zero_grad()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from bcdh_lib.comparison.plan import changed
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import write_table
 from bcdh_lib.retrieval import benchmarks
@@ -19,8 +20,7 @@ NAMES = [*MADE_BY_STUDY, *PUBLISHED]
 
 
 def study_with(root, params, names, own=None):
-    retrieval = params.retrieval.model_copy(update={"benchmarks": names, "own_benchmarks": own or {}})
-    return Study(root, params.model_copy(update={"retrieval": retrieval}))
+    return Study(root, changed(params, {"retrieval": {"benchmarks": names, "own_benchmarks": own or {}}}))
 
 
 def make(study, name, form):

@@ -72,13 +72,6 @@ def test_equals_the_official_loop_on_random_rankings(roxford, protocol):
         np.testing.assert_allclose(precision_at(ties, k), expected[:, 1])
 
 
-def test_a_query_that_nothing_answers_leaves_the_mean_and_is_counted(roxford):
-    benchmark = read_revisited(roxford, "easy")
-    ties = ties_of_distances(np.array([[2, 1, 0, 3], [0, 1, 2, 3]]), benchmark.positive(), benchmark.junk())
-    np.testing.assert_array_equal(average_precision(ties, "trapezoid"), [1, np.nan])
-    assert ties.positives.tolist() == [1, 0]
-
-
 def test_a_query_in_the_database_or_the_original_form_is_named(roxford):
     save_truth(roxford, revisited_truth() | {"qimlist": ["q", "a"]})
     with pytest.raises(StudyError, match=r"gnd_roxford5k\.pkl: a is a query and in the database; put the published"):

@@ -1,7 +1,5 @@
 """UH-BDNN: its objective by hand, its steps by brute force and definition, codes that keep neighbours near, equal vectors."""
 
-from itertools import product
-
 import numpy as np
 import pytest
 import torch
@@ -63,22 +61,6 @@ def test_each_bit_of_a_sweep_is_the_better_of_its_two_values(monkeypatch):
                 options[0][photo, k], options[1][photo, k] = -1, 1
                 slow = min(options, key=lambda option: value(network, inputs, option))
         assert torch.equal(code_step(network, inputs, codes), slow)
-
-
-def test_the_code_step_ends_where_no_bit_betters_and_above_the_best_of_all_codes():
-    reached = 0
-    for seed in range(10):
-        network, inputs, codes = problem(m=1, seed=seed)
-        stepped = code_step(network, inputs, codes)
-        energies = {
-            bits: value(network, inputs, torch.tensor([bits]).double()) for bits in product((-1.0, 1.0), repeat=codes.shape[1])
-        }
-        own = energies[tuple(stepped[0].tolist())]
-        assert own <= value(network, inputs, codes) + 1e-12
-        flipped = [tuple((stepped[0] * (1 - 2 * torch.eye(4)[k])).tolist()) for k in range(4)]
-        assert own <= min(energies[bits] for bits in flipped) + 1e-12
-        reached += own <= min(energies.values()) + 1e-12
-    assert reached >= 5  # coordinate descent need not find the best, but most times does
 
 
 def test_the_objective_never_rises():
