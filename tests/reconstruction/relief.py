@@ -11,18 +11,16 @@ WIDTH, HEIGHT, FOCAL = 320, 240, 384.0  # px; the focal length is what COLMAP su
 def relief(seed: int, panels: int = 7) -> list[tuple[np.ndarray, Image.Image]]:
     """Panels of a scene, the farthest first: corners, float [4, 3] (the scene is about 2 wide), and a texture."""
     random = np.random.default_rng(seed)
-    scene = [(np.array([[-2, -1.5, 0.6], [2, -1.5, 0.6], [2, 1.5, 0.6], [-2, 1.5, 0.6]]), _texture(random, 640, 480))]
+    scene = [(_panel(0, 0, 2, 1.5, 0.6), _texture(random, 640, 480))]
     for depth in np.sort(random.uniform(-0.6, 0.4, panels))[::-1]:
         x, y = random.uniform(-1.0, 1.0), random.uniform(-0.7, 0.7)
         wide, high = random.uniform(0.2, 0.4, 2)
-        corners = [
-            [x - wide, y - high, depth],
-            [x + wide, y - high, depth],
-            [x + wide, y + high, depth],
-            [x - wide, y + high, depth],
-        ]
-        scene.append((np.array(corners), _texture(random, 192, 192)))
+        scene.append((_panel(x, y, wide, high, depth), _texture(random, 192, 192)))
     return scene
+
+
+def _panel(x: float, y: float, wide: float, high: float, depth: float) -> np.ndarray:
+    return np.array([[x + i * wide, y + j * high, depth] for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
 
 
 def photograph(scene: Sequence[tuple[np.ndarray, Image.Image]], angle: float, distance: float = 3.0) -> Image.Image:

@@ -7,7 +7,7 @@ import scipy.sparse as sparse
 
 from bcdh_lib.reconstruction.candidates import complete, nearest, propose_candidates, search_matches
 
-from .conftest import BLANK, STRAY, UNREADABLE, make_study
+from .conftest import STRAY, make_study
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +22,7 @@ def test_nearest_by_hand():
     assert nearest(vectors, 5).tolist() == [[0, 1, 0], [0, 2, 1], [1, 2, 0], [1, 0, 1], [2, 1, 0], [2, 0, 1]]
     equal = sparse.csr_array(np.ones((1, 1)))  # ties go to the smaller row
     assert nearest([equal] * 4, 1).tolist() == [[0, 1, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]]
+    assert nearest([], 1).shape == (0, 3)
 
 
 def matched(pairs, inliers):
@@ -100,12 +101,6 @@ def test_search_of_nothing_and_without_far_neighbours(study):
     assert search(study, {}, {}, far_neighbours=3)[1].empty
     rounds, _ = search(study, RANKED, {}, far_neighbours=0)
     assert rounds[0] == rounds[-1] == [[1, 2], [2, 3], [4, 9]]
-
-
-def test_no_photos_and_photos_without_features(study, database):
-    assert nearest([], 2).shape == (0, 3)
-    assert propose_candidates(study, database, []).shape == (0, 3)
-    assert propose_candidates(study, database, [UNREADABLE, BLANK]).shape == (0, 3)
 
 
 def test_words_find_the_photos_of_one_relief(study, database, tmp_path, photos):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.reconstruction.database import MATCHES, add_excerpt, colmap, copy_excerpt, image_id, pair_ids, query, share
+from bcdh_lib.reconstruction.database import colmap, copy_excerpt, image_id, pair_ids, query, share
 from bcdh_lib.reconstruction.features import register_photos
 
 from .conftest import make_study
@@ -64,12 +64,3 @@ def test_an_excerpt_holds_its_photos_and_pairs_alone(database, tmp_path):
     assert pairs_of(copy_excerpt(database, tmp_path / "bare.db", photos, pairs, without=["matches"])) == []
     empty = copy_excerpt(database, tmp_path / "empty.db", photos[:0])
     assert query(empty, "SELECT count(*) FROM images") == [(0,)]
-
-
-def test_the_matches_of_an_excerpt_come_back(database, tmp_path):
-    excerpt = copy_excerpt(database, tmp_path / "part.db", np.array([0, 3]))
-    assert pairs_of(excerpt) == []
-    with pycolmap.Database.open(excerpt) as entries:
-        entries.write_matches(image_id(0), image_id(3), np.array([[2, 5]], np.uint32))
-    add_excerpt(MATCHES, database, excerpt)
-    assert pairs_of(database) == pair_ids(np.array([[0, 1], [0, 3], [1, 3], [3, 4]])).tolist()

@@ -2,7 +2,6 @@
 
 import resource
 
-import numpy as np
 import pycolmap
 import pytest
 
@@ -29,10 +28,6 @@ def test_features_by_photo(study, tmp_path):
         (photo + 1, photo + 1, f"{photo:07d}.jpg") for photo in (0, 1, 3, BLANK)
     ]
     assert focal == 1.2 * 320
-
-
-def test_no_photos(study, tmp_path):
-    assert len(extract_features(study, tmp_path / "database.db", np.zeros(0, np.int64).tolist())) == 0
 
 
 def test_a_full_disk_is_one_line(study, tmp_path, capfd):

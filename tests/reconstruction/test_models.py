@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from threading import Timer
 
-import pycolmap
 import pytest
 
 from bcdh_lib.core.errors import StudyError
@@ -18,13 +17,6 @@ from bcdh_lib.reconstruction.reconstruct import work_folder
 from bcdh_lib.study import Study
 
 from .test_reconstruct import contents
-
-
-def test_a_sound_model_is_what_colmap_reads(study):
-    folder = study.reconstruction / "models/0"
-    opened, read = open_model(folder), pycolmap.Reconstruction(folder)
-    assert opened.summary() == read.summary()
-    assert sorted(opened.points3D) == sorted(read.points3D)
 
 
 @pytest.mark.parametrize("name", ["cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin", SUMS])

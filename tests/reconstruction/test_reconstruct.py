@@ -151,13 +151,9 @@ def test_killed_anywhere_it_goes_on_from_what_was_finished(study, photos, tmp_pa
         command = [sys.executable, "-c", RUN, str(root), f"bcdh_lib.reconstruction.{kill_in}", str(kill_at)]
         return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True).returncode
 
-    for moment in (
-        ("database.add_excerpt", 2),
-        ("database.add_excerpt", 5),
-        ("models.map_component", 2),
-        ("reconstruct.write_results", 1),
-    ):
-        assert run(*moment) == -9, moment
+    moments = {"database.add_excerpt": (2, 5), "models.map_component": (2,), "reconstruct.write_results": (1,)}
+    for kill_in, kill_at in ((name, count) for name, counts in moments.items() for count in counts):
+        assert run(kill_in, kill_at) == -9, (kill_in, kill_at)
         assert not (root / "data/reconstruction").exists()
     assert run() == 0
     assert contents(root / "data/reconstruction") == contents(study.reconstruction)
