@@ -7,7 +7,6 @@ import pytest
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import read_plain_pickle
-from bcdh_lib.core.tables import read_table, write_table
 from bcdh_lib.pairs.sources.retrieval_sfm import photo_path, read_published_pairs
 
 CIDS = [f"{i:032x}" for i in range(8)]
@@ -35,9 +34,6 @@ def test_by_hand(tmp_path):
     assert pairs[["query_id", "positive_id", "model_id"]].to_numpy().tolist() == expected
     assert members["group_id"].tolist() == [3, 3, 3, 7, 7, 8, 8, 9]
     assert members["split"].tolist() == ["train"] * 5 + ["validation"] * 3
-    write_table(tmp_path, "pairs", pairs)
-    write_table(tmp_path, "members", members)
-    assert len(read_table(tmp_path, "pairs")) == 4
 
 
 def test_missing_photos_are_counted(tmp_path):
