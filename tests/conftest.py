@@ -16,6 +16,7 @@ from PIL import Image
 
 from bcdh_lib.core.parallel import ONE_THREAD
 from bcdh_lib.core.tables import write_table
+from bcdh_lib.params import run_name
 from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.retrieval.codes import code_outputs, write_system_codes
 from bcdh_lib.retrieval.score import score
@@ -72,12 +73,23 @@ def study(tmp_path, params):
 
 
 @pytest.fixture(scope="session")
-def checkpoint(params, tmp_path_factory):
-    """A checkpoint of 16-bit codes: pretrained, nothing learned."""
-    torch.manual_seed(3)
-    path = tmp_path_factory.mktemp("checkpoints") / "dsh-16.safetensors"
-    save_checkpoint(path, HashNetwork(params.network, 16), {"method": "dsh"})
-    return path
+def untrained(params, tmp_path_factory):
+    """Saves a pretrained network that has learned nothing, of codes or (bits: None) of real vectors: untrained(bits, seed)."""
+
+    def save(bits, seed=0):
+        method = "dsh" if bits else "float"
+        path = tmp_path_factory.mktemp("checkpoints") / f"{run_name(method, bits)}.safetensors"
+        torch.manual_seed(seed)
+        save_checkpoint(path, HashNetwork(params.network, bits), {"method": method})
+        return path
+
+    return save
+
+
+@pytest.fixture(scope="session")
+def checkpoint(untrained):
+    """A checkpoint of 16-bit codes."""
+    return untrained(16, seed=3)
 
 
 @pytest.fixture(scope="session")

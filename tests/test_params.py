@@ -1,5 +1,8 @@
 """params.yaml: typed, complete, and every fault named with its file and key."""
 
+import subprocess
+import sys
+
 import pytest
 
 from bcdh_lib.core.errors import StudyError
@@ -63,6 +66,23 @@ def test_what_registries_know_is_checked_before_the_first_stage(changes, key, tm
     write_inputs(Study(tmp_path, load_params(PATH)))
     with pytest.raises(StudyError, match=key):
         write_inputs(Study(tmp_path, load_params(PATH, changes)))
+
+
+AGAIN = """
+import sys
+from pathlib import Path
+from bcdh_lib.params import load_params
+from bcdh_lib.report.inputs import write_inputs
+from bcdh_lib.study import Study
+write_inputs(Study(Path(sys.argv[1]), load_params(Path("params.yaml"))))
+assert not {"torch", "nbformat"} & set(sys.modules)
+"""
+
+
+def test_settings_that_were_checked_are_not_checked_again(tmp_path):
+    """So that a `make repro` without work imports nothing that takes seconds."""
+    write_inputs(Study(tmp_path, load_params(PATH)))
+    subprocess.run([sys.executable, "-c", AGAIN, tmp_path], cwd=PATH.parent, check=True)
 
 
 @pytest.mark.parametrize("content", [b"", b"- a", b"a: [", b"\xff\xfe\x00", b"run: {seed: 1}", b"run: 2020-99-99", b"[" * 10**5])

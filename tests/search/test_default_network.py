@@ -18,28 +18,7 @@ from bcdh_lib.search.default_network.files import (
     pack_network,
     photos_in,
 )
-from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
-from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import TrainingSet
-
-
-@pytest.fixture(scope="module")
-def baseline(params, tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("baseline") / "float.safetensors"
-    save_checkpoint(path, HashNetwork(params.network, None), {"method": "float"})
-    return path
-
-
-@pytest.fixture(scope="module")
-def vectors():
-    """Of 8 groups of 4 photos, the last two held apart, in the network's 1280 channels."""
-    random = np.random.default_rng(0)
-    group = np.repeat(np.arange(8), 4)
-    views = (random.normal(size=(8, 1, 1280))[group] + random.normal(size=(32, 1, 1280))).astype(np.float32)
-    views /= np.linalg.norm(views, axis=2, keepdims=True)
-    pairs = [(i, j) for i in range(32) for j in range(32) if i != j and group[i] == group[j]]
-    return TrainingSet(views, group, group < 6, np.array(pairs))
+from bcdh_lib.training.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from bcdh_lib.photos.folder import find_files
 from bcdh_lib.photos.photo_file import LeftOut, Photo, decode_file
 from bcdh_lib.search.encoder import BATCH, Seen, encode, outputs_of, read_view
 from bcdh_lib.training.checkpoint import load_checkpoint
-from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.views import Views
 
 
@@ -31,15 +30,6 @@ def test_outputs_depend_on_no_other_photo_of_the_batch(network, tmp_path, draw_p
     assert all((outputs_of(network, views_of([path]))[0] == row).all() for path, row in zip(paths, together, strict=True))
     with torch.no_grad():
         np.testing.assert_allclose(together, network(torch.from_numpy(views_of(paths))).numpy(), atol=1e-4)
-
-
-def test_a_network_without_frozen_blocks(params, tmp_path, draw_photo):
-    draw_photo(tmp_path / "a.png", 1)
-    torch.manual_seed(0)
-    whole = HashNetwork(params.network.model_copy(update={"frozen_blocks": 0}), 8).eval()
-    views = views_of([tmp_path / "a.png"])
-    with torch.no_grad():
-        np.testing.assert_allclose(outputs_of(whole, views), whole(torch.from_numpy(views)).numpy(), atol=1e-5)
 
 
 def test_the_network_sees_what_the_study_shows_it(params, tmp_path):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from bcdh_lib.core.codes import pack, unpack
 from bcdh_lib.core.errors import StudyError
@@ -11,8 +10,7 @@ from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.search import encoder, evaluation
 from bcdh_lib.search.evaluation import evaluate
 from bcdh_lib.study import Study
-from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
-from bcdh_lib.training.network import HashNetwork
+from bcdh_lib.training.checkpoint import load_checkpoint
 from bcdh_lib.training.views import Views
 
 
@@ -67,10 +65,8 @@ def test_the_models_own_settings_hold(study, benchmark, params, checkpoint):
     assert evaluate(elsewhere, "made_up", checkpoint).equals(evaluate(study, "made_up", checkpoint))
 
 
-def test_real_vectors_and_what_cannot_be_scored(study, benchmark, params, tmp_path, monkeypatch):
-    torch.manual_seed(0)
-    path = tmp_path / "float.safetensors"
-    save_checkpoint(path, HashNetwork(params.network, None), {"method": "float"})
+def test_real_vectors_and_what_cannot_be_scored(study, benchmark, untrained, tmp_path, monkeypatch):
+    path = untrained(None)
     table = evaluate(study, "made_up", path)
     assert table["scoring"].tolist() == ["cosine"]
     assert 0 < table["map"].item() <= 1

@@ -7,22 +7,17 @@ from contextlib import suppress
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from killing import compare_with_kills
 from PIL import Image
 
 from bcdh_lib.core.codes import pack, unpack
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import locked
-from bcdh_lib.photos.folder import find_files
-from bcdh_lib.photos.photo_file import decode_file
 from bcdh_lib.search import index_update
 from bcdh_lib.search.encoder import outputs_of, read_view
 from bcdh_lib.search.index_update import read_list, update_index
 from bcdh_lib.search.photo_index import open_index
-from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
-from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.views import Views
+from bcdh_lib.training.checkpoint import load_checkpoint
 
 PHOTOS = ["0.png", "2.png", "4.png", "inner/1.png", "inner/3.png", "inner/5.png"]
 
@@ -69,12 +64,8 @@ def test_a_new_index(album, checkpoint, index, taken):
 
 
 def test_codes_are_those_of_the_study(album, checkpoint, index, tmp_path, taken, params):
-    """The network on what the photos stage keeps; recentred, the bits are the signs about the shrunken mean."""
-    views = []
-    for name, job in find_files(album)[0].items():
-        if name != "notes.jpg":
-            decode_file((name, job), params.photos)[1].as_copied().save(tmp_path / "copy.png")
-            views.append(next(iter(Views([tmp_path / "copy.png"], params.network.side))).numpy())
+    """The network on what the photos stage keeps (test_encoder.py); recentred, the signs about the shrunken mean."""
+    views = [read_view((path, album / path), params.photos, params.network.side).values for path in PHOTOS]
     outputs = outputs_of(load_checkpoint(checkpoint)[0], np.concatenate(views))
     update_index(index, album, checkpoint, recentre=False)
     assert (open_index(index).codes == pack(outputs)).all()
@@ -347,19 +338,15 @@ def test_a_full_disk_is_one_line(album, checkpoint, index, taken, monkeypatch):
     assert contents(index)["index.json"] == before["index.json"]
 
 
-def test_limits_can_change_but_what_is_refused_changes_nothing(album, checkpoint, params, index, tmp_path, taken):
+def test_limits_can_change_but_what_is_refused_changes_nothing(album, checkpoint, untrained, index, tmp_path, taken):
     update_index(index, album, checkpoint)
     update_index(index, album, changes={"max_megapixels": 500.0})
     assert open_index(index).facts.photos.max_megapixels == 500
     before = contents(index)
-    other, real = tmp_path / "other.safetensors", tmp_path / "float.safetensors"
-    torch.manual_seed(4)
-    save_checkpoint(other, HashNetwork(params.network, 16), {"method": "dsh"})
-    save_checkpoint(real, HashNetwork(params.network, None), {"method": "float"})
     (tmp_path / "second").mkdir()
     refusals = [
-        ((index, album, other), "codes are those of another model"),
-        ((index, album, real), "gives real vectors"),
+        ((index, album, untrained(16, seed=4)), "codes are those of another model"),
+        ((index, album, untrained(None)), "gives real vectors"),
         ((index, album, tmp_path / "gone.safetensors"), r"gone\.safetensors: is no checkpoint"),
         ((index, tmp_path / "second", checkpoint), "is the index of .*album"),
         ((index, tmp_path / "nowhere"), "nowhere: does not exist"),

@@ -2,10 +2,8 @@
 
 import os
 
-import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import load_params
@@ -14,24 +12,14 @@ from bcdh_lib.search.default_network import files
 from bcdh_lib.search.index_update import update_index
 from bcdh_lib.search.own_study import learn_from, learned_model, prepare_study
 from bcdh_lib.study import open_study
-from bcdh_lib.training.checkpoint import save_checkpoint
-from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import TrainingSet
 
 
 @pytest.fixture(scope="module")
-def packed(params, tmp_path_factory):
-    """A default network of random blocks, with codes of 16 and 8 bits."""
-    folder = tmp_path_factory.mktemp("default")
-    torch.manual_seed(0)
-    save_checkpoint(folder / "float.safetensors", HashNetwork(params.network, None), {"method": "float"})
-    random, group = np.random.default_rng(0), np.repeat(np.arange(8), 4)
-    views = (random.normal(size=(8, 1, 1280))[group] + random.normal(size=(32, 1, 1280))).astype(np.float32) / 50
-    pairs = np.array([(i, j) for i in range(32) for j in range(32) if i != j and group[i] == group[j]])
+def packed(baseline, vectors, params, tmp_path_factory):
+    """A small default network, with codes of 16 and 8 bits."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(files, "BITS", (16, 8))
-        files.pack_network(folder / "float.safetensors", TrainingSet(views, group, group < 6, pairs), params, folder)
-    return folder
+        return files.pack_network(baseline, vectors, params, tmp_path_factory.mktemp("default"))
 
 
 @pytest.fixture

@@ -123,13 +123,6 @@ def test_a_broken_index_is_named(index, album):
         open_index(index)
 
 
-def test_the_network_of_an_index_that_is_gone_or_cut(index, album):
-    for content in (b"x", None):
-        (index / "model.safetensors").write_bytes(content) if content else (index / "model.safetensors").unlink()
-        with pytest.raises(StudyError, match=r"model\.safetensors: .*; make a new index"):
-            open_index(index).search([album / "4.png"])
-
-
 def test_lists_of_codes_that_cannot_be_written(index, album, monkeypatch):
     monkeypatch.setattr("bcdh_lib.search.nearest.write_ivf", lambda *_: Path("/dev/full/no").read_bytes())
     with pytest.raises(StudyError, match=r"/dev/full/no: Not a directory; .* leave out --method ivf"):
@@ -156,13 +149,17 @@ def test_a_table_broken_inside_is_named_when_it_is_read(index):
             assert str(caught.value).isprintable()
 
 
-def test_another_model_in_its_place_is_refused(index, album):
-    for name in ("model.safetensors", "model.json"):
+def test_a_network_that_is_gone_cut_or_another_one_is_refused(index, album):
+    for name, keep in (("model.safetensors", 0), ("model.safetensors", -9), ("model.json", -9)):
         before = (index / name).read_bytes()
-        (index / name).write_bytes(before[:-9])
-        with pytest.raises(StudyError, match=r"model\.safetensors"):
+        (index / name).write_bytes(before[:keep])
+        with pytest.raises(StudyError, match=r"model\.safetensors: .*; make a new index"):
             open_index(index).search([album / "4.png"])
         (index / name).write_bytes(before)
+    (index / "model.safetensors").rename(index / "away")
+    with pytest.raises(StudyError, match=r"model\.safetensors: .*; make a new index"):
+        open_index(index).search([album / "4.png"])
+    (index / "away").rename(index / "model.safetensors")
     facts = (index / "index.json").read_text()
     write_bytes(index / "index.json", facts.replace(open_index(index).facts.model, "0" * 64).encode())
     with pytest.raises(StudyError, match="is not the network that made the codes"):
