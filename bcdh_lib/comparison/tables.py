@@ -31,6 +31,10 @@ ABOUT = {
 """Every committed file of the study, and what it holds; tables.json says the same, with the command."""
 
 
+STUDIES = {"": "Study", "real_": "Real photos", "real_224_": "Real photos, 224 px"}
+"""The studies that have tables there, by their prefix; another prefix is for tables that no page shows."""
+
+
 def write_tables(folder: Path, tables: Mapping[str, Any], prefix: str = "") -> None:
     """Write the study's files by name (a DataFrame, or a dict as JSON), each after `prefix`; tables.json lists them.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from bcdh_lib.comparison.tables import read_tables
+from bcdh_lib.comparison.tables import STUDIES, read_tables
 from bcdh_lib.core.errors import StudyError, exit_code, one_line
 from bcdh_lib.core.files import read_json, write_bytes
 from bcdh_lib.report.figures.style import benchmark_label, face
@@ -41,7 +41,7 @@ LABELS: dict[str, Callable[[str], str]] = {
 
 def fill(text: str, root: Path) -> str:
     """The text with every figure as reports/ has it. Raises StudyError if a mark asks for what a table does not have."""
-    tables = {prefix + name: table for prefix in ("", "real_") for name, table in read_tables(root, prefix).items()}
+    tables = {prefix + name: table for prefix in STUDIES for name, table in read_tables(root, prefix).items()}
 
     def filled(mark: re.Match[str]) -> str:
         new = mark["old"]

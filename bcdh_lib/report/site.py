@@ -18,7 +18,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
-from bcdh_lib.comparison.tables import ABOUT, read_tables
+from bcdh_lib.comparison.tables import ABOUT, STUDIES, read_tables
 from bcdh_lib.core.errors import StudyError, exit_code, one_line
 from bcdh_lib.core.files import read_json
 from bcdh_lib.report.article import SITE, read_article
@@ -42,8 +42,8 @@ def build_site(root: Path) -> Path:
     if not notebooks:
         raise StudyError(f"{root / 'reports/executed'}: has no executed notebook; make them with: dvc repro")
     articles = [read_article(path) for path in notebooks]
-    study, compared, real = open_study(root=root), read_tables(root), read_tables(root, "real_")
-    tables = _long_tables(root, compared, real)
+    study, studies = open_study(root=root), {prefix: read_tables(root, prefix) for prefix in STUDIES}
+    compared, tables = studies[""], _long_tables(root, studies)
     explored = explorer_files(study)
     files = {name: data for article in articles for name, data in article.files.items()}
     files |= {f"assets/tables/{name}.csv": table.to_csv(index=False).encode() for name, (_, table) in tables.items()}
@@ -71,7 +71,8 @@ def build_site(root: Path) -> Path:
     }
     pages["index"] = "index", first
     pages |= {"tables": ("tables", {})} if tables else {}
-    pages |= {"real": ("real", {"parts": _real_parts(real["benchmarks"], drawn)})} if "benchmarks" in real else {}
+    real = [part for prefix in STUDIES if prefix for part in _real_parts(prefix, studies[prefix].get("benchmarks"), drawn)]
+    pages |= {"real": ("real", {"parts": real})} if real else {}
     pages |= {"explorer": ("explorer", {})} if explored else {}
     templates = Environment(loader=FileSystemLoader(SITE), undefined=StrictUndefined, autoescape=False)
     templates.globals |= {"site_title": TITLE, "articles": articles, "pages": pages, "tables": tables}
@@ -90,12 +91,13 @@ def build_site(root: Path) -> Path:
     return site
 
 
-def _long_tables(root: Path, compared: dict[str, Any], real: dict[str, Any]) -> dict[str, tuple[str, pd.DataFrame]]:
+def _long_tables(root: Path, studies: dict[str, dict[str, Any]]) -> dict[str, tuple[str, pd.DataFrame]]:
     """The tables that the site shows in full, each with its title, those that exist: this run's mAP, then the comparisons'."""
     run = root / "reports/map.csv"
     found = {"run": ("This run: mAP of every method on every benchmark", pd.read_csv(run))} if run.is_file() else {}
-    for prefix, of, tables in (("", "Study", compared), ("real_", "Real photos", real)):
-        found |= {prefix + name: (f"{of}: {ABOUT[f'{name}.csv']}", tables[name]) for name in tables if f"{name}.csv" in ABOUT}
+    for prefix, tables in studies.items():
+        titles = {name: f"{STUDIES[prefix]}: {ABOUT[f'{name}.csv']}" for name in tables if f"{name}.csv" in ABOUT}
+        found |= {prefix + name: (title, tables[name]) for name, title in titles.items()}
     return {
         name: (title, table.convert_dtypes().astype(object).where(table.notna(), None)) for name, (title, table) in found.items()
     }
@@ -118,15 +120,17 @@ def _counts(path: Path) -> list[tuple[str, int]]:
         raise StudyError(f"{path}: cannot be read ({one_line(error)}); make it with: dvc repro") from None
 
 
-def _real_parts(table: pd.DataFrame, drawn: Callable[[str, Picture], dict[str, str]]) -> list[dict[str, Any]]:
+def _real_parts(prefix: str, table: pd.DataFrame | None, drawn: Callable[[str, Picture], dict[str, str]]) -> list[dict[str, Any]]:
     """For each benchmark of real photos and each collection to learn from: the curve of recentred codes and the small table."""
     parts = []
-    for (benchmark, trained_on), rows in table.groupby(["benchmark", "trained_on"], sort=False):
-        title = TRAINED_ON.get(str(trained_on), str(trained_on))
+    for (benchmark, trained_on), rows in () if table is None else table.groupby(["benchmark", "trained_on"], sort=False):
+        title = TRAINED_ON.get(str(trained_on), str(trained_on)) + STUDIES[prefix].removeprefix(STUDIES["real_"])
         curve = curves(rows[rows["scoring"].isin(["recentred", "cosine"])], "bits", title)
         small = small_table(with_roles(rows), ("recentred", "asymmetric", "cosine"))
         title = REAL.get(str(benchmark), benchmark_label(str(benchmark)))
-        parts.append({"title": title, "curve": drawn(f"real-{benchmark}-{trained_on}", curve), "table": small})
+        parts.append(
+            {"title": title, "curve": drawn(f"{prefix.replace('_', '-')}{benchmark}-{trained_on}", curve), "table": small}
+        )
     return parts
 
 
