@@ -52,7 +52,7 @@ def contestants(
     chosen = table[table["chosen"]].set_index("bits")["codes"]
     for bits, network in networks.items():
         yield "learned", chosen[bits], bits, encode(network, queries).numpy()
-    for name, candidate in candidates(learner, seen, vectors[stays], known, held=np.array([])).items():
+    for name, candidate in candidates(learner, seen, vectors[stays], known, held=np.array([])):
         for bits, layer in candidate.layers.items():
             yield name, "", bits, encode(assemble(candidate.baseline, layer), queries).numpy()
     for bits in learner.default.layers:

@@ -71,7 +71,8 @@ def build_site(root: Path) -> Path:
     }
     pages["index"] = "index", first
     pages |= {"tables": ("tables", {})} if tables else {}
-    real = [part for prefix in STUDIES if prefix for part in _real_parts(prefix, studies[prefix].get("benchmarks"), drawn)]
+    scored = {prefix: tables["benchmarks"] for prefix, tables in studies.items() if prefix and "benchmarks" in tables}
+    real = [part for prefix, table in scored.items() for part in _real_parts(prefix, table, drawn)]
     pages |= {"real": ("real", {"parts": real})} if real else {}
     pages |= {"explorer": ("explorer", {})} if explored else {}
     templates = Environment(loader=FileSystemLoader(SITE), undefined=StrictUndefined, autoescape=False)
@@ -120,17 +121,16 @@ def _counts(path: Path) -> list[tuple[str, int]]:
         raise StudyError(f"{path}: cannot be read ({one_line(error)}); make it with: dvc repro") from None
 
 
-def _real_parts(prefix: str, table: pd.DataFrame | None, drawn: Callable[[str, Picture], dict[str, str]]) -> list[dict[str, Any]]:
+def _real_parts(prefix: str, table: pd.DataFrame, drawn: Callable[[str, Picture], dict[str, str]]) -> list[dict[str, Any]]:
     """For each benchmark of real photos and each collection to learn from: the curve of recentred codes and the small table."""
     parts = []
-    for (benchmark, trained_on), rows in () if table is None else table.groupby(["benchmark", "trained_on"], sort=False):
+    for (benchmark, trained_on), rows in table.groupby(["benchmark", "trained_on"], sort=False):
         title = TRAINED_ON.get(str(trained_on), str(trained_on)) + STUDIES[prefix].removeprefix(STUDIES["real_"])
         curve = curves(rows[rows["scoring"].isin(["recentred", "cosine"])], "bits", title)
         small = small_table(with_roles(rows), ("recentred", "asymmetric", "cosine"))
         title = REAL.get(str(benchmark), benchmark_label(str(benchmark)))
-        parts.append(
-            {"title": title, "curve": drawn(f"{prefix.replace('_', '-')}{benchmark}-{trained_on}", curve), "table": small}
-        )
+        file = f"{prefix.replace('_', '-')}{benchmark}-{trained_on}"
+        parts.append({"title": title, "curve": drawn(file, curve), "table": small})
     return parts
 
 

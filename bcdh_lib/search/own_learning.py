@@ -13,10 +13,11 @@ one length alone misleads more often. Without enough places for that, own statis
 
 import copy
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -45,6 +46,7 @@ MEAN_PRIOR, SPREAD_PRIOR, PAIRS_PRIOR = 4, 300, 100
 """Weight of the default network's mean and covariance, in photos, and of no whitening, in places."""
 PAIRS_A_PLACE = 200
 """Drawn for the whitening, so that each place counts equally."""
+T = TypeVar("T")
 Vectors = NDArray[np.float32]
 Layers = dict[int, HashLayer]
 """Hash layers by code length."""
@@ -99,27 +101,33 @@ def learn(learner: Learner, activations: Tensor, places: Places) -> tuple[dict[i
         why = f"{count} places have 3D models with similar pairs; at least {PLACES} are needed"
         rows = [each for bits in lengths for each in (("default", bits, False, ""), ("own statistics", bits, True, why))]
         table = pd.DataFrame(rows, columns=["codes", "bits", "chosen", "why"]).assign(places=count)
-        fitted = fit_layers(learner.default, vectors, places, learner.seed)["own statistics"]
-        return {bits: assemble(learner.default.baseline, layer) for bits, layer in fitted.items()}, table
-    precisions = _cross_validate(learner, activations, vectors, places)
-    of_length = {bits: {name: each for (name, of), each in precisions.items() if of == bits} for bits in lengths}
-    tables = [compare(each, places.group).assign(bits=bits) for bits, each in of_length.items()]
-    table = choose(pd.concat(tables, ignore_index=True))
-    used = candidates(learner, activations, vectors, places, held=np.array([]))[table.loc[table["chosen"], "codes"].iloc[0]]
+    else:
+        precisions = _cross_validate(learner, activations, vectors, places)
+        of_length = {bits: {name: each for (name, of), each in precisions.items() if of == bits} for bits in lengths}
+        tables = [compare(each, places.group).assign(bits=bits) for bits, each in of_length.items()]
+        table = choose(pd.concat(tables, ignore_index=True))
+    chosen = table.loc[table["chosen"], "codes"].iloc[0]
+    used = named(chosen, candidates(learner, activations, vectors, places, held=np.array([])))
     return {bits: assemble(used.baseline, layer) for bits, layer in used.layers.items()}, table
+
+
+def named(name: str, found: Iterable[tuple[str, T]]) -> T:
+    """The one of this name; what comes after it is not computed."""
+    return next(each for other, each in found if other == name)
 
 
 def candidates(
     learner: Learner, activations: Tensor, vectors: Vectors, places: Places, held: NDArray[np.int64]
-) -> dict[str, Candidate]:
-    """All candidates by name, learned from the photos that are not in the places `held`."""
+) -> Iterator[tuple[str, Candidate]]:
+    """All candidates with their names, learned from the photos that are not in the places `held`. The last takes minutes."""
     stays = ~np.isin(places.group, held)
     known, default = places.among(stays), learner.default
-    layers = fit_layers(default, vectors[stays], known, learner.seed)
-    fitted = {name: Candidate(default.baseline, vectors, each) for name, each in layers.items()}
+    for name, layers in fit_layers(default, vectors[stays], known, learner.seed):
+        yield name, Candidate(default.baseline, vectors, layers)
     tuned = fine_tune(learner, activations, places, stays)
     moved = encode(tuned, activations).numpy()
-    return fitted | {"fine-tuned": Candidate(tuned, moved, fit_layers(default, moved[stays], known, learner.seed)["own pairs"])}
+    layers = named("own pairs", fit_layers(default, moved[stays], known, learner.seed))
+    yield "fine-tuned", Candidate(tuned, moved, layers)
 
 
 def fine_tune(learner: Learner, activations: Tensor, places: Places, stays: NDArray[np.bool_]) -> HashNetwork:
@@ -147,9 +155,10 @@ def fine_tune(learner: Learner, activations: Tensor, places: Places, stays: NDAr
     return load_checkpoint(file)[0]
 
 
-def fit_layers(default: DefaultNetwork, vectors: Vectors, places: Places, seed: int) -> dict[str, Layers]:
-    """The candidates' hash layers on vectors. Few photos or places change little: their statistics are mixed with the default's.
+def fit_layers(default: DefaultNetwork, vectors: Vectors, places: Places, seed: int) -> Iterator[tuple[str, Layers]]:
+    """The candidates' hash layers on vectors, with their names.
 
+    Few photos or places change little: their statistics are mixed with the default's.
     All outputs have one scale, so those with a large variance weigh most in asymmetric distances.
     """
     count = len(vectors)
@@ -159,18 +168,17 @@ def fit_layers(default: DefaultNetwork, vectors: Vectors, places: Places, seed: 
     covariance = share * own / max(np.trace(own), 1e-12) + (1 - share) * default.covariance
     variances, basis = (each[..., -COMPONENTS:] for each in np.linalg.eigh(covariance))
     seen = ((vectors - mean) @ basis).astype(np.float32)
-    layers: dict[str, Layers] = {"default": {}}
-    for bits, layer in default.layers.items():
-        variance = layer.norm.state_dict()["running_var"].numpy()
-        layers["default"][bits] = _layer(layer.linear.weight.detach().numpy(), mean, variance)
-    for name, whitening in (("own statistics", np.eye(len(variances))), ("own pairs", _whitening(places, seen, seed))):
+    variance = {bits: layer.norm.state_dict()["running_var"].numpy() for bits, layer in default.layers.items()}
+    weights = {bits: layer.linear.weight.detach().numpy() for bits, layer in default.layers.items()}
+    yield "default", {bits: _layer(weight, mean, variance[bits]) for bits, weight in weights.items()}
+    for name, whitening in (("own pairs", _whitening(places, seen, seed)), ("own statistics", np.eye(len(variances)))):
         spread, directions = np.linalg.eigh(whitening * variances @ whitening.T)
-        layers[name] = {}
+        layers = {}
         for bits in default.layers:
             weight = directions[:, : -bits - 1 : -1].T @ whitening
             rotation = itq_projection(seen @ weight.T.astype(np.float32), bits, seed)
-            layers[name][bits] = _layer(rotation @ weight @ basis.T, mean, np.full(bits, spread[-bits:].mean()))
-    return layers
+            layers[bits] = _layer(rotation @ weight @ basis.T, mean, np.full(bits, spread[-bits:].mean()))
+        yield name, layers
 
 
 def _whitening(places: Places, vectors: Vectors, seed: int) -> NDArray[np.float64]:
@@ -207,13 +215,15 @@ def _cross_validate(
     precisions: dict[tuple[str, int], NDArray[np.float64]] = {}
     for held in folds(group, places.names, learner.seed):
         train = ~np.isin(group, held)
-        for name, candidate in candidates(learner, activations, vectors, places, held).items():
+        for name, candidate in candidates(learner, activations, vectors, places, held):
+            if name == "own statistics":  # never chosen if there are places to compare on
+                continue
             for bits, layer in candidate.layers.items():
                 with torch.no_grad():
                     outputs = layer(torch.from_numpy(candidate.vectors[grouped]))
                 each = precisions.setdefault((name, bits), np.full(len(places.group), np.nan))
                 each[grouped[~train]] = held_apart_precisions(group, train, outputs, bits)
-    return {key: each for key, each in precisions.items() if key[0] != "own statistics"}
+    return precisions
 
 
 def compare(precisions: dict[str, NDArray], group: NDArray) -> pd.DataFrame:

@@ -45,17 +45,17 @@ def nowhere(count):
 
 
 def own_statistics(default, vectors):
-    return fit_layers(default, vectors, nowhere(len(vectors)), 0)["own statistics"]
+    return dict(fit_layers(default, vectors, nowhere(len(vectors)), 0))["own statistics"]
 
 
 def test_candidates_are_centred_and_without_photos_they_are_the_default(default):
     vectors, places = photos_of(40)
     vectors = np.tile(vectors, (10, 1))
     for each in (nowhere(len(vectors)), Places(np.tile(places.group, 10), places.pairs)):
-        for layers in fit_layers(default, vectors, each, 0).values():
+        for _, layers in fit_layers(default, vectors, each, 0):
             for layer in layers.values():
                 np.testing.assert_allclose(outputs(layer, vectors).mean(0), 0, atol=0.1)
-    none = fit_layers(default, vectors[:0], nowhere(0), 0)
+    none = dict(fit_layers(default, vectors[:0], nowhere(0), 0))
     assert all(np.isfinite(outputs(layer, vectors)).all() for layers in none.values() for layer in layers.values())
     expected = outputs(default.layers[BITS], vectors)
     np.testing.assert_allclose(outputs(none["default"][BITS], vectors), expected, atol=1e-5)
@@ -75,7 +75,7 @@ def test_own_statistics_follow_many_photos(default):
 
 def test_pairs_weaken_directions_in_which_photos_of_a_place_differ(default):
     """All directions vary equally over the photos; the first four tell the places apart."""
-    layers = fit_layers(default, *photos_of(200), 0)
+    layers = dict(fit_layers(default, *photos_of(200), 0))
     weights = {name: layers[name][8].linear.weight.detach().numpy() for name in ("own statistics", "own pairs")}
     shares = {name: np.linalg.norm(weight[:, :4]) / np.linalg.norm(weight) for name, weight in weights.items()}
     assert shares["own pairs"] > max(shares["own statistics"], 0.7)
@@ -153,10 +153,10 @@ def test_fine_tuning_brings_similar_photos_nearer_and_continues(learner, album_o
 def test_held_apart_places_change_nothing(learner, album_of_places):
     activations, places = album_of_places
     vectors = encode(learner.default.baseline, activations).numpy()
-    first = candidates(learner, activations, vectors, places, np.array([0, 1]))
+    first = dict(candidates(learner, activations, vectors, places, np.array([0, 1])))
     others = activations.clone()
     others[:8] = others[:8].flip(0) + 1
-    second = candidates(learner, others, encode(learner.default.baseline, others).numpy(), places, np.array([0, 1]))
+    second = dict(candidates(learner, others, encode(learner.default.baseline, others).numpy(), places, np.array([0, 1])))
     for name, candidate in first.items():
         for bits, layer in candidate.layers.items():
             assert (layer.linear.weight == second[name].layers[bits].linear.weight).all()
