@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pandas as pd
 import pycolmap
@@ -21,7 +20,7 @@ from .relief import photograph, relief
 FIRST, SECOND = [0, 1, 3, 4], [5, 6, 7, 10]
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def contents(folder):
     return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
@@ -147,7 +146,7 @@ reconstruct.reconstruct(Study(root, open_study(changes, root).params))
 def test_killed_anywhere_it_goes_on_from_what_was_finished(study, photos, tmp_path):
     root = make_study(tmp_path, photos).root
 
-    def run(kill_in: str = "nothing", kill_at: int = 0) -> int:
+    def run(kill_in="nothing", kill_at=0):
         command = [sys.executable, "-c", RUN, str(root), f"bcdh_lib.reconstruction.{kill_in}", str(kill_at)]
         return subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True).returncode
 

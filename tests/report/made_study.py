@@ -4,7 +4,6 @@ import base64
 import io
 import json
 from pathlib import Path
-from typing import Any
 
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -20,7 +19,7 @@ TABLES = {
 REAL = {"real_benchmarks.csv": f"{COLUMNS},benchmark,trained_on\nrecentred,{ROW},holidays300,both\n"}
 
 
-def make_study(root: Path, *cells: Any) -> None:
+def make_study(root, *cells):
     """The study in a new folder; each page has the cells after its title."""
     (root / "reports/executed").mkdir(parents=True)
     (root / "dvc.yaml").touch()
@@ -31,25 +30,25 @@ def make_study(root: Path, *cells: Any) -> None:
         write_page(root, name, *cells)
 
 
-def write_tables(root: Path, tables: dict[str, str]) -> None:
+def write_tables(root, tables):
     (root / "reports/study").mkdir(exist_ok=True)
     for name, text in tables.items():
         (root / "reports/study" / name).write_text(text)
     (root / "reports/study/tables.json").write_text(json.dumps({name: {"command": "", "about": ""} for name in tables}))
 
 
-def write_page(root: Path, name: str, *cells: Any) -> None:
+def write_page(root, name, *cells):
     write_notebook(root / f"reports/executed/{name}.ipynb", f"# Page of {name}\n\nWhat {name} is.", *cells)
 
 
-def write_notebook(path: Path, title: str, *cells: Any) -> None:
+def write_notebook(path, title, *cells):
     notebook = new_notebook(cells=[new_markdown_cell(title), *cells])
     for number, cell in enumerate(notebook.cells, start=1):
         cell.id = f"cell-{number}"
     nbformat.write(notebook, path)
 
 
-def picture(view: bool = False, alt: str = "A tower.") -> Any:
+def picture(view=False, alt="A tower."):
     """A cell that shows a picture, or a view that can be turned."""
     buffer = io.BytesIO()
     Image.new("RGB", (1520, 900), "white").save(buffer, "PNG")

@@ -1,9 +1,7 @@
 """The site in a real browser, from the file system, with the network cut and every attempt to use it recorded."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +16,6 @@ from bcdh_lib.report.site import build_site
 from bcdh_lib.retrieval.benchmarks import read_benchmark
 from bcdh_lib.retrieval.codes import read_codes
 from bcdh_lib.retrieval.systems import systems
-from bcdh_lib.study import Study
 from tests.report.made_study import REAL, TABLES, make_study, picture, write_tables
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
@@ -32,7 +29,7 @@ WIDE = "a line of output much wider than the screen of any phone " * 4
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> str:
+def site(tmp_path_factory):
     root = tmp_path_factory.mktemp("study")
     row = "".join(f"<td>{column:.6f}</td>" for column in range(20))
     table = f'<table class="dataframe"><thead><tr><th></th><th>p_at_1</th></tr></thead><tr>{row}</tr></table>'
@@ -46,7 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser():
     with playwright.sync_playwright() as engine:
         chromium = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
@@ -54,9 +51,9 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def tab(browser: Any) -> Iterator[Any]:
+def tab(browser):
     """A phone-sized page; what it asks of the network and every error fail the test that used it."""
-    trouble: list[str] = []
+    trouble = []
     context = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme="light")
     context.route(re.compile(r"^(https?|wss?):"), lambda route: (trouble.append(route.request.url), route.abort()))
     context.set_default_timeout(300_000)  # ms, for a busy machine
@@ -70,24 +67,24 @@ def tab(browser: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def explorer(scored_study: Study) -> str:
+def explorer(scored_study):
     return f"{build_site(scored_study.root).as_uri()}/explorer.html"
 
 
 @pytest.fixture(params=["index", "02_reconstruction", "tables", "real", "explorer"])
-def address(request: pytest.FixtureRequest, site: str, explorer: str) -> str:
+def address(request, site, explorer):
     """A page of each kind."""
     return explorer if request.param == "explorer" else f"{site}/{request.param}.html"
 
 
-def open_whole(tab: Any, address: str) -> None:
+def open_whole(tab, address):
     """Go to the page, unfold what is folded, and wait for its pictures."""
     tab.goto(address)
     tab.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true; })")
     tab.wait_for_function("[...document.images].every(image => image.complete)")
 
 
-def test_a_phone_shows_all_of_it_without_scrolling_sideways(tab: Any, address: str) -> None:
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(tab, address):
     open_whole(tab, address)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     pictures = tab.evaluate("[...document.images].map(image => [image.naturalWidth, image.alt])")
@@ -97,7 +94,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(tab: Any, address: s
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_fault(tab: Any, address: str, scheme: str) -> None:
+def test_axe_finds_no_fault(tab, address, scheme):
     """Contrast, names, roles, order of headings: every rule of axe-core, on a screen wide enough to show all of a page."""
     tab.set_viewport_size({"width": 1280, "height": 900})
     tab.emulate_media(color_scheme=scheme)
@@ -107,7 +104,7 @@ def test_axe_finds_no_fault(tab: Any, address: str, scheme: str) -> None:
     assert [(rule["id"], node["html"]) for rule in found["violations"] for node in rule["nodes"]] == []
 
 
-def test_print_is_light_and_whole(tab: Any, address: str) -> None:
+def test_print_is_light_and_whole(tab, address):
     """On A4 less its margins, 180 mm; from a dark screen. A formula does not break, and a long one is cut."""
     tab.set_viewport_size({"width": 680, "height": 960})
     tab.emulate_media(media="print", color_scheme="dark")
@@ -122,7 +119,7 @@ def test_print_is_light_and_whole(tab: Any, address: str) -> None:
     assert tab.evaluate(cut) == []
 
 
-def test_the_theme_follows_the_system_until_chosen_and_is_remembered(tab: Any, site: str) -> None:
+def test_the_theme_follows_the_system_until_chosen_and_is_remembered(tab, site):
     paper = "getComputedStyle(document.body).backgroundColor"
     tab.goto(f"{site}/index.html")
     light = tab.evaluate(paper)
@@ -138,7 +135,7 @@ def test_the_theme_follows_the_system_until_chosen_and_is_remembered(tab: Any, s
     assert tab.inner_text("#theme") == "Dark"
 
 
-def test_a_view_turns_when_asked_and_is_its_still_in_print(tab: Any, site: str) -> None:
+def test_a_view_turns_when_asked_and_is_its_still_in_print(tab, site):
     tab.goto(f"{site}/02_reconstruction.html")
     picture = tab.locator("figure.view img")
     assert picture.is_visible()
@@ -151,7 +148,7 @@ def test_a_view_turns_when_asked_and_is_its_still_in_print(tab: Any, site: str) 
     assert not tab.locator("figure.view .scene").is_visible()
 
 
-def test_without_webgl_or_scripts_the_still_stands(browser: Any, site: str) -> None:
+def test_without_webgl_or_scripts_the_still_stands(browser, site):
     without_scripts = browser.new_context(java_script_enabled=False).new_page()
     without_webgl = browser.new_context().new_page()
     without_webgl.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
@@ -162,7 +159,7 @@ def test_without_webgl_or_scripts_the_still_stands(browser: Any, site: str) -> N
         page.context.close()
 
 
-def test_plots_of_dvc_need_no_network(tab: Any, tmp_path: Path) -> None:
+def test_plots_of_dvc_need_no_network(tab, tmp_path):
     """`dvc plots` with the study's templates: one panel per run, one line per revision, drawn by the site's plotly."""
     rows = [
         {"round": str(number), "validation_map": f"0.{number}1", "run": run, "rev": revision}
@@ -188,7 +185,7 @@ FOCUSED = """(() => { const stop = document.activeElement, style = getComputedSt
     return [Number(stop.dataset.stop ?? -1), style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0]; })()"""
 
 
-def test_the_keyboard_reaches_everything(tab: Any, address: str) -> None:
+def test_the_keyboard_reaches_everything(tab, address):
     """Tab alone stops at every link, button, choice and box that scrolls, and each shows that it has the focus."""
     open_whole(tab, address)
     stops, reached = tab.evaluate(STOPS), set()
@@ -211,7 +208,7 @@ RANKINGS = """([name, scoring]) => explored.benchmarks[0].queries.map((_, query)
 
 
 @pytest.mark.parametrize("scoring", ["hamming", "asymmetric"])
-def test_the_explorer_ranks_and_scores_as_the_study_does(tab: Any, explorer: str, scored_study: Study, scoring: str) -> None:
+def test_the_explorer_ranks_and_scores_as_the_study_does(tab, explorer, scored_study, scoring):
     tab.goto(explorer)
     benchmark, scored = read_benchmark(scored_study, "rendered_oxford"), read_table(scored_study.reports, "queries")
     scored = scored[scored["scoring"] == scoring]
@@ -232,12 +229,12 @@ def test_the_explorer_ranks_and_scores_as_the_study_does(tab: Any, explorer: str
             assert photos == [[photo, distance, mark] for photo, distance, mark in zip(order, row[order], marks, strict=True)]
 
 
-def shown(tab: Any, section: str = "ranking") -> list[tuple[str, str]]:
+def shown(tab, section="ranking"):
     items = tab.locator(f"#{section} li").evaluate_all("items => items.map(item => [item.dataset.photo, item.className])")
     return [tuple(item) for item in items]
 
 
-def test_the_explorer_shows_what_it_ranks(tab: Any, explorer: str) -> None:
+def test_the_explorer_shows_what_it_ranks(tab, explorer):
     """The first 24 that are scored, junk included in its place; a query without positives has no score."""
     tab.goto(explorer)
     tab.select_option("[name=bits]", "16")
@@ -255,7 +252,7 @@ def test_the_explorer_shows_what_it_ranks(tab: Any, explorer: str) -> None:
     assert tab.locator("#ranking data").count() == 0
 
 
-def test_the_codes_of_query_and_photo_are_compared(tab: Any, explorer: str, scored_study: Study) -> None:
+def test_the_codes_of_query_and_photo_are_compared(tab, explorer, scored_study):
     """First the photo ranked first, then the one that is chosen: as many marks as bits that differ, and the choice is marked."""
     tab.goto(explorer)
     tab.select_option("[name=bits]", "16")
@@ -274,7 +271,7 @@ def test_the_codes_of_query_and_photo_are_compared(tab: Any, explorer: str, scor
     assert "bit" not in tab.inner_text("#ranking .distance >> nth=0")
 
 
-def test_the_keyboard_changes_the_explorers_query(tab: Any, explorer: str) -> None:
+def test_the_keyboard_changes_the_explorers_query(tab, explorer):
     tab.goto(explorer)
     before = shown(tab)
     tab.focus("[name=benchmark]")

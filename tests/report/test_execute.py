@@ -15,7 +15,7 @@ PARAMS = Path(__file__).parents[2] / "params.yaml"
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path, monkeypatch):
     """A study without notebooks. Temporary files lie in a folder with a long name: a socket's path must be short."""
     temporary = tmp_path / ("deep" * 30)
     for folder in (temporary, tmp_path / "notebooks"):
@@ -28,20 +28,18 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_notebook(root: Path, *sources: str) -> None:
+def write_notebook(root, *sources):
     cells = [new_markdown_cell("# A page"), new_code_cell("changes = {}", metadata={"tags": ["parameters"]})]
     notebook = new_notebook(cells=cells + [new_code_cell(source) for source in sources])
     notebook.metadata["kernelspec"] = {"name": "my-laptop", "language": "python", "display_name": "My laptop"}
     nbformat.write(notebook, root / "notebooks/01_photos.ipynb")
 
 
-def outputs(path: Path) -> list[list[nbformat.NotebookNode]]:
+def outputs(path):
     return [cell.outputs for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
 
 
-def test_two_runs_give_the_same_bytes_whatever_the_clock_the_memory_and_the_folder(
-    root: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_two_runs_give_the_same_bytes_whatever_the_clock_the_memory_and_the_folder(root, capfd):
     """Progress reaches the terminal and not the notebook; the notebook strips to the text that it was made from."""
     source = "print('one', flush=True)\nfor step in tqdm(range(2), desc='b' + 'ar'): time.sleep(0.2)\nprint(Path.cwd().parent)"
     write_notebook(root, "import time\nfrom pathlib import Path\nfrom tqdm.auto import tqdm", source, "object()")
@@ -58,7 +56,7 @@ def test_two_runs_give_the_same_bytes_whatever_the_clock_the_memory_and_the_fold
     assert [cell | {"id": ""} for cell in again["cells"]] == [cell | {"id": ""} for cell in kept["cells"]]
 
 
-def test_changes_reach_the_notebook_and_leave_the_studys_page_alone(root: Path) -> None:
+def test_changes_reach_the_notebook_and_leave_the_studys_page_alone(root):
     """It runs in its own folder under python3, whatever kernel saved it."""
     source = "print(Path.cwd().name, sys.executable, open_study(changes).params.pairs.min_shared)"
     write_notebook(root, "import sys\nfrom pathlib import Path\nfrom bcdh_lib.study import open_study", source)
@@ -75,7 +73,7 @@ def test_changes_reach_the_notebook_and_leave_the_studys_page_alone(root: Path) 
     assert nbformat.read(root / "notebooks/01_photos.ipynb", as_version=4).cells[2].source.startswith("import sys")
 
 
-def test_a_failing_cell_leaves_no_output_and_says_so_in_the_last_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_cell_leaves_no_output_and_says_so_in_the_last_line(root, capsys):
     page = root / "reports/executed/01_photos.ipynb"
     page.parent.mkdir(parents=True)
     page.write_text("of an earlier run")
@@ -99,7 +97,7 @@ def test_a_failing_cell_leaves_no_output_and_says_so_in_the_last_line(root: Path
         ("02_broken", "02_broken.ipynb: is not a notebook"),
     ],
 )
-def test_what_cannot_start_is_named_in_one_line(root: Path, capsys: pytest.CaptureFixture[str], name: str, fault: str) -> None:
+def test_what_cannot_start_is_named_in_one_line(root, capsys, name, fault):
     write_notebook(root)
     (root / "notebooks/02_broken.ipynb").write_text("{")
     assert main([name]) == 1
@@ -107,7 +105,7 @@ def test_what_cannot_start_is_named_in_one_line(root: Path, capsys: pytest.Captu
     assert fault in line
 
 
-def test_changes_need_a_cell_that_takes_them(root: Path) -> None:
+def test_changes_need_a_cell_that_takes_them(root):
     nbformat.write(new_notebook(cells=[new_code_cell("1")]), root / "notebooks/03_fixed.ipynb")
     with pytest.raises(StudyError, match=r"03_fixed.ipynb: takes no changes"):
         execute("03_fixed", {"run": {}})

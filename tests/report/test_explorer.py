@@ -4,8 +4,6 @@ import base64
 import io
 import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +17,7 @@ from bcdh_lib.retrieval.codes import BenchmarkCodes, write_system_codes
 from bcdh_lib.retrieval.systems import System
 from bcdh_lib.study import Study
 
-CODES: dict[str, Any] = {
+CODES = {
     "queries": np.array([[0, 128]], np.uint8),
     "database": np.array([[1, 2], [3, 255]], np.uint8),
     "recentred_database": np.array([[4, 8], [15, 16]], np.uint8),
@@ -27,21 +25,21 @@ CODES: dict[str, Any] = {
 }
 
 
-def explored(files: dict[str, bytes]) -> Any:
+def explored(files):
     text = files["explorer-data.js"].decode()
     assert text.startswith("const explored = ")
     return json.loads(text.removeprefix("const explored = ").rstrip(";\n"))
 
 
 @pytest.fixture
-def made(tmp_path: Path, params: Any, monkeypatch: pytest.MonkeyPatch) -> Study:
+def made(tmp_path, params, monkeypatch):
     """Two protocols over the photos a and b and the query photo q, which is not in the database; codes of one system."""
     study = Study(tmp_path, params)
     for name in "abq":
         Image.new("RGB", (400, 300), "white").save(tmp_path / f"{name}.jpg")
     photos, outside = {name: tmp_path / f"{name}.jpg" for name in "ab"}, {"q": tmp_path / "q.jpg"}
 
-    def protocol(name: str, positives: str, junk: str) -> Benchmark:
+    def protocol(name, positives, junk):
         query = Query("asked", "q", (100, 30, 300, 300), frozenset(positives), frozenset(junk))
         return Benchmark(f"roxford5k_{name}", photos, [query], outside, "roxford5k")
 
@@ -51,7 +49,7 @@ def made(tmp_path: Path, params: Any, monkeypatch: pytest.MonkeyPatch) -> Study:
     return study
 
 
-def test_by_hand(made: Study) -> None:
+def test_by_hand(made):
     """Photos share one collection; real vectors are left out."""
     files = explorer_files(made)
     query = {"name": "asked", "photo": 2, "box": [0.25, 0.1, 0.5, 0.9]}
@@ -73,16 +71,14 @@ def test_by_hand(made: Study) -> None:
     assert Image.open(io.BytesIO(files["explorer/roxford5k/2.jpg"])).size == (200, 150)
 
 
-def test_thumbnails_shrink_where_there_are_many(made: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thumbnails_shrink_where_there_are_many(made, monkeypatch):
     monkeypatch.setattr(explorer, "AS_MANY", 0.75)  # of 3 photos: half the side
     assert Image.open(io.BytesIO(explorer_files(made)["explorer/roxford5k/0.jpg"])).size == (100, 75)
     monkeypatch.setattr(explorer, "AS_MANY", 0.001)
     assert Image.open(io.BytesIO(explorer_files(made)["explorer/roxford5k/0.jpg"])).size == (48, 36)
 
 
-def test_without_binary_codes_there_is_none_and_missing_ones_are_named(
-    made: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_binary_codes_there_is_none_and_missing_ones_are_named(made, tmp_path, monkeypatch):
     assert explorer_files(replace(made, root=tmp_path / "elsewhere")) == {}
     (made.codes / "roxford5k/dsh-16.queries.npy").unlink()
     with pytest.raises(StudyError, match=r"dsh-16\.queries\.npy: cannot be read"):

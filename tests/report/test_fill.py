@@ -1,7 +1,6 @@
 """Figures between marks: by hand, marks that ask for what is not there, and the pages as they are committed."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -16,7 +15,7 @@ PAGES = sorted(path for place in ("*.md", "docs/*.md", "notebooks/*.ipynb") for 
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path):
     rows = [("dsh", 16, "hamming", 0.1, "better"), ("dsh", 32, "hamming", -0.05, "undecided")]
     rows.append(("dch", 16, "cosine", 1.0, "better"))
     table = pd.DataFrame(rows, columns=["method", "bits", "scoring", "difference", "verdict"])
@@ -40,7 +39,7 @@ def root(tmp_path: Path) -> Path:
         ("method x bits: difference", ["| method | 16 | 32 |", "| --- | --- | --- |", "| DSH | **0.100** | -0.050 |"]),
     ],
 )
-def test_tables_by_hand_and_again(root: Path, shown: str, lines: list[str]) -> None:
+def test_tables_by_hand_and_again(root, shown, lines):
     page = fill(TABLE.format(shown=shown), root)
     assert [line for line in page.splitlines() if line.startswith("|")] == lines
     assert "old" not in page
@@ -49,7 +48,7 @@ def test_tables_by_hand_and_again(root: Path, shown: str, lines: list[str]) -> N
     assert fill(page, root) == page
 
 
-def test_a_table_of_reports_and_one_that_no_run_made(root: Path) -> None:
+def test_a_table_of_reports_and_one_that_no_run_made(root):
     page = fill("<!-- table network: name=y; name map --><!-- end -->", root)
     assert page.split("\n\n")[1].splitlines()[2:] == ["| y | 0.500 |"]
     assert "not run yet" in fill("<!-- table absent: ; name map --><!-- end -->", root)
@@ -65,24 +64,24 @@ def test_a_table_of_reports_and_one_that_no_run_made(root: Path) -> None:
         ("repro.new.s:d", "old"),
     ],
 )
-def test_values_by_hand(root: Path, mark: str, figure: str) -> None:
+def test_values_by_hand(root, mark, figure):
     """A remark is no mark, and what was never measured stays."""
     text = "<!-- a remark --> <!--{mark}-->{figure}<!--end--> and <!--{mark}-->{figure}<!--end-->"
     assert fill(text.format(mark=mark, figure="old"), root) == text.format(mark=mark, figure=figure)
 
 
-def test_the_headline_by_hand(root: Path) -> None:
+def test_the_headline_by_hand(root):
     lines = fill("<!-- headline -->old<!-- end -->", root).splitlines()
     assert lines[2:5] == ["| mAP | 16 bits |", "| --- | --- |", "| **BCDH** | **0.400** |"]
 
 
 @pytest.mark.parametrize("mark", [TABLE.format(shown="method nonesuch"), "<!--repro.steps.nonesuch:d--><!--end-->"])
-def test_a_mark_that_asks_for_what_is_not_there_is_named(root: Path, mark: str) -> None:
+def test_a_mark_that_asks_for_what_is_not_there_is_named(root, mark):
     with pytest.raises(StudyError, match=r"<!--.*nonesuch.*-->"):
         fill(mark, root)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_committed_pages_show_the_committed_tables(page: Path) -> None:
+def test_the_committed_pages_show_the_committed_tables(page):
     """If not: python -m bcdh_lib.report.fill"""
     assert fill(page.read_text(encoding="utf-8"), find_root()) == page.read_text(encoding="utf-8")

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -30,7 +29,7 @@ CELLS = [
 
 
 @pytest.fixture
-def address(tmp_path: Path) -> Iterator[str]:
+def address(tmp_path):
     """JupyterLab with one notebook, prepared as `make lab` does."""
     (tmp_path / "tools").mkdir()
     (tmp_path / "notebooks").mkdir()
@@ -60,7 +59,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         server.wait()
 
 
-def _answers(address: str) -> bool:
+def _answers(address):
     try:
         with urllib.request.urlopen(address):
             return True
@@ -68,7 +67,7 @@ def _answers(address: str) -> bool:
         return False
 
 
-def test_a_notebook_opens_quietly_and_runs_to_its_last_figure(address: str) -> None:
+def test_a_notebook_opens_quietly_and_runs_to_its_last_figure(address):
     with playwright.sync_playwright() as engine:
         browser = engine.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 900})

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from nbformat import NotebookNode
 
 from bcdh_lib.report.notebook import KERNEL, stripped, stripped_text
 
@@ -18,17 +17,17 @@ PLUMBING = (ast.AsyncFunctionDef, ast.Lambda, ast.For, ast.While, ast.If, ast.Tr
 LONGEST, MEDIAN, WIDEST = 12, 6, 100  # lines of a code cell, and letters of a line: the page shows no more without scrolling
 
 
-def tries(notebook: NotebookNode) -> list[str]:
+def tries(notebook):
     """The blocks of code of the last cell, "Try this", each to be run in a new cell at the end; test_end_to_end runs them."""
     return re.findall(r"^```python\n(.*?)^```", notebook.cells[-1].source, flags=re.DOTALL | re.MULTILINE)
 
 
-def test_they_are_the_pipeline_in_order() -> None:
+def test_they_are_the_pipeline_in_order():
     assert [path.stem for path in NOTEBOOKS] == NAMES
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_each_is_thin_stripped_and_executable(path: Path) -> None:
+def test_each_is_thin_stripped_and_executable(path):
     """If it has outputs or other metadata: nbstripout notebooks/*.ipynb"""
     notebook = nbformat.read(path, as_version=nbformat.NO_CONVERT)
     nbformat.validate(notebook)

@@ -3,8 +3,6 @@
 import json
 import re
 from html.parser import HTMLParser
-from pathlib import Path
-from typing import Any
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
@@ -15,13 +13,13 @@ from tests.report.made_study import NAMES, REAL, TABLES, make_study, picture, wr
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path, monkeypatch):
     make_study(tmp_path, new_markdown_cell("## A part\n\nSee [the paper](https://arxiv.org/abs/1802.07437)."))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_the_first_page_has_the_results_and_leads_to_the_rest(root: Path) -> None:
+def test_the_first_page_has_the_results_and_leads_to_the_rest(root):
     write_page(root, "00_overview", picture())
     site = build_site(root)
     index = (site / "index.html").read_text()
@@ -39,7 +37,7 @@ def test_the_first_page_has_the_results_and_leads_to_the_rest(root: Path) -> Non
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", {"counts": {"photos": "four"}}, {"counts": [4]}])
-def test_damaged_metrics_are_named_in_one_line(root: Path, content: Any) -> None:
+def test_damaged_metrics_are_named_in_one_line(root, content):
     path = root / "reports/metrics.json"
     path.unlink() if content is None else path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(StudyError, match="dvc repro") as raised:
@@ -47,7 +45,7 @@ def test_damaged_metrics_are_named_in_one_line(root: Path, content: Any) -> None
     assert "\n" not in str(raised.value)
 
 
-def test_long_tables_are_sortable_and_downloadable(root: Path) -> None:
+def test_long_tables_are_sortable_and_downloadable(root):
     site = build_site(root)
     page = (site / "tables.html").read_text()
     assert 'table class="sortable"' in page
@@ -56,7 +54,7 @@ def test_long_tables_are_sortable_and_downloadable(root: Path) -> None:
     assert (site / "assets/tables/mean.csv").read_text() == TABLES["mean.csv"]
 
 
-def test_results_on_real_photos_have_a_page(root: Path) -> None:
+def test_results_on_real_photos_have_a_page(root):
     write_tables(root, REAL)
     site = build_site(root)
     page = (site / "real.html").read_text()
@@ -66,7 +64,7 @@ def test_results_on_real_photos_have_a_page(root: Path) -> None:
     assert 'href="real.html"' in (site / "index.html").read_text()
 
 
-def test_without_the_comparison_there_is_no_table(root: Path) -> None:
+def test_without_the_comparison_there_is_no_table(root):
     for path in (root / "reports/study").iterdir():
         path.unlink()
     site = build_site(root)
@@ -74,7 +72,7 @@ def test_without_the_comparison_there_is_no_table(root: Path) -> None:
     assert "tables.html" not in (site / "index.html").read_text()
 
 
-def test_pages_lead_to_each_other_in_order(root: Path) -> None:
+def test_pages_lead_to_each_other_in_order(root):
     site = build_site(root)
     turns = {name: re.findall(r'rel="(prev|next)" href="([^"]*)"', (site / f"{name}.html").read_text()) for name in NAMES}
     assert turns == {
@@ -87,7 +85,7 @@ def test_pages_lead_to_each_other_in_order(root: Path) -> None:
     assert '<a class="level-2" href="#a-part">A part</a>' in page
 
 
-def test_two_builds_give_the_same_bytes_and_plotly_lies_in_the_site_if_a_view_needs_it(root: Path) -> None:
+def test_two_builds_give_the_same_bytes_and_plotly_lies_in_the_site_if_a_view_needs_it(root):
     assert not (build_site(root) / "assets/plotly.min.js").exists()
     write_page(root, "02_reconstruction", picture(view=True))
     first, second = ({path.name: path.read_bytes() for path in build_site(root).rglob("*.*")} for _ in range(2))
@@ -99,7 +97,7 @@ def test_two_builds_give_the_same_bytes_and_plotly_lies_in_the_site_if_a_view_ne
 NO_WORDS = "html: cell-2: a picture has no alt text"
 
 
-def output(html: str) -> Any:
+def output(html):
     return new_code_cell("show()", outputs=[new_output("display_data", {"text/html": html})])
 
 
@@ -117,9 +115,7 @@ def output(html: str) -> Any:
         (new_markdown_cell(r"$\nonsense$"), r"ipynb: cell-2: the formula \nonsense is not understood"),
     ],
 )
-def test_a_page_that_is_not_whole_stops_the_build_in_one_line_and_leaves_the_site(
-    root: Path, capsys: pytest.CaptureFixture[str], cell: Any, fault: str
-) -> None:
+def test_a_page_that_is_not_whole_stops_the_build_in_one_line_and_leaves_the_site(root, capsys, cell, fault):
     before = {path: path.read_bytes() for path in build_site(root).rglob("*.*")}
     write_page(root, "02_reconstruction", cell)
 
@@ -129,18 +125,18 @@ def test_a_page_that_is_not_whole_stops_the_build_in_one_line_and_leaves_the_sit
     assert {path: path.read_bytes() for path in (root / "reports/site").rglob("*.*")} == before
 
 
-def test_every_page_closes_what_it_opens(root: Path) -> None:
+def test_every_page_closes_what_it_opens(root):
     write_page(root, "02_reconstruction", picture(view=True))
 
     class Balance(HTMLParser):
-        def handle_starttag(self, tag: str, attributes: Any) -> None:
+        def handle_starttag(self, tag, attributes):
             if tag not in ("img", "br", "hr", "meta", "link", "wbr"):
                 opened.append(tag)
 
-        def handle_endtag(self, tag: str) -> None:
+        def handle_endtag(self, tag):
             assert opened.pop() == tag
 
     for page in build_site(root).glob("*.html"):
-        opened: list[str] = []
+        opened = []
         Balance().feed(page.read_text())
         assert opened == []

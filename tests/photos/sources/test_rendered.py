@@ -2,7 +2,6 @@
 
 import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,12 +19,12 @@ TINY = {"landmarks": 2, "photos_per_landmark": 3, "strays": 1, "width": 64, "hei
 TINY |= {"benchmark_landmarks": 2, "photos_per_benchmark_landmark": 4, "queries_per_landmark": 2, "distractors": 3}
 
 
-def tiny_study(root: Path, seed: int = 3, threads: int = 1, **changes: int) -> Study:
+def tiny_study(root, seed=3, threads=1, **changes):
     changes = {"run": {"seed": seed, "threads": threads}, "rendered": TINY | changes}
     return Study(root, load_params(find_root() / "params.yaml", changes))
 
 
-def contents(study: Study) -> dict[str, bytes]:
+def contents(study):
     return {str(path.relative_to(study.root)): path.read_bytes() for path in (study.root / "data").rglob("*") if path.is_file()}
 
 
@@ -109,7 +108,7 @@ def test_oxford_form(study, name, prefix):
 def test_holidays_form(study):
     names = sorted(path.name for path in (study.benchmarks / "rendered_holidays/images").iterdir())
     assert all(re.fullmatch(r"\d{6}\.jpg", name) for name in names)
-    groups: dict[int, list[int]] = {}
+    groups = {}
     for name in names:
         groups.setdefault(int(name[:6]) // 100, []).append(int(name[:6]) % 100)
     assert len(groups) == 2
@@ -118,7 +117,7 @@ def test_holidays_form(study):
         assert 3 <= len(numbers) <= 5
 
 
-def ground_truth(folder: Path, shares: list[float], most: int) -> dict[str, str]:
+def ground_truth(folder, shares, most):
     photos = {f"arch_{k:06d}": Seen(share, (1.0, 2.5, 30.04, 40.0)) for k, share in enumerate(shares)}
     write_ground_truth(folder, photos, "oxc1_", most)
     return {path.name: path.read_text() for path in folder.iterdir()}

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -36,7 +35,7 @@ def test_source(source, tmp_path):
     assert len(read_table(tmp_path / "data/photos", "left_out")) == 0
 
 
-def of_folder(root: Path, folder: str | None) -> Study:
+def of_folder(root, folder):
     return Study(root, load_params(find_root() / "params.yaml", {"photos": {"source": "folder", "folder": folder}}))
 
 

@@ -1,25 +1,17 @@
 """What the tests of figures share: small photos, and what every figure must hold to be printed."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 from PIL import Image
 
 from bcdh_lib.report.figures import display, style
-from bcdh_lib.report.figures.display import Picture
-
-Printed = Callable[..., Picture]
-"""Calls a plot function with arguments, and checks the picture that it gives."""
 
 
 @pytest.fixture
-def printed() -> Printed:
+def printed():
     """What a plot function returns, checked: it has alt text, nothing is cut off, a second call gives the same bytes."""
 
-    def check(plot: Callable[..., Picture], *arguments: Any, **options: Any) -> Picture:
+    def check(plot, *arguments, **options):
         drawn = plot(*arguments, **options)
         figure, alt = drawn
         assert len(alt) > 20
@@ -38,7 +30,7 @@ def printed() -> Printed:
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Callable[[int], Path]:
+def image(tmp_path):
     """Where photo 0 to 39 lie: landscape and upright ones in turn, each of its own grey."""
     for photo in range(40):
         size = (60, 40) if photo % 2 else (40, 60)

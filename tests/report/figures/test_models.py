@@ -1,14 +1,12 @@
 """3D models as views, stills and sizes: a made model of a red tower on blue ground, seen by cameras around it."""
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pycolmap
 import pytest
 from matplotlib.colors import to_rgba
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
@@ -16,15 +14,13 @@ from bcdh_lib.core.errors import StudyError
 from bcdh_lib.reconstruction.models import write_model
 from bcdh_lib.report.figures import models, style
 from bcdh_lib.report.figures.display import saved
-from bcdh_lib.report.figures.models import Model, read_model, upright
-
-from .conftest import Printed
+from bcdh_lib.report.figures.models import read_model, upright
 
 TILT = Rotation.from_euler("xyz", [100, 30, -50], degrees=True).as_matrix()  # from the upright world to the model's
 POINTS = 600
 
 
-def poses(count: int = 9, tilt: NDArray = TILT) -> NDArray:
+def poses(count=9, tilt=TILT):
     """Cameras [n, 3, 4] on three quarters of a circle, held level, looking slightly down at a tower; world turned by `tilt`."""
     made = []
     for angle in np.linspace(0, 1.5 * np.pi, count):
@@ -37,7 +33,7 @@ def poses(count: int = 9, tilt: NDArray = TILT) -> NDArray:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     """models/3: a red tower above a blue ground, one stray point far away, nine cameras."""
     generator = np.random.default_rng(0)
     tower = generator.uniform([-0.5, -0.5, 1], [0.5, 0.5, 3], (POINTS // 2, 3))
@@ -57,11 +53,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(folder: Path) -> Model:
+def model(folder):
     return read_model(folder)
 
 
-def test_a_model_is_turned_upright_whatever_way_colmap_left_it() -> None:
+def test_a_model_is_turned_upright_whatever_way_colmap_left_it():
     for tilt in (TILT, np.eye(3), Rotation.from_euler("x", 180, degrees=True).as_matrix()):
         turn = upright(poses(tilt=tilt))
         assert np.allclose(turn @ tilt @ [0, 0, 1], [0, 0, 1], atol=0.02)
@@ -70,9 +66,7 @@ def test_a_model_is_turned_upright_whatever_way_colmap_left_it() -> None:
     assert (upright(poses(1)) @ TILT @ [0, 0, 1])[2] > 0.9  # one camera is enough
 
 
-def test_a_model_loses_its_stray_point_and_keeps_up_to_so_many_others(
-    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_loses_its_stray_point_and_keeps_up_to_so_many_others(model, folder, monkeypatch):
     assert model.total == POINTS + 1
     assert 0.9 * POINTS < len(model.points) <= POINTS
     assert np.ptp(model.points, axis=0).max() < 4
@@ -83,7 +77,7 @@ def test_a_model_loses_its_stray_point_and_keeps_up_to_so_many_others(
     assert len(read_model(folder).points) == 50
 
 
-def test_cameras_are_where_they_were_and_look_at_the_tower(model: Model) -> None:
+def test_cameras_are_where_they_were_and_look_at_the_tower(model):
     assert np.allclose(np.linalg.norm(model.cameras[:, 0, :2], axis=1), 6, atol=0.15)
     ahead = model.cameras[:, 1:].mean(1) - model.cameras[:, 0]
     assert ((ahead * -model.cameras[:, 0])[:, :2].sum(1) > 0).all()
@@ -91,7 +85,7 @@ def test_cameras_are_where_they_were_and_look_at_the_tower(model: Model) -> None
     assert np.allclose(wide / high, 240 / 320) or np.allclose(high / wide, 240 / 320)
 
 
-def test_the_still_shows_what_is_above_above(model: Model) -> None:
+def test_the_still_shows_what_is_above_above(model):
     file = saved(models.view_of(model).figure)
     picture = np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int)
     red, blue = (np.nonzero((picture == colour).all(2))[0].mean() for colour in ([255, 0, 0], [0, 0, 255]))
@@ -99,7 +93,7 @@ def test_the_still_shows_what_is_above_above(model: Model) -> None:
     assert saved(models.view_of(model).figure) == file
 
 
-def test_the_view_holds_points_and_cameras_and_no_frame(model: Model) -> None:
+def test_the_view_holds_points_and_cameras_and_no_frame(model):
     view = models.turnable(model)
     cloud, cameras = view.data
     assert len(cloud.x) == len(cloud.marker.color) == len(model.points)
@@ -112,12 +106,12 @@ def test_the_view_holds_points_and_cameras_and_no_frame(model: Model) -> None:
     assert cloud.x.dtype == np.float32
 
 
-def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_named(tmp_path):
     with pytest.raises(StudyError, match=r"dvc repro reconstruction"):
         read_model(tmp_path / "7")
 
 
-def test_a_camera_of_implausible_focal_length_is_not_drawn(folder: Path, model: Model) -> None:
+def test_a_camera_of_implausible_focal_length_is_not_drawn(folder, model):
     """COLMAP ends with such ones if a photo has few points: drawn, their pyramids hide the model."""
     odd = pycolmap.Reconstruction(folder)
     for number, focal in ((2, 0.01), (3, 1e6)):
@@ -129,7 +123,7 @@ def test_a_camera_of_implausible_focal_length_is_not_drawn(folder: Path, model: 
     assert drawn.cameras.shape == model.cameras.shape
 
 
-def test_a_model_grows_in_one_frame_though_colmap_moves_it(printed: Printed, folder: Path) -> None:
+def test_a_model_grows_in_one_frame_though_colmap_moves_it(printed, folder):
     last, early = pycolmap.Reconstruction(folder), pycolmap.Reconstruction(folder)
     for number in early.reg_image_ids()[4:]:
         early.deregister_frame(early.images[number].frame_id)
@@ -145,13 +139,13 @@ def test_a_model_grows_in_one_frame_though_colmap_moves_it(printed: Printed, fol
     assert not figure.axes[0].lines
 
 
-def registrations(models_of_groups: dict[int, list[int]]) -> pd.DataFrame:
+def registrations(models_of_groups):
     """Model m has m + 2 photos."""
     rows = [(100 * n + place, n, group) for group, members in models_of_groups.items() for n in members for place in range(n + 2)]
     return pd.DataFrame(rows, columns=["photo_id", "model_id", "group_id"])
 
 
-def test_sizes_count_photos_and_mark_linked_models(printed: Printed) -> None:
+def test_sizes_count_photos_and_mark_linked_models(printed):
     figure, alt = printed(models.sizes, registrations({0: [1, 4], 1: [5], 2: [2]}))
     assert alt == "Bars of 4 models in 3 groups, of 3 to 7 photos; 2 are linked."
     own, linked = figure.axes[0].containers
@@ -160,6 +154,6 @@ def test_sizes_count_photos_and_mark_linked_models(printed: Printed) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 60])
-def test_bars_of_few_and_of_many_models(printed: Printed, count: int) -> None:
+def test_bars_of_few_and_of_many_models(printed, count):
     drawn = printed(models.sizes, registrations({number: [number] for number in range(count)}))
     assert sum(bar.get_height() for bar in drawn[0].axes[0].patches) == count

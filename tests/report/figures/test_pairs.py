@@ -1,8 +1,5 @@
 """The pairs, as figures."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pycolmap
@@ -10,16 +7,12 @@ import pytest
 from PIL import Image
 
 from bcdh_lib.core.tables import write_table
-from bcdh_lib.params import Params
 from bcdh_lib.reconstruction.models import write_model
 from bcdh_lib.report.figures import pairs
-from bcdh_lib.report.figures.display import Picture
 from bcdh_lib.study import Study
 
-from .conftest import Printed
 
-
-def table(count: int = 20) -> pd.DataFrame:
+def table(count=20):
     """Pair i joins photos 2 i and 2 i + 1 of model i mod 3, and shares 1 - i / count of the query's points."""
     place = np.arange(count)
     photos = {"query_id": 2 * place, "positive_id": 2 * place + 1, "model_id": place % 3}
@@ -27,11 +20,11 @@ def table(count: int = 20) -> pd.DataFrame:
     return pd.DataFrame(photos | shared)
 
 
-def words_of(drawn: Picture) -> list[str]:
+def words_of(drawn):
     return [text.get_text() for text in drawn[0].axes[0].texts]
 
 
-def test_similar_pairs_run_from_easy_to_hard(printed: Printed, image: Callable[[int], Path]) -> None:
+def test_similar_pairs_run_from_easy_to_hard(printed, image):
     drawn = printed(pairs.similar_gallery, table().sample(frac=1, random_state=0), image, shown=4)
     words = words_of(drawn)
     assert words[:2] == ["shares 100%", "scale × 1.00"]
@@ -41,7 +34,7 @@ def test_similar_pairs_run_from_easy_to_hard(printed: Printed, image: Callable[[
     assert words_of(printed(pairs.similar_gallery, published, image)) == ["not known"] * 3
 
 
-def test_each_pair_has_its_verdict_and_other_thresholds_their_count(printed: Printed, params: Params) -> None:
+def test_each_pair_has_its_verdict_and_other_thresholds_their_count(printed, params):
     rule = params.pairs.model_copy(update={"min_shared": 0.5, "max_scale_change": 1.05})
     every = pairs.judged(table().assign(query_id=7), rule)
     assert every["verdict"].value_counts().to_dict() == {"scales differ": 14, "similar": 6}
@@ -56,7 +49,7 @@ def test_each_pair_has_its_verdict_and_other_thresholds_their_count(printed: Pri
     assert anyhow[50] == sum(1 - place / 20 > 0.5 for place in range(20))
 
 
-def test_hard_pairs_lie_across_groups_and_show_no_photo_twice(printed: Printed, image: Callable[[int], Path]) -> None:
+def test_hard_pairs_lie_across_groups_and_show_no_photo_twice(printed, image):
     members = pd.DataFrame({"photo_id": range(12), "group_id": np.repeat([0, 1, 2], 4)})
     candidates = pd.DataFrame(
         {"photo_id": [0, 0, 0, 1, 2, 3], "other_id": [1, 4, 5, 8, 30, 9], "inliers": [300, 12, 11, 1, 200, 0]}
@@ -66,7 +59,7 @@ def test_hard_pairs_lie_across_groups_and_show_no_photo_twice(printed: Printed, 
     assert drawn[1].startswith("3 hard dissimilar pairs")
 
 
-SEEN: dict[int, dict[int, tuple[float, float]]] = {
+SEEN = {
     3: {0: (10, 20), 1: (30, 5), 2: (58, 38)},
     7: {1: (20.5, 7), 3: (1, 1), 0: (2, 59)},
     9: {3: (4, 4)},
@@ -75,7 +68,7 @@ SEEN: dict[int, dict[int, tuple[float, float]]] = {
 
 
 @pytest.fixture
-def model() -> pycolmap.Reconstruction:
+def model():
     """Photos 3, 7 and 9, each with a keypoint of no 3D point first, then those of SEEN."""
     model = pycolmap.Reconstruction()
     model.add_camera_with_trivial_rig(pycolmap.Camera.create_from_model_name(1, "PINHOLE", 50, 60, 40))
@@ -93,7 +86,7 @@ def model() -> pycolmap.Reconstruction:
 
 
 @pytest.fixture
-def connected() -> pd.DataFrame:
+def connected():
     """Photos 0 to 4 of model 0, every pair of them; 10 to 12 of model 1; 20 and 21 of model 2."""
     rows = [
         (query, positive, model, 60 - positive, (60 - positive) / 100, 1 + positive / 10)
@@ -105,7 +98,7 @@ def connected() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["query_id", "positive_id", "model_id", "shared_points", "shared_share", "scale_change"])
 
 
-def test_shared_points_are_where_both_photos_observe_them(model: pycolmap.Reconstruction) -> None:
+def test_shared_points_are_where_both_photos_observe_them(model):
     first, second = pairs.shared_points(model, 3, 7)
     seen = dict(zip(map(tuple, first.tolist()), map(tuple, second.tolist()), strict=True))
     assert seen == {(10, 20): (2, 59), (30, 5): (20.5, 7)}
@@ -113,7 +106,7 @@ def test_shared_points_are_where_both_photos_observe_them(model: pycolmap.Recons
     assert [each.shape for each in pairs.shared_points(model, 3, 9)] == [(0, 2), (0, 2)]
 
 
-def test_one_query_for_each_model_from_many_positives_to_few(connected: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_query_for_each_model_from_many_positives_to_few(connected, monkeypatch):
     assert pairs.best_connected(connected, 4) == [0]  # no photo of another model has three positives
     assert pairs.best_connected(connected[connected["model_id"] > 0], 4) == [10, 20]
     monkeypatch.setattr(pairs, "SHOWN", 1)
@@ -123,7 +116,7 @@ def test_one_query_for_each_model_from_many_positives_to_few(connected: pd.DataF
 
 
 @pytest.fixture
-def opened(tmp_path: Path, params: Params, model: pycolmap.Reconstruction, connected: pd.DataFrame) -> Study:
+def opened(tmp_path, params, model, connected):
     """A study whose model 0 is that of SEEN, with photos of 60 x 40 px."""
     study = Study(tmp_path, params)
     pairs_of_model = connected.head(3).assign(query_id=3, positive_id=[7, 9, 7], shared_share=[0.9, 0.1, 0.5], model_id=0)
@@ -135,7 +128,7 @@ def opened(tmp_path: Path, params: Params, model: pycolmap.Reconstruction, conne
     return study
 
 
-def test_points_are_marked_where_the_photos_show_them(opened: Study) -> None:
+def test_points_are_marked_where_the_photos_show_them(opened):
     (drawn,) = pairs.query_pairs(opened, [3])
     assert drawn.alt.startswith("Photo 3 above 2 photos")
     photos = [picture.get_extent() for picture in drawn.figure.axes[0].images]  # photo 3, again, then 7 and 9

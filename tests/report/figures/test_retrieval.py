@@ -1,26 +1,21 @@
 """The benchmarks, and how well codes retrieve, as figures."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from bcdh_lib.report.figures import retrieval
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 
-from .conftest import Printed
-
 
 @pytest.fixture
-def benchmark_of_photos(image: Callable[[int], Path]) -> Benchmark:
+def benchmark_of_photos(image):
     """Six photos; query a is photo 0 (junk for itself), answered by 1 and 2; query b is answered by none."""
     photos = {str(number): image(number) for number in range(6)}
     first = Query("a", "0", (5, 5, 30, 30), frozenset({"1", "2"}), frozenset({"0"}))
     return Benchmark("rendered_holidays", photos, [first, Query("b", "5", None, frozenset(), frozenset())])
 
 
-def test_a_ranking_is_shown_in_its_order_with_its_marks(printed: Printed, benchmark_of_photos: Benchmark) -> None:
+def test_a_ranking_is_shown_in_its_order_with_its_marks(printed, benchmark_of_photos):
     distances = np.array([[0, 9, 4, 4, 30, 30], [1, 1, 1, 1, 1, 0]], dtype=np.uint16)
     figure, alt = printed(retrieval.ranking_gallery, benchmark_of_photos, distances, ["a"], k=4)
     said = [text.get_text() for text in figure.axes[0].texts]
@@ -28,7 +23,7 @@ def test_a_ranking_is_shown_in_its_order_with_its_marks(printed: Printed, benchm
     assert alt == "1 query of Rendered Holidays, each with its 4 nearest photos; 2 of the 4 photos are hits."
 
 
-def test_rankings_of_all_queries_by_real_distances(printed: Printed, benchmark_of_photos: Benchmark) -> None:
+def test_rankings_of_all_queries_by_real_distances(printed, benchmark_of_photos):
     distances = np.random.default_rng(0).uniform(size=(2, 6))
     figure, alt = printed(retrieval.ranking_gallery, benchmark_of_photos, distances, ["b", "a"], k=9, unit="")
     assert f"{distances[1].min():.3f}" in [text.get_text() for text in figure.axes[0].texts]
@@ -37,7 +32,7 @@ def test_rankings_of_all_queries_by_real_distances(printed: Printed, benchmark_o
         retrieval.ranking_gallery(benchmark_of_photos, distances, ["c"])
 
 
-def test_codes_are_compared_with_the_first(printed: Printed) -> None:
+def test_codes_are_compared_with_the_first(printed):
     codes = {
         "query": np.array([0b101, 0], np.uint8),
         "near": np.array([0b100, 0], np.uint8),
@@ -49,7 +44,7 @@ def test_codes_are_compared_with_the_first(printed: Printed) -> None:
     assert [np.flatnonzero(row).tolist() for row in filled] == [[0, 2], [2], [1, *range(8, 16)]]
 
 
-def test_a_benchmark_sheet_shows_queries_with_their_answers(printed: Printed, image: Callable[[int], Path]) -> None:
+def test_a_benchmark_sheet_shows_queries_with_their_answers(printed, image):
     files = {str(number): image(number) for number in range(8)}
     many = Query("radcliffe_camera_of_oxford_1", "0", (5, 5, 20, 20), frozenset("0123456"), frozenset("7"))
     few = Query("b", "5", None, frozenset("4"), frozenset())

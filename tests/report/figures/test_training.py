@@ -5,10 +5,8 @@ import pandas as pd
 
 from bcdh_lib.report.figures import training
 
-from .conftest import Printed
 
-
-def history(rounds: int, *runs: str) -> pd.DataFrame:
+def history(rounds, *runs):
     """Loss 2 / round, quantization 1 / round, mAP round / 100; nothing but mAP in round 0."""
     number = np.tile(np.arange(rounds + 1), len(runs))
     with np.errstate(divide="ignore"):
@@ -18,7 +16,7 @@ def history(rounds: int, *runs: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def test_every_run_has_its_curves_and_names(printed: Printed) -> None:
+def test_every_run_has_its_curves_and_names(printed):
     figure, alt = printed(training.curves, history(4, "binary_constrained-16", "binary_constrained-64", "float"))
     rising, loss = figure.axes
     assert [line.get_label() for line in rising.lines] == ["BCDH, 64 bits", "BCDH, 16 bits", "Float baseline"]
@@ -27,7 +25,7 @@ def test_every_run_has_its_curves_and_names(printed: Printed) -> None:
     assert "Float baseline from 0.000 to 0.040" in alt
 
 
-def test_bits_of_hand_made_outputs(printed: Printed) -> None:
+def test_bits_of_hand_made_outputs(printed):
     outputs = np.array([[0.2, -0.1, 3], [0.1, -5, 3], [-1, 2, 0], [-2, 0, 1]])  # bit 1 is the opposite of bit 0; bit 2 constant
     figure, alt = printed(training.bits, outputs)
     assert alt.startswith("3 bits: the share of +1 runs from 0.50 to 1.00; 1 are constant.")
@@ -35,7 +33,7 @@ def test_bits_of_hand_made_outputs(printed: Printed) -> None:
     assert "8 are constant" in printed(training.bits, np.ones((1, 8))).alt
 
 
-def test_distances_are_drawn_as_shares_of_the_pairs(printed: Printed) -> None:
+def test_distances_are_drawn_as_shares_of_the_pairs(printed):
     outputs = np.array([[1.0, 1, 1, 1], [1, 1, 1, -1], [-1, -1, -1, -1]])
     similar, dissimilar = np.array([[0, 1], [1, 0]]), np.array([[0, 2], [1, 2]])
     figure, alt = printed(training.pair_distances, {"Before training": outputs, "After training": -outputs}, similar, dissimilar)
@@ -44,7 +42,7 @@ def test_distances_are_drawn_as_shares_of_the_pairs(printed: Printed) -> None:
     assert shares == [[0, 1, 0, 0, 0]] * 2 + [[0, 0, 0, 0.5, 0.5]] * 2
 
 
-def test_one_pair_shows_its_flips_and_its_least_energy(printed: Printed) -> None:
+def test_one_pair_shows_its_flips_and_its_least_energy(printed):
     u, v = np.array([0.5, -1.0, 2.0]), np.array([0.1, -2.0, -1.0])
     figure, alt = printed(training.one_pair, u, v, np.array([0]), np.array([3.0, 2.5, 2.75]))
     assert alt.endswith("The energy goes from 3.000 without a flip to 2.500 with 1 flip.")
@@ -52,7 +50,7 @@ def test_one_pair_shows_its_flips_and_its_least_energy(printed: Printed) -> None
     printed(training.one_pair, u, v, np.array([], dtype=int), np.array([1.0]))
 
 
-def test_a_batch_is_drawn(printed: Printed) -> None:
+def test_a_batch_is_drawn(printed):
     panels = {"Similar": np.eye(4, dtype=bool), "Distance": np.arange(16.0).reshape(4, 4)}
     figure, alt = printed(training.matrices, panels)
     assert alt == "Matrices over 4 photos of a batch: Similar; Distance."
