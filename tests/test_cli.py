@@ -12,12 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bcdh_lib import study
 from bcdh_lib.cli import main, study_of
-from bcdh_lib.core.files import locked
-from bcdh_lib.photos.photo_file import LeftOut
-from bcdh_lib.search import evaluation, own_study
-from bcdh_lib.study import Study, find_root
+from bcdh_lib.study import find_root, open_study
 
 ROOT = find_root(Path(__file__).parent)
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -127,91 +123,37 @@ def test_lost_photos_come_first_and_other_files_are_counted(here, capsys):
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(here, capsys, monkeypatch, arguments, said):
-    monkeypatch.setattr("bcdh_lib.search.default_network.files.default_model.__defaults__", (here,))
     (here / "empty").mkdir()
-    (here / "model.json").replace(here / "model2.json") if arguments == "index album" else None
-    (here / "model.safetensors").unlink() if arguments == "index album" else None
+    monkeypatch.setattr("bcdh_lib.search.default_network.files.default_model.__defaults__", (here / "empty",))
     assert main(arguments.split()) == 1
     printed = capsys.readouterr()
-    lines = without_bar(printed.err)
-    assert said in lines[-1]
-    assert len(lines) == 1
+    (line,) = without_bar(printed.err)
+    assert said in line
     assert printed.out == ""
 
 
-def test_a_wrong_setting_and_a_lock_that_is_held(here, capsys):
-    assert main(["index", "album", "--model", "model.safetensors"]) == 0
-    with locked(here / "album.bcdh/lock"):
-        capsys.readouterr()
-        assert main(["index", "album"]) == 1
-    assert re.fullmatch(rf"album\.bcdh/lock: held by process {os.getpid()} on .*\n", capsys.readouterr().err)
+def test_a_wrong_setting_is_named(here, capsys):
     (here / "params.yaml").write_text((here / "params.yaml").read_text().replace("min_side: 64", "min_side: no"))
-    assert main(["index", "album", "--model", "model.safetensors", "--index", "other.bcdh"]) == 1
+    assert main(["index", "album", "--model", "model.safetensors"]) == 1
     assert "params.yaml: photos.min_side: " in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        "",
-        "find",
-        "index",
-        "search i",
-        "search i q -k 0",
-        "search i q --method tree",
-        "search i q --within nan",
-        "search i q --distinct=-1",
-        "search i q --html photo.jpg",
-        "evaluate collection",
-    ],
-)
-def test_a_misspelt_command_is_a_matter_of_usage(capsys, arguments):
+@pytest.mark.parametrize("option", ["-k 0", "--within nan", "--distinct=-1", "--html photo.jpg", "--nprobe 1.5"])
+def test_a_misspelt_command_is_a_matter_of_usage(capsys, option):
     with pytest.raises(SystemExit) as caught:
-        main(arguments.split())
+        main(["search", "index", "query.jpg", *option.split()])
     assert caught.value.code == 2
     assert "usage: bcdh" in capsys.readouterr().err
 
 
-SCORES = {"benchmark": "collection", "method": "dsh", "queries": 9, "empty": 1, "map_worst": 0.25, "map_best": 0.75}
-
-
-def test_scores_as_a_table_and_as_json(here, capsys, monkeypatch):
-    given = []
-    rows = [SCORES | {"bits": 16, "map": 0.5, "map_rectangle": 0.4, "scoring": scoring} for scoring in ("hamming", "asymmetric")]
-    table = pd.DataFrame(rows).astype({"bits": "Int32"})
-    monkeypatch.setattr(evaluation, "evaluate", lambda *arguments: given.append(arguments) or table)
+def test_scores_as_a_table_and_as_json(here, capsys, write_collection):
+    write_collection(open_study(root=here), ["test", "test"])
     assert main(["evaluate", "collection", "--model", "model.safetensors"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "collection: dsh, 16 bits; 9 queries, 1 without positives"
-    assert [line.split(" 0.")[0].rstrip() for line in lines[2:]] == ["hamming", "asymmetric"]
+    title, _, *lines = capsys.readouterr().out.splitlines()
+    assert title == "collection: dsh, 16 bits; 8 queries, 0 without positives"
     assert main(["evaluate", "collection", "--model", "model.safetensors", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == rows
-    assert [arguments[1:] for arguments in given] == [("collection", Path("model.safetensors"))] * 2
-
-
-LEARNED = [
-    {"bits": 64, "codes": "default", "map": 0.5, "difference": 0.0, "error": 0.0, "chosen": False, "why": ""},
-    {"bits": 64, "codes": "trained", "map": 0.75, "difference": 0.25, "error": 0.1, "chosen": True, "why": "best"},
-]
-
-
-def test_learning_says_what_is_used_and_what_comes_next(here, capsys, monkeypatch):
-    monkeypatch.setattr(own_study, "prepare_study", lambda photos, into, exclude: not into.mkdir())
-    monkeypatch.setattr(study, "open_study", lambda root: Study(root, None))
-    monkeypatch.setattr(own_study, "learn_from", lambda _: (pd.DataFrame(LEARNED), [LeftOut("a.jpg", "empty", "0 bytes")]))
-    assert main(["learn", "album", "--prepare"]) == 0
-    assert capsys.readouterr().out == "album-study: new, with the settings in its params.yaml\n"
-    assert main(["learn", "album", "--into", "a study"]) == 0
-    printed = capsys.readouterr()
-    assert "  a.jpg: empty (0 bytes)" in printed.err
-    lines = printed.out.splitlines()
-    assert lines[2].split() == ["64", "default", "0.500", "+0.000", "0.000"]
-    assert lines[4].strip() == "used: best"
-    assert lines[-1] == "Next: bcdh index album --model 'a study/learned-64.safetensors' --index album-learned.bcdh"
-    few = pd.DataFrame([{"bits": 64, "codes": "own statistics", "chosen": True, "why": "0 places"}])
-    monkeypatch.setattr(own_study, "learn_from", lambda _: (few, []))
-    assert main(["learn", "album", "--into", "another"]) == 0
-    assert "own statistics\n     used: 0 places" in capsys.readouterr().out
+    rows = json.loads(capsys.readouterr().out)
+    assert [line.split()[:2] for line in lines] == [[row["scoring"], f"{row['map']:.3f}"] for row in rows]
 
 
 def test_the_study_is_the_one_around_the_model_or_the_one_here(here, monkeypatch, tmp_path_factory):

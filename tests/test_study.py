@@ -18,23 +18,22 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def done():
-    """The folders in which the stand-in for the pairs step worked."""
-    return []
-
-
-@pytest.fixture
-def make(done):
-    """A stand-in for the pairs step, which notes where it worked; KeyboardInterrupt if its input says so."""
+def make(root):
+    """Runs a stand-in for the pairs step, under changes: how often it worked so far; KeyboardInterrupt if its input says so."""
+    done = []
 
     @computes("pairs", lambda study: [study.root / "tables"])
-    def make(study):
+    def work(study):
         if (study.root / "tables/input.txt").read_text() == "stop":
             raise KeyboardInterrupt
         for path in (study.pairs / "pairs.txt", study.reports_of("pairs") / "diagnostics.json"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(str(study.params.pairs.min_shared))
         done.append(study.pairs)
+
+    def make(changes=None):
+        work(open_study(changes, root))
+        return len(done)
 
     return make
 
@@ -48,67 +47,56 @@ def test_the_root_is_found_from_any_folder_inside(tmp_path):
     assert find_root(tmp_path / "notebooks/deep") == tmp_path
 
 
-def test_a_step_computes_only_if_something_it_depends_on_changed(root, make, done):
-    make(open_study(root=root))
-    make(open_study(root=root))
-    assert len(done) == 1
+def test_a_step_computes_only_if_something_it_depends_on_changed(root, make):
+    assert [make(), make()] == [1, 1]
     (root / "tables/input.txt").write_text("other rows")
-    make(open_study(root=root))
-    assert len(done) == 2
+    assert make() == 2
     (root / "data/pairs/pairs.txt").unlink()  # results that are gone are made again
-    make(open_study(root=root))
-    assert len(done) == 3
+    assert make() == 3
     text = (root / "params.yaml").read_text()
     (root / "params.yaml").write_text(text.replace("radius: 2", "radius: 3"))  # a setting of another step
-    make(open_study(root=root))
-    assert len(done) == 3
+    assert make() == 3
     (root / "params.yaml").write_text(text.replace("min_shared: 0.2", "min_shared: 0.3"))
-    make(open_study(root=root))
-    assert len(done) == 4
+    assert make() == 4
     (root / "tables/input.txt").write_text("stop")
     with pytest.raises(KeyboardInterrupt):  # a step that was killed computes again
-        make(open_study(root=root))
+        make()
     (root / "tables/input.txt").write_text("other rows")
-    make(open_study(root=root))
-    assert len(done) == 5
+    assert make() == 5
 
 
 @pytest.mark.parametrize("other", [None, "of another commit", "0.200000"])
-def test_reports_are_restored_without_computing(other, root, make, done):
-    make(open_study(root=root))
+def test_reports_are_restored_without_computing(other, root, make):
+    make()
     report = root / "reports/diagnostics.json"
     report.unlink() if other is None else report.write_text(other)
-    make(open_study(root=root))
-    assert (len(done), report.read_text()) == (1, "0.2")
+    assert (make(), report.read_text()) == (1, "0.2")
 
 
 @pytest.mark.parametrize("stamp", ["", "{", "[]", "{}", '{"reports": {}}'])
-def test_a_damaged_stamp_counts_as_none(stamp, root, make, done):
-    study = open_study(root=root)
-    make(study)
-    study.stamp("pairs").write_text(stamp)
-    make(study)
-    assert len(done) == 2
+def test_a_damaged_stamp_counts_as_none(stamp, root, make):
+    make()
+    open_study(root=root).stamp("pairs").write_text(stamp)
+    assert make() == 2
 
 
-def test_changes_are_tried_in_a_sandbox(root, make, done):
-    make(open_study(root=root))
+def test_changes_are_tried_in_a_sandbox(root, make):
+    make()
+    make({"pairs": {"min_shared": 0.5}})
     tried = open_study({"pairs": {"min_shared": 0.5}}, root)
-    make(tried)
     assert (root / "data/pairs/pairs.txt").read_text() == "0.2"
     assert (tried.pairs / "pairs.txt").read_text() == "0.5"
     assert tried.pairs.is_relative_to(root / "work/try")
     assert tried.photos == root / "data/photos"
-    make(open_study({"retrieval": {"radius": 5}}, root))  # does not touch pairs: the study's own results serve
-    assert len(done) == 2
+    assert make({"retrieval": {"radius": 5}}) == 2  # does not touch pairs: the study's own results serve
     tried = open_study({"rendered": {"strays": 3}}, root)  # other photos have rendered benchmarks of their own
     assert tried.rendered_benchmarks.is_relative_to(root / "work/try")
     assert tried.benchmarks == root / "data/benchmarks"
 
 
-def test_a_sandbox_needs_the_results_it_builds_on(root, make):
+def test_a_sandbox_needs_the_results_it_builds_on(make):
     with pytest.raises(StudyError):
-        make(open_study({"retrieval": {"radius": 5}}, root))
+        make({"retrieval": {"radius": 5}})
 
 
 def test_touched_steps_are_those_downstream(params):

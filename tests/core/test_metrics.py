@@ -5,15 +5,7 @@ from itertools import pairwise, permutations
 import numpy as np
 import pytest
 
-from bcdh_lib.core.metrics import (
-    Ties,
-    average_precision,
-    precision_at,
-    precision_at_recall,
-    recall_within,
-    tally,
-    ties_of_distances,
-)
+from bcdh_lib.core.metrics import average_precision, precision_at, precision_at_recall, recall_within, tally, ties_of_distances
 
 RULES = ["trapezoid", "rectangle"]
 
@@ -46,9 +38,8 @@ def test_by_hand():
     assert recall_within(ties, 3)[0] == pytest.approx(0.5)
     assert precision_at_recall(ties, np.array([0.5, 1.0]))[0] == pytest.approx([1, 0.5])
     tie = ties_of_distances(np.array([[5, 5]]), np.array([[True, False]]))  # the positive is first or second
-    assert [average_precision(tie, "rectangle", order)[0] for order in ("expected", "best", "worst")] == pytest.approx(
-        [0.75, 1, 0.5]
-    )
+    bounds = [average_precision(tie, "rectangle", order)[0] for order in ("expected", "best", "worst")]
+    assert bounds == pytest.approx([0.75, 1, 0.5])
     assert precision_at(tie, 1)[0] == 0.5
 
 
@@ -105,7 +96,7 @@ def test_degenerate():
         assert np.isnan(average_precision(none, rule)).all()
     assert np.isnan(precision_at(none, 1)).all()
     assert np.isnan(recall_within(none, 1)).all()
-    empty = Ties(np.zeros((0, 4), dtype=np.int64), np.zeros((0, 4), dtype=np.int64))
+    empty = ties_of_distances(np.zeros((0, 4), dtype=int), np.zeros((0, 4), dtype=bool))
     assert average_precision(empty, "trapezoid").shape == (0,)
     everything = ties_of_distances(np.zeros((1, 6), dtype=int), np.ones((1, 6), dtype=bool))
     assert average_precision(everything, "trapezoid")[0] == pytest.approx(1)

@@ -7,6 +7,7 @@ Memory is limited, so that a header that announces terabytes shows.
 from __future__ import annotations
 
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,17 +37,10 @@ from bcdh_lib.study import find_root
 from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from bcdh_lib.training.network import HashNetwork
 from tests.pairs.test_retrieval_sfm import published_photos, write_database
-from tests.retrieval.benchmarks.conftest import (
-    DATABASE,
-    QUERIES,
-    original_truth,
-    revisited_truth,
-    save_photos,
-    save_text,
-    save_truth,
-)
+from tests.retrieval.benchmarks import conftest as benchmarks
 
-PARAMS = load_params(find_root() / "params.yaml", {"network": {"frozen_blocks": 0}, "photos": {"min_side": 16, "max_side": 64}})
+SETTINGS = find_root() / "params.yaml"
+PARAMS = load_params(SETTINGS, {"network": {"frozen_blocks": 0}, "photos": {"min_side": 16, "max_side": 64}})
 MEMORY = 1 << 31  # bytes that a reader may take; the samples need a thousandth
 CHECKPOINT = ("json", "safetensors")
 INDEX_FILES = ("index.json", "*/photos.parquet", "*/codes.npy", "*/centre.npy")
@@ -79,12 +73,12 @@ def read_photo(folder: Path) -> None:
 
 
 def write_text(folder: Path) -> None:
-    save_text(save_photos(folder / "jpg", DATABASE))
+    benchmarks.save_text(benchmarks.save_photos(folder / "jpg", benchmarks.DATABASE))
     (folder / "groundtruth/hall_1_ok.txt").write_text("b")
 
 
 def write_gnd(truth: Callable[[], Any], folder: Path) -> None:
-    save_truth(save_photos(folder / "jpg", DATABASE + QUERIES), truth())
+    benchmarks.save_truth(benchmarks.save_photos(folder / "jpg", benchmarks.DATABASE + benchmarks.QUERIES), truth())
 
 
 def read_marks(read: Callable[[Path], Any], folder: Path) -> None:
@@ -103,7 +97,7 @@ def write_checkpoint(folder: Path) -> None:
 
 
 def write_index(folder: Path) -> None:
-    rows = pd.DataFrame({"path": DATABASE, "size": 1, "mtime_ns": 1, "sha256": "0" * 64})
+    rows = pd.DataFrame({"path": benchmarks.DATABASE, "size": 1, "mtime_ns": 1, "sha256": "0" * 64})
     codes = np.random.default_rng(0).integers(0, 256, (len(rows), 2), np.uint8)
     publish(folder, Facts(model="0" * 64, photos=PARAMS.photos), rows, codes, np.zeros(16), [LeftOut("a", "empty", "")])
 
@@ -119,18 +113,13 @@ def write_colmap(folder: Path) -> None:
     write_model(pycolmap.synthesize_dataset(options), folder)
 
 
-SETTINGS = (find_root() / "params.yaml").read_bytes()
 SAMPLES = [
     *(Sample(f"photo {form}", partial(write_photo, form), read_photo, "photo") for form in FORMATS if form != "PSD"),
     *(Sample(f"text {part}", write_text, read_oxford, f"groundtruth/*_{part}.txt") for part in ("query", "good", "ok", "junk")),
-    Sample("gnd", partial(write_gnd, original_truth), read_oxford, "gnd_*.pkl", 100),
-    Sample("gnd revisited", partial(write_gnd, revisited_truth), read_hard, "gnd_*.pkl", 100),
-    Sample(
-        "retrieval-SfM database", write_database, lambda at: read_published_pairs(at / "sfm.pkl", published_photos()), "*", 100
-    ),
-    Sample(
-        "settings", lambda at: (at / "params.yaml").write_bytes(SETTINGS), lambda at: load_params(at / "params.yaml"), "*", 60
-    ),
+    Sample("gnd", partial(write_gnd, benchmarks.original_truth), read_oxford, "gnd_*.pkl", 100),
+    Sample("gnd revisited", partial(write_gnd, benchmarks.revisited_truth), read_hard, "gnd_*.pkl", 100),
+    Sample("retrieval-SfM", write_database, lambda at: read_published_pairs(at / "sfm.pkl", published_photos()), "*", 100),
+    Sample("settings", partial(shutil.copy, SETTINGS), lambda at: load_params(at / "params.yaml"), "*", 60),
     *(Sample(end, write_checkpoint, lambda at: load_checkpoint(at / "dsh-16.safetensors"), f"*.{end}", 12) for end in CHECKPOINT),
     *(Sample(f"index {file}", write_index, read_index, file) for file in INDEX_FILES),
     *(Sample(f"COLMAP {name}", write_colmap, open_model, name) for name in ("images.bin", "points3D.bin", "SHA256SUMS")),

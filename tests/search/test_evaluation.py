@@ -15,11 +15,6 @@ from bcdh_lib.training.views import Views
 
 
 @pytest.fixture
-def study(params, tmp_path):
-    return Study(tmp_path, params)
-
-
-@pytest.fixture
 def benchmark(tmp_path, draw_photo, monkeypatch):
     """Twelve photos, of which three are queries; one has no positive."""
     photos = {str(number): tmp_path / f"{number}.png" for number in range(12)}

@@ -7,15 +7,7 @@ import pytest
 
 from bcdh_lib.core.codes import pack, unpack
 from bcdh_lib.core.errors import StudyError
-from bcdh_lib.search.nearest import (
-    asymmetric,
-    build_ivf,
-    read_ivf,
-    search_asymmetric,
-    search_flat,
-    search_ivf,
-    write_ivf,
-)
+from bcdh_lib.search.nearest import asymmetric, build_ivf, read_ivf, search_asymmetric, search_flat, search_ivf, write_ivf
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +74,8 @@ def test_nothing_to_search_and_codes_that_do_not_compare(outputs):
 def test_the_file_of_ivf(outputs, tmp_path):
     codes, path = pack(outputs), tmp_path / "ivf.faiss"
     write_ivf(path, build_ivf(codes))
-    wanted = search_ivf(build_ivf(codes), codes[:9], 5, 2)
-    assert all(
-        (found == each).all() for found, each in zip(search_ivf(read_ivf(path, codes), codes[:9], 5, 2), wanted, strict=True)
-    )
+    written, read = (search_ivf(index, codes[:9], 5, 2) for index in (build_ivf(codes), read_ivf(path, codes)))
+    np.testing.assert_array_equal(read, written)
     with pytest.raises(StudyError, match=r"ivf\.faiss: is broken, or not of the codes"):
         read_ivf(path, codes[:-1])
     path.write_bytes(path.read_bytes()[:100])

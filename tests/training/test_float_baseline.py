@@ -17,13 +17,7 @@ from bcdh_lib.training.batches import draw_tuples
 from bcdh_lib.training.checkpoint import load_checkpoint
 from bcdh_lib.training.device import process_count
 from bcdh_lib.training.encoding import cache_activations, encode, pool_all
-from bcdh_lib.training.float_baseline import (
-    Pooling,
-    averaged,
-    make_baseline_loss,
-    train_float_baseline,
-    train_round,
-)
+from bcdh_lib.training.float_baseline import Pooling, averaged, make_baseline_loss, train_float_baseline, train_round
 from bcdh_lib.training.network import HashNetwork
 from bcdh_lib.training.training_set import TrainingSet, encode_training_set, set_whitening
 from bcdh_lib.training.views import Views
