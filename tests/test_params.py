@@ -9,32 +9,16 @@ from bcdh_lib.core.errors import StudyError
 from bcdh_lib.params import load_params
 from bcdh_lib.report.inputs import write_inputs
 from bcdh_lib.study import Study, find_root
-from bcdh_lib.training.losses import check_losses
 
 PATH = find_root() / "params.yaml"
-
-
-def test_the_committed_settings_are_valid():
-    params = load_params(PATH)
-    check_losses(params)
-    assert params.run.seed == 7
-
-
-def test_changes_are_laid_over_and_the_rest_stays():
-    params, plain = load_params(PATH, {"pairs": {"min_shared": 0.3}}), load_params(PATH)
-    assert params.pairs.min_shared == 0.3
-    assert params.pairs.max_scale_change == plain.pairs.max_scale_change
-    assert params.training == plain.training
 
 
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
         ({"pairs": {"min_shard": 0.3}}, "pairs.min_shard"),
-        ({"pear": {}}, "pear"),
         ({"run": {"threads": "two"}}, "run.threads"),
         ({"run": {"threads": True}}, "run.threads"),
-        ({"run": None}, "run"),
         ({"pairs": {"min_shared": 1.5}}, "pairs.min_shared"),
         ({"training": {"runs": [{"method": "dsh", "bits": 9}]}}, "training.runs.0.bits"),
         ({"training": {"runs": [{"method": "dsh", "bits": None}]}}, "training.runs.0: bits"),
@@ -43,10 +27,8 @@ def test_changes_are_laid_over_and_the_rest_stays():
     ],
 )
 def test_a_fault_is_named(changes, key):
-    with pytest.raises(StudyError) as raised:
+    with pytest.raises(StudyError, match=rf"{PATH}: {key}"):
         load_params(PATH, changes)
-    assert str(PATH) in str(raised.value)
-    assert key in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +39,14 @@ def test_a_fault_is_named(changes, key):
         ({"network": {"backbone": "vgg17"}}, "network.backbone"),
         ({"losses": {"dsh": {"margin": 1}}}, "losses.dsh.margin"),
         ({"training": {"runs": [{"method": "hash", "bits": 8}]}}, "training.runs"),
-        ({"retrieval": {"benchmarks": ["oxford"]}}, "retrieval.benchmarks: oxford"),
+        (
+            {"retrieval": {"benchmarks": ["roxford5k_soft"]}},
+            "retrieval.benchmarks: roxford5k_soft is unknown; known: ",
+        ),
         ({"retrieval": {"benchmarks": ["oxford5k"]}}, "oxford5k: is not there"),
         ({"retrieval": {"own_benchmarks": {"town": "map"}}}, "retrieval.own_benchmarks.town"),
+        ({"retrieval": {"own_benchmarks": {"oxford5k": "holidays"}}}, "retrieval.own_benchmarks.oxford5k"),
+        ({"retrieval": {"own_benchmarks": {"../town": "holidays"}}}, "retrieval.own_benchmarks.../town"),
     ],
 )
 def test_what_registries_know_is_checked_before_the_first_stage(changes, key, tmp_path):

@@ -69,19 +69,14 @@ def test_each_scoring_equals_a_slow_ranking(scored_study, scoring):
     ties = dict(rankings(benchmark, codes))[scoring]
     found = np.divide(ties.hits, ties.sizes, where=ties.sizes > 0, out=np.zeros(ties.sizes.shape))
     first = [row[np.flatnonzero(sizes)[0]] for row, sizes in zip(found, ties.sizes, strict=True)]
+    outputs = unpack(codes.queries) if scoring == "hamming" else codes.centred_queries
+    stored = unpack(codes.database if scoring == "hamming" else codes.recentred_database)
     for number, query in enumerate(benchmark.queries):
-        if scoring == "hamming":
-            asking, stored = unpack(codes.queries)[number].astype(float), unpack(codes.database)
-        else:
-            asking, stored = codes.centred_queries[number].astype(float), unpack(codes.recentred_database)
-        if scoring == "recentred":
-            asking = np.where(asking >= 0, 1.0, -1.0)
-        distance = [np.abs(asking)[np.sign(asking) * code < 0].sum() for code in stored]
-        kept = [
-            (d, name in query.positives) for d, name in zip(distance, benchmark.photos, strict=True) if name not in query.junk
-        ]
-        nearest = min(kept)[0]
-        assert first[number] == pytest.approx(np.mean([hit for d, hit in kept if d <= nearest + 1e-6]))
+        weights = np.abs(outputs[number].astype(float)) if scoring == "asymmetric" else np.ones(16)
+        distances = [weights[(outputs[number] >= 0) != (code > 0)].sum() for code in stored]
+        ranked = [(far, name) for far, name in zip(distances, benchmark.photos, strict=True) if name not in query.junk]
+        nearest = [name in query.positives for far, name in ranked if far <= min(ranked)[0] + 1e-6]
+        assert first[number] == pytest.approx(np.mean(nearest))
 
 
 def test_no_scoring_depends_on_the_order_of_the_database(scored_study):
@@ -112,7 +107,8 @@ def test_the_step_writes_one_table_of_all_scorings_and_its_summaries(scored_stud
     assert set(pd.read_csv(scored_study.reports / "curves.csv")["method"]) == {system.method for system in compared}
 
 
-def made_up_summary():
+def test_mean_scores_by_hand():
+    """(.2 + .4) / 2; one benchmark without a figure; no radius around real vectors; a system that is not named."""
     rows = [
         ("one", "dsh", 8, "hamming", 0.2, 0.5),
         ("one", "dsh", 8, "asymmetric", 0.4, None),
@@ -121,15 +117,9 @@ def made_up_summary():
         ("two", "dsh", 8, "hamming", 0.4, None),
         ("two", "float", None, "cosine", 0.7, None),
     ]
-    return pd.DataFrame(rows, columns=["benchmark", "method", "bits", "scoring", "map", "recall_in_radius"])
-
-
-def test_mean_scores_by_hand():
-    """(.2 + .4) / 2; one benchmark without a figure; no radius around real vectors; a system that is not named."""
-    found = mean_scores(made_up_summary().astype({"bits": "Int64"}), {"dsh-8", "float"})
-    assert found == {
-        "map": {"hamming": {"dsh-8": 0.3}, "asymmetric": {"dsh-8": 0.4}, "cosine": {"float": 0.65}},
-        "recall_in_radius": {"hamming": {"dsh-8": 0.5}},
-    }
-    assert mean_scores(made_up_summary(), set()) == {"map": {}, "recall_in_radius": {}}
-    assert table_of(plain(made_up_summary().astype({"bits": "Int64"}))).loc[("float", "real"), "two"] == 0.7
+    columns = ["benchmark", "method", "bits", "scoring", "map", "recall_in_radius"]
+    summary = pd.DataFrame(rows, columns=columns).astype({"bits": "Int64"})
+    maps = {"hamming": {"dsh-8": 0.3}, "asymmetric": {"dsh-8": 0.4}, "cosine": {"float": 0.65}}
+    assert mean_scores(summary, {"dsh-8", "float"}) == {"map": maps, "recall_in_radius": {"hamming": {"dsh-8": 0.5}}}
+    assert mean_scores(summary, set()) == {"map": {}, "recall_in_radius": {}}
+    assert table_of(plain(summary)).loc[("float", "real"), "two"] == 0.7

@@ -6,15 +6,13 @@ import pytest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import write_table
 from bcdh_lib.retrieval.benchmarks.collection import held_apart_queries, read_collection
-from bcdh_lib.study import Study
 
 
 def members(splits):
     return pd.DataFrame({"photo_id": range(5), "model_id": 0, "group_id": [0, 0, 1, 1, 2], "split": splits})
 
 
-def test_by_hand(tmp_path, params):
-    study = Study(tmp_path, params)
+def test_by_hand(study):
     write_table(study.pairs, "members", members(["train", "train", "test", "test", "test"]))
     benchmark = read_collection(study)
     assert [(query.name, query.group) for query in benchmark.queries] == [("2", "1"), ("3", "1")]
@@ -23,9 +21,8 @@ def test_by_hand(tmp_path, params):
     assert benchmark.photos["3"] == study.image(3)
 
 
-def test_nothing_held_apart(tmp_path, params):
+def test_nothing_held_apart(study):
     assert held_apart_queries(members(["train"] * 5)) == []
-    study = Study(tmp_path, params)
     write_table(study.pairs, "members", members(["train"] * 5))
     with pytest.raises(StudyError, match=r"pairs\.test_share"):
         read_collection(study)

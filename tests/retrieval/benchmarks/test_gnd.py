@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from bcdh_lib.core.errors import StudyError
 from bcdh_lib.retrieval.benchmarks.gnd import read_gnd
 from bcdh_lib.retrieval.benchmarks.revisited import RevisitedAnswers
+from tests.helpers import refused
 
 from .conftest import revisited_truth
 
@@ -30,21 +30,11 @@ def with_answers(**changes):
     return truth
 
 
-def test_by_hand(tmp_path):
-    truth = read_gnd(saved(tmp_path, revisited_truth()), RevisitedAnswers)
-    queries = truth.queries(["hard"], ["junk", "hard"])
-    assert [query.positives for query in queries] == [{"a", "d"}, {"d"}]
-    assert [query.junk for query in queries] == [{"c"}, set()]
-    assert queries[1].box == (0, 0, 20, 10)
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ([], "valid dictionary"),
-        ({}, "imlist: Field required"),
         (revisited_truth() | {"imlist": []}, "imlist: List should have at least 1 item"),
-        (revisited_truth() | {"imlist": ["a", b"b"]}, r"imlist\.1: Input should be a valid string"),
         (revisited_truth() | {"imlist": ["a", "b", "c", "a"]}, "imlist: a name repeats"),
         (revisited_truth() | {"qimlist": ["q", "q"]}, "qimlist: a name repeats"),
         (revisited_truth() | {"qimlist": ["q"]}, "qimlist holds 1 queries, gnd 2"),
@@ -55,28 +45,19 @@ def test_by_hand(tmp_path):
         (with_answers(bbx=[1, 2, 3]), r"gnd\.1\.bbx: List should have at least 4 items"),
         (with_answers(bbx=[0, 0, float("nan"), 1]), r"gnd\.1\.bbx\.2: Input should be a finite number"),
         (with_answers(bbx=[5, 0, 5, 1]), r"gnd\.1: the box 5\.0 0\.0 5\.0 1\.0 is empty"),
+        (with_answers(bbx=np.array([0.0, 0.0, 20.0, 10.0])), r"it asks for numpy\S*; only plain containers"),
+        (with_answers(bbx=[np.float64(0), np.float64(0), np.float64(20), 10]), r"it asks for numpy\S*; only plain containers"),
     ],
 )
 def test_another_form_is_told_in_a_line(tmp_path, content, message):
-    with pytest.raises(
-        StudyError, match=rf"gnd_roxford5k\.pkl: .*{message}.*; put the published gnd_roxford5k\.pkl there"
-    ) as caught:
+    with refused(rf"gnd_roxford5k\.pkl: .*{message}.*; put the published gnd_roxford5k\.pkl there"):
         read_gnd(saved(tmp_path, content), RevisitedAnswers)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "bbx", [np.array([0.0, 0.0, 20.0, 10.0]), [np.float64(0), np.float64(0), np.float64(20), np.float64(10)]]
-)
-def test_numpy_is_refused(tmp_path, bbx):
-    with pytest.raises(StudyError, match=r"it asks for numpy\S*; only plain containers.*; put the published"):
-        read_gnd(saved(tmp_path, with_answers(bbx=bbx)), RevisitedAnswers)
 
 
 @pytest.mark.parametrize("content", [Malicious(), with_answers(bbx=Malicious()), {"imlist": [Malicious()]}])
 def test_a_malicious_file_raises_and_runs_nothing(tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     file = saved(tmp_path, content)
-    with pytest.raises(StudyError, match=r"gnd_roxford5k\.pkl: is not a pickle of plain data .*system"):
+    with refused(r"gnd_roxford5k\.pkl: is not a pickle of plain data .*system"):
         read_gnd(file, RevisitedAnswers)
     assert not (tmp_path / "ran").exists()

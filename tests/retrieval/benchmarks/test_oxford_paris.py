@@ -72,16 +72,7 @@ def test_trapezoid_equals_the_official_program_on_real_rankings(method):
         assert value == pytest.approx(official[name], abs=1e-6, rel=1e-5), name
 
 
-@pytest.mark.parametrize(
-    ("query", "landmark"),
-    [
-        ("all_souls_1", "all_souls"),
-        ("all_souls_000013", "all_souls"),
-        ("paris_louvre_000139_1", "paris_louvre"),
-        ("landmark_00_2", "landmark_00"),
-        ("landmark_00_000004", "landmark_00"),
-        ("7", "7"),
-    ],
-)
-def test_queries_of_one_landmark_share_its_name(query, landmark):
-    assert landmark_of(query) == landmark
+def test_queries_of_one_landmark_share_its_name():
+    real, others = ["all_souls_1", "all_souls_000013", "paris_louvre_000139_1"], ["landmark_00_2", "landmark_00_000004", "7"]
+    assert [landmark_of(query) for query in real] == ["all_souls", "all_souls", "paris_louvre"]
+    assert [landmark_of(query) for query in others] == ["landmark_00", "landmark_00", "7"]

@@ -3,10 +3,10 @@
 import pytest
 from PIL import Image
 
-from bcdh_lib.core.errors import StudyError
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.benchmarks.photo_files import photos_in, require_photos
 from bcdh_lib.retrieval.benchmarks.revisited import PROTOCOLS, read_revisited
+from tests.helpers import refused
 
 
 def with_box(path, box):
@@ -27,7 +27,7 @@ def test_boxes_inside_and_none(roxford, box):
 
 @pytest.mark.parametrize("box", [(0, 0, 42, 30), (0, 0, 40, 32), (90, 90, 99, 99)])
 def test_a_box_outside_its_photo_is_named(roxford, box):
-    with pytest.raises(StudyError, match=r"jpg/a\.jpg: query q's box .* exceeds the photo of 40 x 30 px; put"):
+    with refused(r"jpg/a\.jpg: query q's box .* exceeds the photo of 40 x 30 px; put"):
         require_photos([with_box(roxford / "jpg/a.jpg", box)])
 
 
@@ -36,15 +36,14 @@ def test_a_box_outside_its_photo_is_named(roxford, box):
 def test_an_unreadable_photo_or_none_is_told_in_a_line(roxford, content, name):
     benchmark, photo = read_revisited(roxford, "hard"), roxford / f"jpg/{name}.jpg"
     photo.unlink() if content is None else photo.write_bytes(content)
-    with pytest.raises(StudyError, match=rf"jpg/{name}\.jpg: cannot be read as a photo .* unpack it again") as caught:
+    with refused(rf"jpg/{name}\.jpg: cannot be read as a photo .* unpack it again"):
         require_photos([benchmark])
-    assert "\n" not in str(caught.value)
 
 
 def test_photos_lie_in_images_or_jpg(tmp_path):
     for place in ("jpg", "images"):
         (tmp_path / place).mkdir()
-        with pytest.raises(StudyError, match=rf"{place}: has no \.jpg; put"):
+        with refused(rf"{place}: has no \.jpg; put"):
             photos_in(tmp_path)
         (tmp_path / f"{place}/{place}.jpg").touch()
         assert list(photos_in(tmp_path)) == [place]

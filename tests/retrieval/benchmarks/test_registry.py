@@ -8,15 +8,15 @@ import pytest
 from bcdh_lib.comparison.plan import changed
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.tables import write_table
-from bcdh_lib.retrieval import benchmarks
-from bcdh_lib.retrieval.benchmarks import MADE_BY_STUDY, PUBLISHED, benchmark_names, read_benchmark, read_benchmarks
+from bcdh_lib.retrieval.benchmarks import FORMS, PUBLISHED, benchmark_names, read_benchmark, read_benchmarks
 from bcdh_lib.retrieval.benchmarks.oxford_paris import CORRUPT
 from bcdh_lib.retrieval.benchmarks.photo_files import require_photos
 from bcdh_lib.study import Study
 
 from .conftest import DATABASE, QUERIES, original_truth, revisited_truth, save_photos, save_text, save_truth
 
-NAMES = [*MADE_BY_STUDY, *PUBLISHED]
+FORM_OF = {name: key for key, form in FORMS.items() for name in (*form.made_by_study, *form.published)}
+OWN = [("my_town", key) for key in FORMS if key != "collection"]
 
 
 def study_with(root, params, names, own=None):
@@ -40,10 +40,6 @@ def make(study, name, form):
     return 4, 1
 
 
-def form_name(name):
-    return next(key for key, form in benchmarks.FORMS.items() if name in (*form.made_by_study, *form.published))
-
-
 def expect(monkeypatch, name, photos, queries):
     """Let the published benchmark of that name have these counts."""
     form = PUBLISHED[name]
@@ -51,10 +47,10 @@ def expect(monkeypatch, name, photos, queries):
     monkeypatch.setitem(PUBLISHED, name, replace(form, published=counted))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_benchmark_by_name(tmp_path, params, monkeypatch, name):
-    study = study_with(tmp_path, params, [name])
-    photos, queries = make(study, name, form_name(name))
+@pytest.mark.parametrize(("name", "form"), [*FORM_OF.items(), *OWN])
+def test_every_benchmark_by_name_and_own_ones_by_their_form(tmp_path, params, monkeypatch, name, form):
+    study = study_with(tmp_path, params, [name], {name: form} if name == "my_town" else {})
+    photos, queries = make(study, name, form)
     if name in PUBLISHED:
         expect(monkeypatch, name, photos, queries)
     found = read_benchmarks(study)
@@ -66,34 +62,12 @@ def test_every_benchmark_by_name(tmp_path, params, monkeypatch, name):
         assert each.positive().any()
 
 
-@pytest.mark.parametrize("form", ["holidays", "oxford_paris", "revisited"])
-def test_an_own_benchmark_has_the_form_that_it_names_and_its_own_counts(tmp_path, params, form):
-    study = study_with(tmp_path, params, ["my_town"], {"my_town": form})
-    photos, queries = make(study, "my_town", form)
-    for benchmark in read_benchmarks(study):
-        assert (len(benchmark.photos), len(benchmark.queries)) == (photos, queries)
-
-
-@pytest.mark.parametrize("own", [{"my_town": "oxbridge"}, {"oxford5k": "holidays"}, {"../my_town": "holidays"}])
-def test_an_own_benchmark_of_unknown_form_or_reserved_name_is_named(tmp_path, params, own):
-    study = study_with(tmp_path, params, ["rendered_oxford"], own)
-    with pytest.raises(StudyError, match=rf"retrieval\.own_benchmarks\.{next(iter(own))}: "):
-        benchmark_names(study)
-
-
-@pytest.mark.parametrize("name", ["oxbridge", "roxford5k_soft"])
-def test_an_unknown_benchmark_is_named(tmp_path, params, name):
-    study = study_with(tmp_path, params, [name])
-    with pytest.raises(StudyError, match=rf"retrieval\.benchmarks: {name} is unknown; known: .*rparis6k_hard"):
-        read_benchmarks(study)
-
-
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_published_benchmark_that_is_absent_or_incomplete_is_named(tmp_path, params, monkeypatch, name):
     study, known = study_with(tmp_path, params, [name]), PUBLISHED[name].published[name]
     with pytest.raises(StudyError, match=rf"{name}: is not there; .*make benchmarks NAME={name}"):
         read_benchmarks(study)
-    photos, queries = make(study, name, form_name(name))
+    photos, queries = make(study, name, FORM_OF[name])
     with pytest.raises(StudyError, match=rf"gives {name} {photos} photos, not {known.photos:,}; .*own_benchmarks"):
         read_benchmarks(study)
     expect(monkeypatch, name, photos, known.queries)

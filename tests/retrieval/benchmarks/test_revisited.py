@@ -55,29 +55,21 @@ def test_equals_the_official_loop_on_random_rankings(roxford, protocol):
     queries = [f"q{row:02d}" for row in range(12)]
     for name in names + queries:
         (roxford / f"jpg/{name}.jpg").touch()
-    gnd = [
-        {"bbx": [0, 0, 9, 9]}
-        | {kind: np.flatnonzero(row == number).tolist() for number, kind in enumerate(("easy", "hard", "junk"))}
-        for row in kinds
-    ]
+    sets = [[set(np.flatnonzero(row == kind).tolist()) for kind in range(3)] for row in kinds]
+    gnd = [{"bbx": [0, 0, 9, 9], "easy": [*easy], "hard": [*hard], "junk": [*junk]} for easy, hard, junk in sets]
     benchmark = read_revisited(save_truth(roxford, {"imlist": names, "qimlist": queries, "gnd": gnd}), protocol)
     distances = rng.permuted(np.tile(np.arange(40), (12, 1)), axis=1)
     ties = ties_of_distances(distances, benchmark.positive(), benchmark.junk())
-    sets = [[set(each[kind]) for kind in ("easy", "hard", "junk")] for each in gnd]
     for k in (1, 4):
-        slow = [official(np.argsort(row), *each, protocol, k) for row, each in zip(distances, sets, strict=True)]
-        expected = np.array(slow)
+        expected = np.array([official(row.argsort(), *each, protocol, k) for row, each in zip(distances, sets, strict=True)])
         assert np.isnan(expected[:, 0]).sum() == (protocol != "medium")
         np.testing.assert_allclose(average_precision(ties, "trapezoid"), expected[:, 0])
         np.testing.assert_allclose(precision_at(ties, k), expected[:, 1])
 
 
-def test_a_query_in_the_database_or_the_original_form_is_named(roxford):
+def test_a_query_in_the_database_is_named(roxford):
     save_truth(roxford, revisited_truth() | {"qimlist": ["q", "a"]})
     with pytest.raises(StudyError, match=r"gnd_roxford5k\.pkl: a is a query and in the database; put the published"):
-        read_revisited(roxford, "hard")
-    save_truth(roxford, revisited_truth() | {"gnd": [{"bbx": [0, 0, 1, 1], "ok": [], "junk": []}] * 2})
-    with pytest.raises(StudyError, match=r"gnd_roxford5k\.pkl: gnd\.0\.easy: Field required"):
         read_revisited(roxford, "hard")
 
 

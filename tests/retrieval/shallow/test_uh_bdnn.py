@@ -4,18 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from bcdh_lib.retrieval.shallow.uh_bdnn import (
-    BALANCED,
-    BINARY,
-    DECAY,
-    INDEPENDENT,
-    BinaryAutoencoder,
-    code_step,
-    fit,
-    hidden_widths,
-    objective,
-    weight_step,
-)
+from bcdh_lib.retrieval.shallow import uh_bdnn
+from bcdh_lib.retrieval.shallow.uh_bdnn import BinaryAutoencoder, code_step, fit, hidden_widths, objective, weight_step
 
 from .test_shallow import vectors
 
@@ -46,12 +36,12 @@ def test_objective_by_hand():
     with torch.no_grad():
         for parameter, number in zip(network.parameters(), (0, 0, 0, 0, 2, 1, 3, 1), strict=True):
             parameter.fill_(number)
-    expected = 25 / 4 + DECAY * 13 / 2 + BINARY * 10 / 4 + INDEPENDENT * 9 / 2 + BALANCED * 16 / 4
+    expected = 25 / 4 + uh_bdnn.DECAY * 13 / 2 + uh_bdnn.BINARY * 10 / 4 + uh_bdnn.INDEPENDENT * 9 / 2 + uh_bdnn.BALANCED * 16 / 4
     assert value(network, inputs, codes) == pytest.approx(expected, rel=1e-12)
 
 
 def test_each_bit_of_a_sweep_is_the_better_of_its_two_values(monkeypatch):
-    monkeypatch.setattr("bcdh_lib.retrieval.shallow.uh_bdnn.SWEEPS", 1)
+    monkeypatch.setattr(uh_bdnn, "SWEEPS", 1)
     for seed in range(3):
         network, inputs, codes = problem(m=5, seed=seed)
         slow = codes.clone()
