@@ -7,22 +7,17 @@ from bcdh_lib.comparison import compare as module
 from bcdh_lib.comparison.compare import compare
 from bcdh_lib.comparison.tables import read_tables
 from bcdh_lib.study import Study, find_root, open_study
+from tests.helpers import contents
 
+METHODS = ["binary_constrained", "dsh"]
+RATES = {"learning_rate": {"low": 0.001, "high": 0.1, "scale": "log"}}
 PLAN = {
     "changes": {},
-    "methods": ["binary_constrained", "dsh"],
+    "methods": METHODS,
     "shallow": ["itq", "lsh"],
     "bits": [16],
     "seeds": [1, 2],
-    "tuning": {
-        "configurations": 2,
-        "seed": 5,
-        "bits": [16],
-        "rounds": 1,
-        "ranges": {
-            method: {"learning_rate": {"low": 0.001, "high": 0.1, "scale": "log"}} for method in ("binary_constrained", "dsh")
-        },
-    },
+    "tuning": {"configurations": 2, "seed": 5, "bits": [16], "rounds": 1, "ranges": dict.fromkeys(METHODS, RATES)},
     "end_to_end": {"bits": [16], "seeds": [2], "settings": {"rounds": 1, "steps_per_round": 1, "photos": 16, "places": 6}},
     "ablations": {
         "bits": [16],
@@ -65,13 +60,12 @@ def test_a_study_resumed_equals_one_undisturbed(root, monkeypatch):
     assert len(tables["trials"]) == 4
     assert set(tables["end_to_end"]["training"]) == {"layer", "end_to_end", "longer_baseline"}
     assert set(tables["end_to_end_differences"]["question"]) == {"layer", "longer_baseline", "other_losses", "itq"}
-    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+    first = contents(folder)
     pieces = sorted((root / "work/study").rglob("*.parquet"))
     compare(root, folder)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert contents(folder) == first
     for piece in pieces[::2]:  # as if the study had been killed before these
         piece.unlink()
     compare(root, folder)
     assert sorted((root / "work/study").rglob("*.parquet")) == pieces
-    again = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert again | {"provenance.json": b""} == first | {"provenance.json": b""}  # its minutes may differ
+    assert contents(folder) | {"provenance.json": b""} == first | {"provenance.json": b""}  # its minutes may differ

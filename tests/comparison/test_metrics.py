@@ -12,7 +12,6 @@ from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.codes import code_outputs
 from bcdh_lib.retrieval.score import score_codes
 from bcdh_lib.retrieval.systems import System
-from bcdh_lib.study import Study
 
 SUMMARY = pd.DataFrame(
     [
@@ -33,9 +32,8 @@ def test_verdict_compares_plain_figures():
     assert "float 0.700" in sentence
 
 
-def test_the_metrics_file_is_of_the_form_that_the_site_reads(tmp_path, params):
+def test_the_metrics_file_is_of_the_form_that_the_site_reads(study, tmp_path):
     """From the table on disk, where code lengths and nulls share a column, to metrics.json and its strict reader."""
-    study = Study(tmp_path, params)
     for name in ("photos", "left_out"):
         write_table(study.photos, name, TABLES[name].schema.empty_table().to_pandas())
     for folder, counts in (

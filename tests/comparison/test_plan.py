@@ -10,6 +10,7 @@ import yaml
 from bcdh_lib.comparison.plan import Interval, changed, choose, draw_configurations, load_plan, nearest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.study import find_root
+from tests.helpers import refused
 
 PLAN = find_root() / "study.yaml"
 
@@ -39,9 +40,8 @@ def test_the_studys_own_plan_tunes_all_equally(params):
 def test_a_wrong_plan_fails_in_one_line(tmp_path, change, fault):
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(PLAN.read_text()) | change))
-    with pytest.raises(StudyError, match=fault) as error:
+    with refused(fault):
         load_plan(path)
-    assert "\n" not in str(error.value)
     path.write_bytes(b"\xff{")
     with pytest.raises(StudyError, match=r"study\.yaml"):
         load_plan(path)

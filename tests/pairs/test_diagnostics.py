@@ -1,14 +1,10 @@
-"""Precision of pairs against the truth: by hand, against loops, at the edges; and who reads the truth."""
-
-import re
+"""Precision of pairs against the truth: by hand, against loops, at the edges."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bcdh_lib.core.code import LIBRARY
 from bcdh_lib.pairs.diagnostics import diagnose, pair_precision
-from bcdh_lib.study import Study
 
 
 def test_by_hand():
@@ -36,12 +32,5 @@ def test_one_group_and_no_pairs():
     assert np.isnan(none["dissimilar_precision"])
 
 
-def test_without_truth_nothing_is_claimed(tmp_path, params):
-    assert diagnose(Study(tmp_path, params)) == {}
-
-
-def test_no_other_module_names_the_truth():
-    """photos/sources/rendered.py writes it, study.py says where it is; the end-to-end test shows that nothing depends on it."""
-    names_it = re.compile(r"study\.truth\b|workshop\.truth\b|data/truth|\"landmarks\"")
-    naming = {str(path.relative_to(LIBRARY)) for path in LIBRARY.rglob("*.py") if names_it.search(path.read_text())}
-    assert naming == {"pairs/diagnostics.py", "study.py", "core/tables.py", "photos/sources/rendered.py"}
+def test_without_truth_nothing_is_claimed(study):
+    assert diagnose(study) == {}

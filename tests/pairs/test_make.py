@@ -2,11 +2,11 @@
 
 import pytest
 
-from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import read_json
 from bcdh_lib.core.tables import read_table, write_table
 from bcdh_lib.pairs.make import make_pairs
 from bcdh_lib.study import Study
+from tests.helpers import refused
 
 from .test_retrieval_sfm import published_photos, write_database
 
@@ -32,5 +32,5 @@ def test_published_pairs_become_tables(params, tmp_path):
     ],
 )
 def test_a_missing_setting_is_one_line(params, tmp_path, settings, said):
-    with pytest.raises(StudyError, match=rf"^[^\n]*{said}[^\n]*$"):
+    with refused(said):
         make_pairs(study_of(params, tmp_path, **settings))

@@ -17,6 +17,7 @@ from bcdh_lib.params import load_params
 from bcdh_lib.photos import collect
 from bcdh_lib.photos.collect import collect_photos
 from bcdh_lib.study import Study, find_root
+from tests.helpers import contents
 
 
 def study_of(root: Path, photos: Path, threads: int = 2, **settings) -> Study:
@@ -29,10 +30,6 @@ def study_of(root: Path, photos: Path, threads: int = 2, **settings) -> Study:
 
 def picture(number: int, width: int = 96, height: int = 72) -> Image.Image:
     return Image.fromarray(np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8))
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
-"""The whole step on the tiny collection: its results, collections without models, one worker, killed and resumed."""
+"""The whole step on the tiny collection: its results, damaged models, one worker, a cluster, killed and resumed."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -10,18 +11,17 @@ import pycolmap
 import pytest
 from PIL import Image
 
+from bcdh_lib.comparison.plan import changed
 from bcdh_lib.core.tables import read_table
-from bcdh_lib.reconstruction.models import divide, write_model
-from bcdh_lib.reconstruction.reconstruct import reconstruct
+from bcdh_lib.reconstruction.models import SUMS, build_models, divide, open_model, write_model
+from bcdh_lib.reconstruction.reconstruct import reconstruct, work_folder
+from bcdh_lib.study import Study
+from tests.helpers import contents, refused
 
 from .conftest import BLANK, STRAY, UNREADABLE, make_study
 from .relief import photograph, relief
 
 FIRST, SECOND = [0, 1, 3, 4], [5, 6, 7, 10]
-
-
-def contents(folder):
-    return {str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
 def summary(study):
@@ -103,6 +103,31 @@ def test_again_and_with_one_worker_gives_the_same_bytes(study, photos, tmp_path)
     alone = make_study(tmp_path, photos, threads=1)
     reconstruct(alone)
     assert contents(alone.reconstruction) == before
+
+
+def test_a_cluster_gives_the_same_models(study, finished, dask_cluster, tmp_path):
+    """The cluster changes no result, nor where unfinished work lies; test_parallel.py shows what a killed worker costs."""
+    database, matches = shutil.copy(finished / "database.db", tmp_path), read_table(study.reconstruction, "candidates")
+    elsewhere = Study(study.root, changed(study.params, {"cluster": {"scheduler": dask_cluster[0]}}))
+    found = build_models(elsewhere, database, matches, tmp_path / "models")
+    assert len(found) == 2
+    assert contents(tmp_path / "models") == contents(finished / "models")
+    assert work_folder(elsewhere).name == finished.name
+    assert build_models(elsewhere, database, matches, tmp_path / "models") == found  # nothing is mapped again
+
+
+@pytest.mark.parametrize("name", ["cameras.bin", "images.bin", "points3D.bin", "rigs.bin", "frames.bin", SUMS])
+def test_a_damaged_model_is_one_line(study, tmp_path, name):
+    folder = shutil.copytree(study.reconstruction / "models/0", tmp_path / "0")
+    whole = (folder / name).read_bytes()
+    flipped = bytes([whole[0] ^ 1]) + whole[1:]
+    for content in ((2**62).to_bytes(8, "little") + whole[8:], whole + b"0", flipped, b"", whole[:-1], whole[: len(whole) // 2]):
+        (folder / name).write_bytes(content)
+        with refused("0: the model's files are damaged"):
+            open_model(folder)
+    (folder / name).unlink()
+    with refused("[:;] dvc repro"):
+        open_model(folder)
 
 
 # Runs the step in small jobs, notes each piece of work once it is finished, and kills itself in the middle of one (which
