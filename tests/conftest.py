@@ -117,9 +117,8 @@ def write_collection(draw_photo):
         write_table(study.photos, "photos", photos.assign(sha256="", source="folder"))
         members = pd.DataFrame({"photo_id": ids, "model_id": group, "group_id": group, "split": np.array(splits)[group]})
         write_table(study.pairs, "members", members)
-        pairs = pd.DataFrame(
-            [(i, j) for i in ids for j in ids if i != j and i // 4 == j // 4], columns=["query_id", "positive_id"]
-        )
+        similar = [(i, j) for i in ids for j in ids if i != j and i // 4 == j // 4]
+        pairs = pd.DataFrame(similar, columns=["query_id", "positive_id"])
         known = {"shared_points": 9, "shared_share": 0.5, "scale_change": 1.0}
         write_table(study.pairs, "pairs", pairs.assign(model_id=pairs["query_id"] // 4, **known))
 
@@ -182,10 +181,8 @@ def scored_study(tmp_path_factory, draw_photo):
         write_system_codes(study, "rendered_oxford", system, code_outputs(queries, database, system.bits))
     score(study)
     (study.reports / "executed").mkdir()
-    nbformat.write(
-        new_notebook(cells=[new_markdown_cell("# Photos\n\nWhat they are.", id="title")]),
-        study.reports / "executed/01_photos.ipynb",
-    )
+    title = new_markdown_cell("# Photos\n\nWhat they are.", id="title")
+    nbformat.write(new_notebook(cells=[title]), study.reports / "executed/01_photos.ipynb")
     line = {"benchmark": "rendered_oxford", "method": "dsh", "bits": 64, "map": 0.5, "map_best": 0.5, "map_worst": 0.5}
     (study.reports / "metrics.json").write_text(json.dumps({"counts": {}, "retrieval": [{**line, "map_rectangle": 0.5}]}))
     return study

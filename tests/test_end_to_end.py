@@ -17,16 +17,9 @@ from bcdh_lib.study import find_root
 
 from .report.test_notebooks import tries
 
+BENCHMARKS = {"benchmark_landmarks": 2, "photos_per_benchmark_landmark": 5, "distractors": 4, "holidays_groups": 4}
 TINY = {
-    "rendered": {
-        "landmarks": 5,
-        "photos_per_landmark": 9,
-        "strays": 3,
-        "benchmark_landmarks": 2,
-        "photos_per_benchmark_landmark": 5,
-        "distractors": 4,
-        "holidays_groups": 4,
-    },
+    "rendered": {"landmarks": 5, "photos_per_landmark": 9, "strays": 3} | BENCHMARKS,
     "reconstruction": {"words": 256, "neighbours": 8},
     "network": {"side": 96, "frozen_blocks": 16},
     "training": {
@@ -62,10 +55,8 @@ def outputs_of(study: Path) -> dict[str, str]:
 def tiny(tmp_path_factory):
     """A copy of what the repository tracks, with tiny settings, reproduced once; each notebook runs what it says to try, too."""
     study, root = tmp_path_factory.mktemp("study") / "bcdh", find_root()
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=root, check=True, capture_output=True, text=True
-    )
-    for name in listed.stdout.splitlines():
+    files = ["git", "ls-files", "-co", "--exclude-standard"]
+    for name in subprocess.run(files, cwd=root, check=True, capture_output=True, text=True).stdout.splitlines():
         if name != "dvc.lock" and (root / name).is_file():
             (study / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, study / name)

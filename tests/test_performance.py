@@ -24,9 +24,8 @@ def test_the_page_names_scripts_that_exist():
 def test_every_committed_table_has_a_command():
     """A stage of dvc.yaml, a script of performance, or the docs; the study's own are listed in tables.json."""
     root = find_root()
-    commands = "".join(
-        path.read_text(encoding="utf-8") for path in (root / "dvc.yaml", *root.glob("performance/*.py"), *root.glob("docs/*.md"))
-    )
+    files = [root / "dvc.yaml", *root.glob("performance/*.py"), *root.glob("docs/*.md")]
+    commands = "".join(path.read_text(encoding="utf-8") for path in files)
     assert [path.name for path in (root / "reports").iterdir() if path.is_file() and path.name not in commands] == []
     listed = json.loads((root / "reports/study/tables.json").read_text(encoding="utf-8"))
     assert {path.name for path in (root / "reports/study").iterdir()} == {"tables.json", *listed}

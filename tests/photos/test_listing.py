@@ -33,8 +33,7 @@ def test_new_changed_and_deleted_files_show(params, tmp_path):
     assert others == [b"b'4.jpg' 1 5", b"b'a b/1.jpg' 1 5"]  # of the link's target
 
 
-def test_benchmarks_show_and_rendered_ones_do_not(params, tmp_path):
-    study = Study(tmp_path, params)
+def test_benchmarks_show_and_rendered_ones_do_not(study):
     assert lines_of(list_published(study)) == []
     for name in ("rendered_oxford", "oxford5k"):
         (study.benchmarks / name / "jpg").mkdir(parents=True)

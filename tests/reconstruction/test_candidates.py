@@ -65,9 +65,7 @@ def test_nearest_equals_a_slow_search(at_once, monkeypatch):
 
 def search(study, ranked, inliers, **settings):
     """The rounds of pairs that a search tries, and the table it returns. ranked: a photo's nearest ones; inliers: by pair."""
-    settings = study.params.reconstruction.model_copy(
-        update={"neighbours": 1, "min_inliers": 15, "min_model_size": 3, **settings}
-    )
+    settings |= {"neighbours": 1, "min_inliers": 15, "min_model_size": 3}
     proposals = np.array([[photo, other, rank] for photo, others in ranked.items() for rank, other in enumerate(others)])
     rounds = []
 
@@ -75,7 +73,7 @@ def search(study, ranked, inliers, **settings):
         rounds.append(pairs.tolist())
         return matched(pairs, [inliers.get(tuple(pair), 0) for pair in pairs.tolist()])
 
-    return rounds, search_matches(proposals.reshape(-1, 3), settings, verify)
+    return rounds, search_matches(proposals.reshape(-1, 3), study.params.reconstruction.model_copy(update=settings), verify)
 
 
 RANKED = {1: [2, 3, 4], 2: [3, 9, 4], 3: [2, 1, 9], 4: [9, 1, 3], 9: [4, 3, 2]}

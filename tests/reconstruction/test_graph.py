@@ -8,11 +8,10 @@ import scipy.sparse as sparse
 from bcdh_lib.reconstruction.graph import components, group_models, split_at_bridges
 
 
-@pytest.mark.parametrize(
-    ("edges", "parts"), [([[4, 9], [1, 7], [2, 9], [7, 8]], [[1, 7, 8], [2, 4, 9]]), (np.zeros((0, 2), np.int64), [])]
-)
-def test_components_by_hand(edges, parts):
-    assert [part.tolist() for part in components(np.array(edges))] == parts
+def test_components_by_hand():
+    edges = np.array([[4, 9], [1, 7], [2, 9], [7, 8]])
+    assert [part.tolist() for part in components(edges)] == [[1, 7, 8], [2, 4, 9]]
+    assert list(components(edges[:0])) == []
 
 
 def landmark(random, photos: int, points: int) -> np.ndarray:
@@ -97,6 +96,4 @@ def test_no_matches_no_models():
     groups, linked = group_models(MODEL_OF, matched(), 15)
     assert groups.to_dict() == {0: 0, 1: 1, 2: 2, 3: 3}
     assert linked.tolist() == []
-    groups, linked = group_models(MODEL_OF[:0], matched((1, 2, 30)), 15)
-    assert len(groups) == 0
-    assert linked.tolist() == []
+    assert [len(each) for each in group_models(MODEL_OF[:0], matched((1, 2, 30)), 15)] == [0, 0]

@@ -15,7 +15,6 @@ from bcdh_lib.report.explorer import explorer_files
 from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
 from bcdh_lib.retrieval.codes import BenchmarkCodes, write_system_codes
 from bcdh_lib.retrieval.systems import System
-from bcdh_lib.study import Study
 
 CODES = {
     "queries": np.array([[0, 128]], np.uint8),
@@ -32,9 +31,8 @@ def explored(files):
 
 
 @pytest.fixture
-def made(tmp_path, params, monkeypatch):
+def made(study, tmp_path, monkeypatch):
     """Two protocols over the photos a and b and the query photo q, which is not in the database; codes of one system."""
-    study = Study(tmp_path, params)
     for name in "abq":
         Image.new("RGB", (400, 300), "white").save(tmp_path / f"{name}.jpg")
     photos, outside = {name: tmp_path / f"{name}.jpg" for name in "ab"}, {"q": tmp_path / "q.jpg"}

@@ -73,9 +73,7 @@ def test_codes_are_those_of_the_study(album, checkpoint, index, tmp_path, taken,
     assert (rows.codes == pack(outputs - rows.centre)).all()
 
 
-def test_only_what_changed_is_encoded_and_the_result_is_that_of_a_new_index(
-    album, checkpoint, index, tmp_path, taken, draw_photo
-):
+def test_only_what_changed_is_encoded_and_all_is_as_in_a_new_index(album, checkpoint, index, tmp_path, taken, draw_photo):
     update_index(index, album, checkpoint, recentre=False)
     taken.clear()
     assert update_index(index, album).new == 0
@@ -131,10 +129,8 @@ def stop_before(patched, step):
 
 
 @pytest.mark.parametrize("case", ["first", "update", "recentred"])
-def test_stopped_before_any_write_it_ends_as_if_undisturbed(
-    album, checkpoint, index, tmp_path, taken, monkeypatch, draw_photo, case
-):
-    """Stopped before each of its renames and removals; meanwhile a search finds the old or the new rows."""
+def test_stopped_before_any_write(album, checkpoint, index, tmp_path, taken, monkeypatch, draw_photo, case):
+    """Stopped before each of its renames and removals it ends as if undisturbed; meanwhile a search finds old or new rows."""
     old, undisturbed = tmp_path / "old", tmp_path / "undisturbed"
     monkeypatch.setattr(index_update, "PART_SECONDS", 0)
     model, recentre = (checkpoint, None) if case == "first" else (None, case == "recentred")

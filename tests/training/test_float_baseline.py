@@ -73,10 +73,8 @@ def test_training_raises_the_map_and_repeats(training_set, params, tmp_path):
 def test_the_whitening_is_that_of_the_training_photos_and_their_pairs(training_set, params):
     network = HashNetwork(params.network, None)
     outputs = set_whitening(network, training_set)
-    pooled = pool_all(network, training_set.views)
-    matrix, offset = learn_whitening(
-        pooled[:16].numpy(), training_set.train_pairs, params.network.whitening
-    )  # 16 to train, first
+    pooled = pool_all(network, training_set.views)  # the first 16 are to train on
+    matrix, offset = learn_whitening(pooled[:16].numpy(), training_set.train_pairs, params.network.whitening)
     expected = torch.nn.functional.normalize(pooled @ torch.from_numpy(matrix).T + torch.from_numpy(offset), dim=1)
     torch.testing.assert_close(outputs, expected, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(encode(network, training_set.views), outputs)

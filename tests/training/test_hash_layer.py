@@ -18,9 +18,8 @@ def draw_vectors(groups=20, each=6, meaning=8, noise=24, seed=0):
     """Unit vectors whose first numbers hold the photo's group and whose many others are noise of more variance."""
     generator = np.random.default_rng(seed)
     group = np.repeat(np.arange(groups), each)
-    vectors = np.concatenate(
-        [generator.normal(size=(groups, meaning))[group], generator.normal(size=(len(group), noise)) * 1.2], 1
-    )
+    telling, others = generator.normal(size=(groups, meaning))[group], 1.2 * generator.normal(size=(len(group), noise))
+    vectors = np.concatenate([telling, others], 1)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     pairs = np.array([(i, j) for i in range(len(group)) for j in range(len(group)) if i != j and group[i] == group[j]])
     return TrainingSet(vectors[:, None].astype(np.float32), group, group < 0.8 * groups, pairs)
@@ -53,9 +52,7 @@ def test_every_method_learns_and_repeats(params, method):
     assert best > history[0]["validation_map"]
     assert validation_map(vectors.group, vectors.train, outputs_of(layer, vectors), 16) == best
     again, _ = train_hash_layer(vectors, params, method, 16, 3)
-    assert all(
-        torch.equal(one, other) for one, other in zip(layer.state_dict().values(), again.state_dict().values(), strict=True)
-    )
+    assert all(map(torch.equal, layer.state_dict().values(), again.state_dict().values()))
 
 
 def test_if_no_round_is_better_the_start_is_kept(params):

@@ -38,10 +38,8 @@ def test_each_pair_has_its_verdict_and_other_thresholds_their_count(printed, par
     rule = params.pairs.model_copy(update={"min_shared": 0.5, "max_scale_change": 1.05})
     every = pairs.judged(table().assign(query_id=7), rule)
     assert every["verdict"].value_counts().to_dict() == {"scales differ": 14, "similar": 6}
-    assert pairs.judged(table(), rule.model_copy(update={"max_scale_change": 2.0}))["verdict"].tolist()[9:11] == [
-        "similar",
-        "shares at most 50%",
-    ]
+    of_all_scales = pairs.judged(table(), rule.model_copy(update={"max_scale_change": 2.0}))["verdict"].tolist()
+    assert of_all_scales[9:11] == ["similar", "shares at most 50%"]
     figure, alt = printed(pairs.thresholds, every, 7, rule)
     assert alt.startswith("6 of 20 photos that share points with photo 7 are similar")
     within, anyhow = (line.get_ydata() for line in figure.axes[1].lines[:2])
@@ -51,10 +49,9 @@ def test_each_pair_has_its_verdict_and_other_thresholds_their_count(printed, par
 
 def test_hard_pairs_lie_across_groups_and_show_no_photo_twice(printed, image):
     members = pd.DataFrame({"photo_id": range(12), "group_id": np.repeat([0, 1, 2], 4)})
-    candidates = pd.DataFrame(
-        {"photo_id": [0, 0, 0, 1, 2, 3], "other_id": [1, 4, 5, 8, 30, 9], "inliers": [300, 12, 11, 1, 200, 0]}
-    )  # 0, 1: one group; 0, 5: photo 0 again; 2, 30: photo 30 in no model
-    drawn = printed(pairs.dissimilar_gallery, members, image, candidates)
+    # 0, 1: one group; 0, 5: photo 0 again; 2, 30: photo 30 in no model
+    matches = {"photo_id": [0, 0, 0, 1, 2, 3], "other_id": [1, 4, 5, 8, 30, 9], "inliers": [300, 12, 11, 1, 200, 0]}
+    drawn = printed(pairs.dissimilar_gallery, members, image, pd.DataFrame(matches))
     assert words_of(drawn) == ["12 verified matches", "1 verified match"]
     assert drawn[1].startswith("3 hard dissimilar pairs")
 
