@@ -1,5 +1,6 @@
-"""The site: complete, offline, the same bytes each time, and not written at all if something is missing."""
+"""The site: articles from notebooks, complete, offline, the same bytes each time, and not written if something is missing."""
 
+import base64
 import json
 import re
 from html.parser import HTMLParser
@@ -7,9 +8,84 @@ from html.parser import HTMLParser
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.report.article import read_article
 from bcdh_lib.report.site import build_site, main
 from tests.helpers import contents, refused
-from tests.report.made_study import NAMES, REAL, TABLES, make_study, picture, write_page, write_tables
+from tests.report.made_study import NAMES, REAL, TABLES, make_study, picture, write_notebook, write_page, write_tables
+
+PIXEL = base64.b64encode(b"\x89PNG a picture").decode()
+VIEW = "application/vnd.plotly.v1+json"
+
+
+def article(tmp_path, *cells, title="# Pairs\n\nPairs of *photos*."):
+    write_notebook(tmp_path / "03_pairs.ipynb", title, *cells)
+    return read_article(tmp_path / "03_pairs.ipynb")
+
+
+def shows(data, metadata=None):
+    return new_code_cell("figure()", outputs=[new_output("display_data", data=data, metadata=metadata or {})])
+
+
+def words(html):
+    """What a reader sees, without code."""
+    return re.sub(r"<[^>]*>", "", re.sub(r"(?s)<(pre|code)\b.*?</\1>", "", html))
+
+
+def test_formulas_become_mathml_and_code_stays(tmp_path):
+    formulas = "A share $|P| > 0.2$ and\n\n$$\\frac{\\lambda}{2} \\lVert u - a \\rVert^2$$\n\n"
+    html = article(tmp_path, new_markdown_cell(formulas + "`$x$` stays\n\n```text\nPID is $$\n```\n")).html
+
+    assert html.count("<math ") == 2
+    assert 'display="block"><mrow><mfrac>' in html
+    assert "$" not in words(html)
+    assert "<code>$x$</code>" in html
+    assert "PID is $$" in html
+
+
+@pytest.mark.parametrize("formula", [r"\frac{1}{\foo}", r"\begin{aligned} a &= b \end{aligned}", r"\left( 1"])
+def test_a_formula_that_is_not_understood_is_named(tmp_path, formula):
+    with pytest.raises(StudyError, match=r"^03_pairs.ipynb: cell-2: the formula .* is not understood"):
+        article(tmp_path, new_markdown_cell(f"Here: ${formula}$"))
+
+
+def test_headings_of_one_name_have_anchors_of_their_own(tmp_path):
+    again = new_markdown_cell("## Try this")
+    page = article(tmp_path, new_markdown_cell("## Try *this*\n\n### Bits & more\n\n## Try this"), again)
+
+    anchors = [(1, "pairs"), (2, "try-this"), (3, "bits-more"), (2, "try-this-2"), (2, "try-this-3")]
+    assert [(each.level, each.anchor) for each in page.headings] == anchors
+    assert all(page.html.count(f'id="{each.anchor}"') == 1 for each in page.headings)
+
+
+@pytest.mark.parametrize(("kind", "ending"), [("image/png", "png"), ("image/jpeg", "jpg"), ("image/svg+xml", "svg")])
+def test_a_picture_stands_in_a_file_with_its_words(tmp_path, kind, ending):
+    data = "<svg/>" if ending == "svg" else PIXEL
+    page = article(tmp_path, shows({kind: data, "text/plain": "<Image>"}, {kind: {"alt": 'A "tower" & more', "width": 760}}))
+
+    file = f"03_pairs/1-0.{ending}"
+    assert f'<img src="{file}" alt="A &quot;tower&quot; &amp; more" width="760">' in page.html
+    assert page.files == {file: data.encode() if ending == "svg" else base64.b64decode(PIXEL)}
+
+
+def test_a_view_is_its_still_and_a_script_of_its_data(tmp_path):
+    view = {"data": [{"type": "scatter3d", "name": "</script>"}], "layout": {}}
+    page = article(tmp_path, shows({VIEW: view, "image/png": PIXEL}, {"image/png": {"alt": "A tower."}}))
+
+    assert '<figure class="view" data-view="03_pairs/1-0.js">\n<img src="03_pairs/1-0.png" alt="A tower.">' in page.html
+    assert "scatter3d" not in page.html
+    script = page.files["03_pairs/1-0.js"].decode()
+    assert script.startswith('views["03_pairs/1-0.js"] = {"data": [{')
+
+
+def test_the_default_parameters_are_not_shown_but_changed_ones_are(tmp_path):
+    cells = [
+        new_code_cell("changes = {}", metadata={"tags": ["parameters"]}),
+        new_code_cell("changes = {'run': 1}", metadata={"tags": ["injected-parameters"]}),
+    ]
+    assert re.sub(r"<[^>]*>", "", article(tmp_path, *cells).html).count("changes") == 1
+    with pytest.raises(StudyError, match=r"^03_pairs.ipynb: has no title"):
+        article(tmp_path, title="Pairs")
 
 
 @pytest.fixture
@@ -96,18 +172,14 @@ def test_two_builds_give_the_same_bytes_and_plotly_lies_in_the_site_if_a_view_ne
 NO_WORDS = "html: cell-2: a picture has no alt text"
 
 
-def output(html):
-    return new_code_cell("show()", outputs=[new_output("display_data", {"text/html": html})])
-
-
 @pytest.mark.parametrize(
     ("cell", "fault"),
     [
-        (output('<img alt="x" src="https://example.org/x.png">'), "html: <img> fetches https://example.org/x.png"),
-        (output('<script src="//cdn.example.org/x.js"></script>'), "html: <script> fetches //cdn.example.org"),
+        (shows({"text/html": '<img alt="x" src="https://example.org/x.png">'}), "html: <img> fetches https://example.org/x.png"),
+        (shows({"text/html": '<script src="//cdn.example.org/x.js"></script>'}), "html: <script> fetches //cdn.example.org"),
         (new_markdown_cell("![x](../docs/x.png)"), "html: ../docs/x.png is not in the site"),
-        (output('<img src="data:,">'), NO_WORDS),
-        (output('<img alt=" " src="data:,">'), NO_WORDS),
+        (shows({"text/html": '<img src="data:,">'}), NO_WORDS),
+        (shows({"text/html": '<img alt=" " src="data:,">'}), NO_WORDS),
         (picture(alt=" "), NO_WORDS),
         (picture(view=True, alt=""), NO_WORDS),
         (new_markdown_cell("![](data:image/png;base64,AAAA)"), NO_WORDS),

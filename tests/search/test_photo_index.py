@@ -1,6 +1,8 @@
-"""Searching an index: equal to brute force, its own thresholds, equal photos once, bad queries named; broken ones are named."""
+"""Searching an index: equal to brute force, equal photos once, bad queries and broken indexes named; its page."""
 
+import base64
 import io
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -8,27 +10,34 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import ExifTags, Image
 
 from bcdh_lib.core.codes import pack, unpack
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.files import write_bytes
+from bcdh_lib.photos.decoding import prepare_process
 from bcdh_lib.photos.folder import path_from_table
+from bcdh_lib.photos.photo_file import LeftOut
 from bcdh_lib.search import photo_index
+from bcdh_lib.search.contact_sheet import SIDE, contact_sheet, thumbnail
 from bcdh_lib.search.index_update import update_index
-from bcdh_lib.search.photo_index import Facts, PhotoIndex, open_index, publish
+from bcdh_lib.search.photo_index import Answer, Facts, Hit, PhotoIndex, open_index, publish
+
+COPY = "a\\n<b>&\"c'.png"
+"""A second name of the photo 4.png, as the index's table has it."""
 
 
 @pytest.fixture
 def index(album, checkpoint, tmp_path, taken):
     """The index of the album in `index`."""
-    (album / "a\nb.png").write_bytes((album / "4.png").read_bytes())
+    (album / path_from_table(COPY)).write_bytes((album / "4.png").read_bytes())
     update_index(tmp_path / "index", album, checkpoint)
     return tmp_path / "index"
 
 
 def test_a_photo_of_the_index_finds_itself_and_its_copy_first(index, album):
     hits = open_index(index).search([album / "4.png"], 3)[0].hits
-    assert [(hit.distance, hit.path) for hit in hits[:2]] == [(0, f"{album}/4.png"), (0, f"{album}/a\\nb.png")]
+    assert [(hit.distance, hit.path) for hit in hits[:2]] == [(0, f"{album}/4.png"), (0, f"{album}/{COPY}")]
     assert path_from_table(hits[1].path).read_bytes() == (album / "4.png").read_bytes()
 
 
@@ -162,3 +171,50 @@ def test_a_network_that_is_gone_cut_or_another_one_is_refused(index, album):
     write_bytes(index / "index.json", facts.replace(open_index(index).facts.model, "0" * 64).encode())
     with pytest.raises(StudyError, match="is not the network that made the codes"):
         open_index(index).search([album / "4.png"])
+
+
+def tags_of(page):
+    found = []
+
+    class Tags(HTMLParser):
+        def handle_starttag(self, tag, attributes):
+            found.append((tag, dict(attributes)))
+
+    Tags().feed(page)
+    return found
+
+
+def test_the_page(index, album):
+    index = open_index(index)
+    answers = index.search([album / "4.png", album / "inner/1.png"], 3)
+    (album / "inner/1.png").unlink()
+    answers.append(Answer(album / "notes.jpg", [], LeftOut("notes.jpg", "not an image", "")))
+    tags = tags_of(contact_sheet(index, answers))
+    pictures = [attributes for tag, attributes in tags if tag == "img"]
+    assert all(picture["src"].startswith("data:image/jpeg;base64,") for picture in pictures)
+    links = {attributes["href"] for tag, attributes in tags if tag == "a"}
+    assert links == {path_from_table(hit.path).as_uri() for answer in answers for hit in answer.hits}
+    assert not [tag for tag, attributes in tags if tag in ("script", "link", "b>")]
+    assert pictures[0]["alt"] == f"The query photo {album}/4.png"
+    assert [picture for picture in pictures if picture["alt"].startswith(f"Place 2: {album}/{COPY}, at 0 of 16 bits")]
+    found = sum(hit.path != f"{album}/inner/1.png" for answer in answers for hit in answer.hits)
+    assert len(pictures) == 1 + found
+
+
+def test_a_photo_gone_since_and_no_hit(index, album):
+    index = open_index(index)
+    page = contact_sheet(index, [Answer(album / "4.png", [Hit(3, f"{album}/nowhere.png", 2)])])
+    assert "<b>3</b> bits, 2 equal photos" in page
+    assert len([tag for tag, _ in tags_of(page) if tag == "img"]) == 1
+    assert "Place" not in contact_sheet(index, [Answer(album / "4.png", [])])
+
+
+def test_a_thumbnail_is_small_and_upright(params, tmp_path):
+    prepare_process()
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (1000, 500), "red").save(tmp_path / "turned.jpg", exif=turned)
+    with Image.open(io.BytesIO(base64.b64decode(thumbnail(tmp_path / "turned.jpg", params.photos)))) as small:
+        assert small.size == (SIDE // 2, SIDE)
+    (tmp_path / "text.jpg").write_text("text")
+    assert thumbnail(tmp_path / "nowhere.jpg", params.photos) == thumbnail(tmp_path / "text.jpg", params.photos) == ""
