@@ -14,6 +14,7 @@ import yaml
 from nbformat.v4 import new_markdown_cell, new_notebook
 from PIL import Image
 
+from bcdh_lib.core.files import write_bytes
 from bcdh_lib.core.parallel import ONE_THREAD
 from bcdh_lib.core.tables import write_table
 from bcdh_lib.params import run_name
@@ -67,8 +68,7 @@ def study(tmp_path, params):
     """A study folder whose tables are made-up bytes: only what they are digested for."""
     study = Study(tmp_path, params)
     for path in (study.pairs / "members.parquet", study.pairs / "pairs.parquet", study.photos / "photos.parquet"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"made up")
+        write_bytes(path, b"made up")
     return study
 
 
@@ -98,6 +98,7 @@ def draw_photo():
 
     def draw(path, number):
         colours = np.random.default_rng(number).integers(0, 256, (2, 3), np.uint8)
+        path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.repeat(colours, [10 + 6 * number % 50, 62 - 6 * number % 50], axis=0)[:, None].repeat(96, 1)
         Image.fromarray(pixels).save(path)
 
@@ -110,7 +111,6 @@ def write_collection(draw_photo):
 
     def write(study, splits):
         ids, group = np.arange(4 * len(splits)), np.arange(4 * len(splits)) // 4
-        study.image(0).parent.mkdir(parents=True)
         for photo in ids:
             draw_photo(study.image(photo), photo)
         photos = pd.DataFrame({"photo_id": ids, "path": [f"{photo}.jpg" for photo in ids], "width": 96, "height": 72})
@@ -129,7 +129,6 @@ def write_collection(draw_photo):
 def album(tmp_path, draw_photo):
     """A folder of six photos, half of them in a subfolder, and a text file named like a photo."""
     album = tmp_path / "album"
-    (album / "inner").mkdir(parents=True)
     for number in range(6):
         draw_photo(album / ("inner" if number % 2 else ".") / f"{number}.png", number)
     (album / "notes.jpg").write_text("no photo")
@@ -163,8 +162,7 @@ def scored_study(tmp_path_factory, draw_photo):
     (root / "params.yaml").write_text(yaml.safe_dump(settings))
     study = open_study(root=root)
     folder = study.benchmarks / "rendered_oxford"
-    for name in ("images", "groundtruth"):
-        (folder / name).mkdir(parents=True)
+    (folder / "groundtruth").mkdir(parents=True)
     names = [f"hall_{number:02}" for number in range(40)]
     for number, name in enumerate(names):
         draw_photo(folder / f"images/{name}.jpg", number)

@@ -88,8 +88,7 @@ def test_from_nothing_to_the_site(tiny):
     assert {(benchmark, method) for benchmark in benchmarks for method in methods} <= scored
     pages = {page.name for page in (tiny / "reports/site").glob("*.html")}
     assert {"index.html", "01_photos.html", "02_reconstruction.html", "06_comparison.html", "explorer.html"} <= pages
-    precision = json.loads((tiny / "reports/diagnostics.json").read_text())
-    assert precision["similar_precision"] > 0.9
+    assert json.loads((tiny / "reports/diagnostics.json").read_text())["similar_precision"] > 0.9
 
 
 def test_a_second_call_runs_nothing(tiny):

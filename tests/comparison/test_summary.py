@@ -1,4 +1,4 @@
-"""The tables, by hand: means, headline, training end to end, ablations, the curve and bits; what reports/study holds."""
+"""The tables, by hand: means, headline, training end to end, ablations, the curve, bits, one run's metrics; what is written."""
 
 import json
 from dataclasses import dataclass, field
@@ -9,9 +9,16 @@ import pandas as pd
 import pytest
 
 from bcdh_lib.comparison.bit_statistics import bit_statistics
+from bcdh_lib.comparison.metrics import verdict, write_metrics
 from bcdh_lib.comparison.pieces import Result
 from bcdh_lib.comparison.summary import KEYS, against_others, headline, means, summarise_study
 from bcdh_lib.comparison.tables import ABOUT, read_tables, write_tables
+from bcdh_lib.core.files import write_bytes
+from bcdh_lib.core.tables import TABLES, write_table
+from bcdh_lib.retrieval.benchmarks.benchmark import Benchmark, Query
+from bcdh_lib.retrieval.codes import code_outputs
+from bcdh_lib.retrieval.score import score_codes
+from bcdh_lib.retrieval.systems import System
 
 
 def rows(method, bits, seed, ap, scoring="hamming"):
@@ -28,8 +35,6 @@ def rows(method, bits, seed, ap, scoring="hamming"):
 
 @dataclass
 class MadeRun:
-    """Stands for a finished run."""
-
     experiment: str
     variant: str
     method: str
@@ -136,7 +141,7 @@ def test_tables_are_listed_read_back_and_nothing_else_stays(tmp_path):
     assert list(read_tables(tmp_path, "real_")) == ["mean"]
 
 
-def test_by_hand():
+def test_statistics_of_bits_by_hand():
     """Four photos of two groups, 8 bits: bit 0 tells the groups apart, bit 1 is its opposite, the others never change."""
     outputs = np.full((4, 8), 2.0, dtype=np.float32)
     outputs[:2, 0] = outputs[2:, 1] = -2
@@ -149,3 +154,28 @@ def test_one_photo_and_bits_that_never_change():
     found = bit_statistics(np.ones((1, 8), dtype=np.float32), np.array([0]))
     assert found["frozen_bits"] == 1
     assert np.isnan([found[name] for name in ("correlation", "similar_distance", "dissimilar_distance")]).all()
+
+
+def test_verdict_compares_plain_figures():
+    plain = [("binary_constrained", 64, "hamming", 0.5), ("dsh", 64, "hamming", 0.6), ("itq", 64, "hamming", 0.4)]
+    others = [("binary_constrained", 64, "asymmetric", 0.8), ("itq", 64, "asymmetric", 0.9), ("float", None, "cosine", 0.7)]
+    table = pd.DataFrame(plain + others, columns=["method", "bits", "scoring", "map"])
+    sentence = verdict(table.assign(benchmark="b").astype({"bits": "Int32"}), 64)
+    assert "number 2 of 3" in sentence
+    assert "float 0.700" in sentence
+
+
+def test_the_metrics_file_is_of_the_form_that_the_site_reads(study, tmp_path):
+    """From the table on disk, where code lengths and nulls share a column, to metrics.json and its strict reader."""
+    for name in ("photos", "left_out"):
+        write_table(study.photos, name, TABLES[name].schema.empty_table().to_pandas())
+    write_bytes(study.reconstruction / "summary.json", b'{"models": 2, "registered": 9}')
+    write_bytes(study.pairs / "summary.json", b'{"similar_pairs": 5, "dissimilar_pairs": 7}')
+    benchmark = Benchmark("made_up", {"a": tmp_path, "b": tmp_path}, [Query("q", "a", None, frozenset("b"), frozenset("a"))])
+    outputs, systems = np.ones((2, 8), np.float32), (System("dsh", 8), System("float", None))
+    tables = [score_codes(study, benchmark, each, code_outputs(outputs[:1], outputs, each.bits)) for each in systems]
+    write_table(study.reports, "queries", pd.concat(tables))
+    write_metrics(study)
+    metrics = json.loads((study.reports / "metrics.json").read_text())
+    assert {(score["method"], score["bits"]) for score in metrics["retrieval"]} == {("dsh", 8), ("float", None)}
+    assert metrics["counts"]["models"] == 2

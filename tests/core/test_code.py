@@ -1,9 +1,17 @@
-"""The digest of code: what changes it, and what does not."""
+"""Code: what a module imports, what changes its digest, and libraries that load on a bare machine."""
+
+import os
+import subprocess
+import sys
+from unittest.mock import Mock
 
 import pytest
 
-from bcdh_lib.core import code
+from bcdh_lib.core import code, imports
 from bcdh_lib.core.code import code_digest, modules_of
+from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.files import write_bytes
+from bcdh_lib.core.imports import import_open3d
 
 SOURCE = {
     "__init__": "",
@@ -20,9 +28,7 @@ SOURCE = {
 def library(tmp_path, monkeypatch):
     """A library of a few modules, which the digest treats as the library."""
     for name, text in SOURCE.items():
-        path = tmp_path / f"bcdh_lib/{name}.py"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        write_bytes(tmp_path / f"bcdh_lib/{name}.py", text.encode())
     monkeypatch.setattr(code, "LIBRARY", tmp_path / "bcdh_lib")
     code.imports_of.cache_clear()
     yield tmp_path / "bcdh_lib"
@@ -52,3 +58,32 @@ def test_what_changes_the_digest(library, module, text, changes):
     (library / f"{module}.py").write_text(text)
     code.imports_of.cache_clear()
     assert (code_digest("bcdh_lib.a") != before) == changes
+
+
+# What the CUDA wheel meets next to a CPU-only torch, simulated on every machine.
+OPERATORS_DO_NOT_LOAD = """
+import torch
+def load_library(path):
+    raise OSError("libc10_cuda.so: cannot open shared object file")
+torch.ops.load_library = load_library
+from bcdh_lib.core.imports import import_torchvision
+network = import_torchvision().models.resnet18(weights=None).eval()
+assert network(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
+"""
+
+
+def test_open3d_casts_rays_without_its_web_visualizer():
+    assert hasattr(import_open3d().t.geometry, "RaycastingScene")
+    assert os.environ["OPEN3D_DISABLE_WEB_VISUALIZER"] == "true"
+
+
+@pytest.mark.parametrize("failing", ["ctypes.CDLL", "importlib.import_module"])
+def test_a_missing_library_is_one_line_that_names_the_package(monkeypatch, failing):
+    missing = OSError("libEGL.so.1: cannot open shared object file:\nNo such file or directory")
+    monkeypatch.setattr(f"{imports.__name__}.{failing}", Mock(side_effect=missing))
+    with pytest.raises(StudyError, match=r"^open3d: .*libEGL\.so\.1.*apt-get install libegl1 libgl1$"):
+        import_open3d()
+
+
+def test_torchvision_s_networks_work_if_its_operators_do_not_load():
+    subprocess.run([sys.executable, "-c", OPERATORS_DO_NOT_LOAD], check=True)

@@ -1,4 +1,4 @@
-"""Files and tables are written atomically and read with one clear fault; a lock has one holder, and ends with its process."""
+"""Files and tables are written atomically and read with one clear fault; a lock has one holder; how a command ends."""
 
 import io
 import os
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bcdh_lib.core.errors import StudyError
+from bcdh_lib.core.errors import StudyError, exit_code, one_line
 from bcdh_lib.core.files import locked, read_array, read_json, write_array, write_bytes
 from bcdh_lib.core.tables import TABLES, read_figures, read_table, write_table
 
@@ -64,8 +64,7 @@ def test_an_array_comes_back(shape, mapped, tmp_path):
     write_array(tmp_path / "a.npy", written)
     read = read_array(tmp_path / "a.npy", mapped)
     assert read.dtype == np.uint8
-    assert read.shape == shape
-    assert (read == written).all()
+    np.testing.assert_array_equal(read, written, strict=True)
 
 
 def test_a_damaged_array_is_a_value_error(tmp_path):
@@ -140,3 +139,32 @@ def test_a_broken_file_is_named_in_one_line(tmp_path):
 def test_figures_by_hand(tmp_path):
     (tmp_path / "a.json").write_text('{"photos": 3, "left": {"small": 1}}')
     assert read_figures(tmp_path / "a.json")["figure"].to_dict() == {"photos": 3, "left: small": 1}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "line"),
+    [
+        (None, 0, ""),
+        (3, 3, ""),
+        (StudyError("params.yaml: wrong"), 1, "params.yaml: wrong\n"),
+        (KeyboardInterrupt(), 130, "stopped\n"),
+    ],
+)
+def test_codes_and_lines(outcome, code, line, capsys):
+    def command():
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    assert exit_code(command, "stopped") == code
+    assert capsys.readouterr().err == line
+
+
+def test_other_errors_pass_unless_named():
+    with pytest.raises(ZeroDivisionError):
+        exit_code(lambda: 1 // 0, "stopped")
+    assert exit_code(lambda: 1 // 0, "stopped", (StudyError, ZeroDivisionError)) == 1
+
+
+def test_text_becomes_part_of_a_line():
+    assert one_line("a\n b\x00\x1b[31m", 6) == "a b\\x00\\x1b["

@@ -15,6 +15,7 @@ import pytest
 from bcdh_lib.core import parallel
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.parallel import side_by_side
+from tests.helpers import refused
 
 
 def slow_square(number: int) -> int:
@@ -28,13 +29,10 @@ def test_all_jobs_are_done_once_on_one_thread_each():
     assert next(side_by_side(os.getenv, ["OPENBLAS_NUM_THREADS"], 2)) == "1"
 
 
-def test_the_error_of_a_job_is_raised_unchanged():
+def test_the_error_of_a_job_is_raised_unchanged_and_a_process_that_dies_is_one_line():
     with pytest.raises(ValueError, match="invalid literal"):
         list(side_by_side(int, ["1", "one"], 2))
-
-
-def test_a_process_that_dies_is_reported_in_one_line():
-    with pytest.raises(StudyError, match=r"run\.threads"):
+    with refused(r"run\.threads"):
         list(side_by_side(os._exit, [9], 1))
 
 
@@ -90,10 +88,6 @@ def total(note: Path, numbers: np.ndarray) -> int:
     return 0
 
 
-def die(_: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_jobs_of_a_killed_worker_are_repeated_and_faults_are_reported(dask_cluster, tmp_path, monkeypatch):
     """One test, because workers take seconds to start. Jobs are larger than 1 kB: joblib's Dask backend loses such jobs."""
     jobs = [np.arange(300) + number for number in range(6)]
@@ -107,7 +101,7 @@ def test_jobs_of_a_killed_worker_are_repeated_and_faults_are_reported(dask_clust
 
     monkeypatch.setattr(scheduler, "allowed_failures", 0)
     with pytest.raises(StudyError, match="Dask workers"):
-        list(side_by_side(die, [1], 2, address))
+        list(side_by_side(os._exit, [9], 2, address))
 
 
 def test_no_scheduler(monkeypatch):

@@ -4,16 +4,12 @@ Hypothesis cuts a valid file, flips bits in it, and overwrites, inserts or repea
 Memory is limited, so that a header that announces terabytes shows.
 """
 
-from __future__ import annotations
-
 import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections import namedtuple
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,19 +41,11 @@ MEMORY = 1 << 31  # bytes that a reader may take; the samples need a thousandth
 CHECKPOINT = ("json", "safetensors")
 INDEX_FILES = ("index.json", "*/photos.parquet", "*/codes.npy", "*/centre.npy")
 
-
-@dataclass(frozen=True)
-class Sample:
-    """A file that a reader reads: `write` makes it (and its neighbours) in an empty folder, `read` reads the folder."""
-
-    name: str
-    write: Callable[[Path], Any]
-    read: Callable[[Path], Any]
-    damaged: str  # the file that is damaged, a pattern
-    examples: int = 30
+# `write` makes a file and its neighbours in an empty folder, `read` reads the folder; `damaged`: the damaged file, a pattern.
+Sample = namedtuple("Sample", "name write read damaged examples", defaults=[30])
 
 
-def write_photo(form: str, folder: Path) -> None:
+def write_photo(form, folder):
     prepare_process()
     exif = Image.Exif()
     exif.update({271: "Maker", 274: 6})
@@ -67,21 +55,21 @@ def write_photo(form: str, folder: Path) -> None:
     coarse.resize((96, 72), Image.Resampling.BICUBIC).save(folder / "photo", form, **options)
 
 
-def read_photo(folder: Path) -> None:
+def read_photo(folder):
     outcome = decode_file(("photo", folder / "photo"), PARAMS.photos)
     assert isinstance(outcome, LeftOut) or max(outcome[1].rgb.size) <= PARAMS.photos.max_side
 
 
-def write_text(folder: Path) -> None:
+def write_text(folder):
     benchmarks.save_text(benchmarks.save_photos(folder / "jpg", benchmarks.DATABASE))
     (folder / "groundtruth/hall_1_ok.txt").write_text("b")
 
 
-def write_gnd(truth: Callable[[], Any], folder: Path) -> None:
+def write_gnd(truth, folder):
     benchmarks.save_truth(benchmarks.save_photos(folder / "jpg", benchmarks.DATABASE + benchmarks.QUERIES), truth())
 
 
-def read_marks(read: Callable[[Path], Any], folder: Path) -> None:
+def read_marks(read, folder):
     benchmark = read(folder)
     assert benchmark.positive().shape == benchmark.junk().shape == (len(benchmark.queries), len(benchmark.photos))
     assert not (benchmark.positive() & benchmark.junk()).any()
@@ -91,23 +79,23 @@ read_oxford = partial(read_marks, read_oxford_paris)
 read_hard = partial(read_marks, partial(read_revisited, protocol="hard"))
 
 
-def write_checkpoint(folder: Path) -> None:
+def write_checkpoint(folder):
     torch.manual_seed(0)
     save_checkpoint(folder / "dsh-16.safetensors", HashNetwork(PARAMS.network, 16, pretrained=False), {"method": "dsh"})
 
 
-def write_index(folder: Path) -> None:
+def write_index(folder):
     rows = pd.DataFrame({"path": benchmarks.DATABASE, "size": 1, "mtime_ns": 1, "sha256": "0" * 64})
     codes = np.random.default_rng(0).integers(0, 256, (len(rows), 2), np.uint8)
     publish(folder, Facts(model="0" * 64, photos=PARAMS.photos), rows, codes, np.zeros(16), [LeftOut("a", "empty", "")])
 
 
-def read_index(folder: Path) -> None:
+def read_index(folder):
     index = open_index(folder)
     assert len(index.photos()) == len(index.codes)
 
 
-def write_colmap(folder: Path) -> None:
+def write_colmap(folder):
     options = pycolmap.SyntheticDatasetOptions()
     options.num_rigs, options.num_cameras_per_rig, options.num_frames_per_rig, options.num_points3D = 1, 1, 4, 12
     write_model(pycolmap.synthesize_dataset(options), folder)
@@ -127,7 +115,7 @@ SAMPLES = [
 
 
 @st.composite
-def damage(draw: st.DrawFn, content: bytes) -> bytes:
+def damage(draw, content):
     """The content cut, or with bits flipped, bytes overwritten, inserted or repeated; most often in the first hundred bytes."""
     damaged = bytearray(content)
     for _ in range(draw(st.integers(1, 3))):
@@ -149,7 +137,7 @@ def damage(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 @contextmanager
-def limited_memory(size: int) -> Iterator[None]:
+def limited_memory(size):
     """This process may take `size` bytes more than now; beyond, allocations fail."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
@@ -169,7 +157,7 @@ def test_a_damaged_file_is_read_left_out_or_refused_in_one_line(sample, tmp_path
 
     @settings(max_examples=sample.examples, derandomize=True, database=None, deadline=None, suppress_health_check=HealthCheck)
     @given(damage(content))
-    def read_damaged(damaged: bytes) -> None:
+    def read_damaged(damaged):
         path.write_bytes(damaged)
         try:
             with limited_memory(MEMORY):

@@ -1,4 +1,4 @@
-"""Similar pairs from tracks, and the split into training and validation: by hand, against loops, at the edges."""
+"""Similar pairs from tracks, their split and their precision against the truth: by hand, against loops, at the edges."""
 
 import numpy as np
 import pandas as pd
@@ -7,18 +7,12 @@ import pytest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.pairs import covisibility as pairs_module
 from bcdh_lib.pairs.covisibility import count_dissimilar, similar_pairs, split_members
+from bcdh_lib.pairs.diagnostics import diagnose, pair_precision
 
 
-def registrations(models, groups=None, scale=None):
-    n = len(models)
-    return pd.DataFrame(
-        {
-            "photo_id": np.arange(n) * 2,
-            "model_id": models,
-            "group_id": models if groups is None else groups,
-            "scale": np.ones(n) if scale is None else scale,
-        }
-    )
+def registrations(models, groups=None, scale=1.0):
+    groups = models if groups is None else groups
+    return pd.DataFrame({"photo_id": np.arange(len(models)) * 2, "model_id": models, "group_id": groups, "scale": scale})
 
 
 def tracks(seen):
@@ -63,12 +57,9 @@ def test_equals_loops_over_points(seed, block, monkeypatch):
     assert list(fast[["query_id", "positive_id", "shared_points"]].itertuples(index=False, name=None)) == slow
 
 
-def test_a_point_seen_twice_by_a_photo_counts_once():
+def test_a_point_seen_twice_by_a_photo_counts_once_and_no_photos_have_no_pairs():
     seen = tracks({0: [1, 1, 2], 2: [1, 2]})
     assert similar_pairs(seen, registrations([0, 0]), 0.5, 1.5)["shared_points"].tolist() == [2, 2]
-
-
-def test_no_photos_no_pairs():
     empty = similar_pairs(tracks({}), registrations([]), 0.2, 1.5)
     assert empty.empty
     assert "scale_change" in empty
@@ -112,3 +103,32 @@ def test_split_needs_three_groups_with_pairs():
 def test_dissimilar_count_by_hand():
     assert count_dissimilar(pd.DataFrame({"group_id": [0, 0, 1, 2]})) == 5
     assert count_dissimilar(pd.DataFrame({"group_id": []})) == 0
+
+
+def test_precision_by_hand():
+    """Groups {0, 1} and {2, 3}; photo 1 shows b, as do 2 and 3."""
+    members = pd.DataFrame({"photo_id": range(4), "group_id": [0, 0, 1, 1]})
+    pairs = pd.DataFrame({"query_id": [0, 2], "positive_id": [1, 3]})
+    found = pair_precision(pairs, members, pd.Series(["a", "b", "b", "b"]))
+    assert found == {"similar_precision": 0.5, "dissimilar_precision": 0.5, "group_purity": 0.75}
+
+
+def test_precision_equals_a_loop_over_all_pairs():
+    generator = np.random.default_rng(0)
+    members = pd.DataFrame({"photo_id": range(40), "group_id": generator.integers(0, 6, 40)})
+    landmark = pd.Series(generator.integers(0, 5, 40))
+    across = [(i, j) for i in range(40) for j in range(i) if members.group_id[i] != members.group_id[j]]
+    slow = np.mean([landmark[i] != landmark[j] for i, j in across])
+    pairs = pd.DataFrame({"query_id": [1], "positive_id": [2]})
+    assert pair_precision(pairs, members, landmark)["dissimilar_precision"] == pytest.approx(slow)
+
+
+def test_one_group_and_no_pairs():
+    members = pd.DataFrame({"photo_id": [0], "group_id": [0]})
+    none = pair_precision(pd.DataFrame({"query_id": [], "positive_id": []}, dtype=int), members, pd.Series(["a"]))
+    assert np.isnan(none["similar_precision"])
+    assert np.isnan(none["dissimilar_precision"])
+
+
+def test_without_truth_nothing_is_claimed(study):
+    assert diagnose(study) == {}

@@ -12,8 +12,6 @@ from bcdh_lib.params import Photos, load_params
 from bcdh_lib.photos.decoding import Picture, Unfit, decode, prepare_process, read_header
 from bcdh_lib.study import find_root
 
-ORIENTATION = ExifTags.Base.Orientation
-
 LIMITS = load_params(find_root() / "params.yaml").photos
 
 # What undoes each of EXIF's orientations: rows reversed, columns reversed, then rows and columns exchanged.
@@ -123,7 +121,7 @@ def test_upright_pixel_by_pixel(orientation, form):
     options = {"WEBP": {"lossless": True}, "JPEG": {"subsampling": 0}}.get(form, {})
     stored = noise(104, 72)
     exif = Image.Exif()
-    exif[ORIENTATION] = orientation
+    exif[ExifTags.Base.Orientation] = orientation
     if form == "HEIF":  # its writer stores the rotation beside the image too, and the reader applies it: once is right
         exif = exif.tobytes()
     picture = used(saved(stored, form, exif=exif, quality=100, **options))
@@ -149,32 +147,28 @@ def test_quick_decoding_of_a_large_jpeg_equals_the_full_one():
     assert np.abs(np.asarray(picture.rgb, int) - np.asarray(whole, int)).max() <= 6
 
 
+def profile(space):
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
+
+
 def test_colour_profile_is_applied_where_it_fits():
-    xyz = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()  # no profile of an RGB image
-    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    xyz, lab, srgb = (profile(space) for space in ("XYZ", "LAB", "sRGB"))
     swapped = srgb.replace(b"rXYZ", b"tmp ").replace(b"gXYZ", b"rXYZ").replace(b"tmp ", b"gXYZ")  # its red is green
     image = Image.new("RGB", (100, 80), (200, 30, 10))
     assert np.allclose(colour(saved(image, "PNG", icc_profile=srgb)), (200, 30, 10), atol=1)
     assert np.allclose(colour(saved(image, "PNG", icc_profile=swapped)), (30, 200, 10), atol=1)
-    for unfit in (xyz, lab, b"no profile at all", b""):
+    for unfit in (xyz, lab, b"no profile at all", b""):  # an RGB image has no profile of XYZ
         assert colour(saved(image, "PNG", icc_profile=unfit)) == (200, 30, 10)
 
 
 def test_plain_jpeg_is_known_as_such():
     turned = Image.Exif()
-    turned[ORIENTATION] = 6
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    turned[ExifTags.Base.Orientation] = 6
     photo, grey = noise(100, 80), noise(100, 80, "L")
     assert all(used(saved(photo, "JPEG"), side).as_in_file for side in (640, 100))
     assert not used(saved(photo, "JPEG"), 99).as_in_file
-    others = [
-        saved(photo, "JPEG", exif=turned),
-        saved(photo, "JPEG", icc_profile=profile),
-        saved(grey, "JPEG"),
-        saved(photo, "PNG"),
-    ]
-    assert not any(used(content).as_in_file for content in others)
+    others = [saved(photo, "JPEG", exif=turned), saved(photo, "JPEG", icc_profile=profile("sRGB")), saved(grey, "JPEG")]
+    assert not any(used(content).as_in_file for content in [*others, saved(photo, "PNG")])
 
 
 def focal_fields(content: bytes) -> dict[int, object]:

@@ -5,7 +5,7 @@ import pytest
 
 from bcdh_lib.photos.scene.camera import Shot, View, _box, _share, develop, draw_glance, draw_view, photograph
 from bcdh_lib.photos.scene.facades import OPENINGS, Style, opening_outline
-from bcdh_lib.photos.scene.landmarks import KINDS, Mason, build_landmark
+from bcdh_lib.photos.scene.landmarks import KINDS, Mason
 from bcdh_lib.photos.scene.light import Light, _texels, bumped, shine, sky
 from bcdh_lib.photos.scene.mesh import LEVELS, Mesh, Part, Surface, solidify, unit
 from bcdh_lib.photos.scene.places import Place, build_place
@@ -149,12 +149,6 @@ def test_every_kind_of_landmark_stands(build):
     assert solid.uv.max() <= 1 + 1e-6
     assert set(solid.surface) <= set(range(len(solid.density)))
     assert len(np.unique(solid.texels[:, :3], axis=0)) > 100
-
-
-def test_the_same_numbers_give_the_same_landmark_and_others_another():
-    one, same, other = (build_landmark(np.random.default_rng(seed), sharpness=0.1) for seed in (5, 5, 6))
-    np.testing.assert_array_equal(solidify([one[0]]).corners, solidify([same[0]]).corners)
-    assert one[1:] == same[1:] != other[1:]
 
 
 def test_openings_stay_within_their_frame():

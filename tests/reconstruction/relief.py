@@ -1,7 +1,5 @@
 """Tiny photos of textured reliefs: panels at several depths, seen from a camera that moves along an arc."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -23,7 +21,7 @@ def _panel(x: float, y: float, wide: float, high: float, depth: float) -> np.nda
     return np.array([[x + i * wide, y + j * high, depth] for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))])
 
 
-def photograph(scene: Sequence[tuple[np.ndarray, Image.Image]], angle: float, distance: float = 3.0) -> Image.Image:
+def photograph(scene: list[tuple[np.ndarray, Image.Image]], angle: float, distance: float = 3.0) -> Image.Image:
     """A photo of the relief from `angle` (radians) to its middle's side, looking at its middle."""
     photo = Image.new("RGB", (WIDTH, HEIGHT))
     turn = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])

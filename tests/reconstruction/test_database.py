@@ -82,9 +82,8 @@ def test_features_by_photo(study, tmp_path):
         images = entries.read_all_images()
         focal = entries.read_camera(1).mean_focal_length()
     # The unreadable photo 2 leaves a gap: photo 3 is image 4 with camera 4, as if it could be read.
-    assert [(image.image_id, image.camera_id, image.name) for image in images] == [
-        (photo + 1, photo + 1, f"{photo:07d}.jpg") for photo in (0, 1, 3, BLANK)
-    ]
+    expected = [(photo + 1, photo + 1, f"{photo:07d}.jpg") for photo in (0, 1, 3, BLANK)]
+    assert [(image.image_id, image.camera_id, image.name) for image in images] == expected
     assert focal == 1.2 * 320
 
 

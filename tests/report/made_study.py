@@ -53,8 +53,7 @@ def picture(view=False, alt="A tower."):
     buffer = io.BytesIO()
     Image.new("RGB", (1520, 900), "white").save(buffer, "PNG")
     scene = {"data": [{"type": "scatter3d", "x": [0, 1], "y": [0, 1], "z": [0, 1], "mode": "markers"}], "layout": {}}
-    data = {"image/png": base64.b64encode(buffer.getvalue()).decode()} | (
-        {"application/vnd.plotly.v1+json": scene} if view else {}
-    )
+    data = {"image/png": base64.b64encode(buffer.getvalue()).decode()}
+    data |= {"application/vnd.plotly.v1+json": scene} if view else {}
     metadata = {"image/png": {"alt": alt, "width": 760}}
     return new_code_cell("show()", outputs=[new_output("display_data", data, metadata=metadata)])

@@ -1,6 +1,7 @@
 """The site in a real browser, from the file system, with the network cut and every attempt to use it recorded."""
 
 import re
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,6 @@ def test_the_theme_follows_the_system_until_chosen_and_is_remembered(tab, site):
     tab.emulate_media(color_scheme="dark")
     dark = tab.evaluate(paper)
     assert dark != light
-
     tab.click("#theme")
     assert tab.evaluate(paper) == light
     tab.click("header nav a >> nth=1")
@@ -139,7 +139,6 @@ def test_a_view_turns_when_asked_and_is_its_still_in_print(tab, site):
     tab.goto(f"{site}/02_reconstruction.html")
     picture = tab.locator("figure.view img")
     assert picture.is_visible()
-
     tab.click("figure.view button")
     tab.wait_for_selector("figure.turning canvas")
     assert not picture.is_visible()
@@ -161,12 +160,8 @@ def test_without_webgl_or_scripts_the_still_stands(browser, site):
 
 def test_plots_of_dvc_need_no_network(tab, tmp_path):
     """`dvc plots` with the study's templates: one panel per run, one line per revision, drawn by the site's plotly."""
-    rows = [
-        {"round": str(number), "validation_map": f"0.{number}1", "run": run, "rev": revision}
-        for revision in ("main", "workspace")
-        for run in ("float", "dsh-64")
-        for number in range(3)
-    ]
+    lines = product(("main", "workspace"), ("float", "dsh-64"), "012")
+    rows = [{"round": number, "validation_map": f"0.{number}1", "run": run, "rev": rev} for rev, run, number in lines]
     plot = VegaRenderer(rows, "history", template="training", template_dir=PLOTS, x="round", y="validation_map")
     (tmp_path / "reports/site/assets").mkdir(parents=True)
     (tmp_path / "dvc_plots").mkdir()
@@ -229,8 +224,8 @@ def test_the_explorer_ranks_and_scores_as_the_study_does(tab, explorer, scored_s
             assert photos == [[photo, distance, mark] for photo, distance, mark in zip(order, row[order], marks, strict=True)]
 
 
-def shown(tab, section="ranking"):
-    items = tab.locator(f"#{section} li").evaluate_all("items => items.map(item => [item.dataset.photo, item.className])")
+def shown(tab):
+    items = tab.locator("#ranking li").evaluate_all("items => items.map(item => [item.dataset.photo, item.className])")
     return [tuple(item) for item in items]
 
 
@@ -246,7 +241,6 @@ def test_the_explorer_shows_what_it_ranks(tab, explorer):
     assert tab.locator("#ranking li").evaluate_all(colours) == 3
     assert float(tab.get_attribute("#ranking data", "value")) == ap
     assert tab.inner_text("#ranking h2") == "BCDH, 16 bits"
-
     tab.select_option("[name=query]", "2")
     assert "no photo answers this query" in tab.inner_text("#ranking p")
     assert tab.locator("#ranking data").count() == 0

@@ -32,11 +32,7 @@ def test_the_small_table_by_hand() -> None:
     """Real vectors have one figure for all lengths; the best code is one of its scoring; recentred codes are not shown."""
     table = small_table(TABLE)
     assert (table.seeds, table.lengths) == (3, [16, 64])
-    assert [(len(scoring), list(roles)) for scoring, roles in table.rows.items()] == [
-        (16, ["BCDH", "Best other loss", "ITQ"]),
-        (19, ["BCDH"]),
-        (12, ["Float baseline"]),
-    ]
+    assert [list(roles) for roles in table.rows.values()] == [["BCDH", "Best other loss", "ITQ"], ["BCDH"], ["Float baseline"]]
     hamming, asymmetric, real = table.rows.values()
     assert hamming["BCDH"] == [Cell("0.400", "0.380–0.420", "", best=True), Cell("0.450", "", "", best=False)]
     losses = [Cell("0.300", "0.250–0.350", "DSH", best=False), Cell("0.500", "0.480–0.520", "DCH", best=True)]
@@ -86,9 +82,8 @@ def root(tmp_path):
     table = pd.DataFrame(rows, columns=["method", "bits", "scoring", "difference", "verdict"])
     small = pd.DataFrame({"scoring": ["hamming"], "bits": [16], "role": ["bcdh"], "method": ["binary_constrained"]})
     headline = small.assign(map=0.4, low=0.3, high=0.5, seeds=3)
-    write_tables(
-        tmp_path / "reports/study", {"differences.csv": table.assign(benchmark="one", question="itq"), "headline.csv": headline}
-    )
+    differences = table.assign(benchmark="one", question="itq")
+    write_tables(tmp_path / "reports/study", {"differences.csv": differences, "headline.csv": headline})
     (tmp_path / "reports/repro.json").write_text(json.dumps({"minutes": 9.4, "steps": {"a": {"s": 1}, "b": {"s": 2}}}))
     (tmp_path / "reports/network.csv").write_text("name,map\nx,0.25\ny,0.5\n")
     return tmp_path

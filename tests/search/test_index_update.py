@@ -3,6 +3,8 @@
 import os
 import shutil
 from contextlib import suppress
+from functools import partial
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -40,9 +42,7 @@ def index(tmp_path):
 def big_album(tmp_path, draw_photo):
     """40 photos: 20 in `a`, 20 in `b`."""
     for number in range(40):
-        path = tmp_path / f"big/{'ab'[number % 2]}/{number:02}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draw_photo(path, number)
+        draw_photo(tmp_path / f"big/{'ab'[number % 2]}/{number:02}.png", number)
     return tmp_path / "big"
 
 
@@ -61,7 +61,7 @@ def test_a_new_index(album, checkpoint, index, taken):
 
 
 def test_codes_are_those_of_the_study(album, checkpoint, index, tmp_path, taken, params):
-    """The network on what the photos stage keeps (test_encoder.py); recentred, the signs about the shrunken mean."""
+    """The network on what the photos stage keeps (test_evaluation.py); recentred, the signs about the shrunken mean."""
     views = [read_view((path, album / path), params.photos, params.network.side).values for path in PHOTOS]
     outputs = outputs_of(load_checkpoint(checkpoint)[0], np.concatenate(views))
     update_index(index, album, checkpoint, recentre=False)
@@ -116,15 +116,15 @@ class Stop(BaseException):
 def stop_before(patched, step):
     """Raise Stop before the rename or removal of that number; returns what they were called with."""
     steps = []
-    for module, name, function in ((os, "replace", os.replace), (shutil, "rmtree", shutil.rmtree)):
 
-        def counting(*arguments, really=function, **named):
-            steps.append(arguments)
-            if len(steps) == step + 1:
-                raise Stop
-            return really(*arguments, **named)
+    def counting(really, *arguments, **named):
+        steps.append(arguments)
+        if len(steps) == step + 1:
+            raise Stop
+        return really(*arguments, **named)
 
-        patched.setattr(module, name, counting)
+    patched.setattr(os, "replace", partial(counting, os.replace))
+    patched.setattr(shutil, "rmtree", partial(counting, shutil.rmtree))
     return steps
 
 
@@ -168,7 +168,7 @@ def test_a_killed_update_goes_on_from_its_parts(big_album, checkpoint, index, mo
     """A part of a photo changed since, and a part broken on disk, do not count."""
     monkeypatch.setattr(index_update, "PART_SECONDS", 0)
     with monkeypatch.context() as patched:
-        patched.setattr(index_update, "publish", lambda *_: (_ for _ in ()).throw(Stop))
+        patched.setattr(index_update, "publish", Mock(side_effect=Stop))
         with pytest.raises(Stop):
             update_index(index, big_album, checkpoint)
     with pytest.raises(StudyError, match="is no index"):
@@ -320,10 +320,7 @@ def test_two_writers(album, checkpoint, index, taken):
 def test_a_full_disk_is_one_line(album, checkpoint, index, taken, monkeypatch):
     update_index(index, album, checkpoint)
     before = contents(index)
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
+    full = Mock(side_effect=OSError(28, "No space left on device"))
     monkeypatch.setattr("bcdh_lib.search.photo_index.write_array", full)
     with pytest.raises(StudyError, match=r"index: No space left on device; make room"):
         update_index(index, album)

@@ -1,4 +1,4 @@
-"""The hash layer: starts from ITQ, learns, is never worse on held-apart places than its start, repeats, assembles."""
+"""The hash layer, alone and with its blocks: starts from ITQ, learns, is never worse than its start, repeats, assembles."""
 
 import numpy as np
 import pytest
@@ -6,23 +6,15 @@ import torch
 
 from bcdh_lib.comparison.plan import changed
 from bcdh_lib.core.errors import StudyError
+from bcdh_lib.training.encoding import encode
+from bcdh_lib.training.end_to_end import train_end_to_end
 from bcdh_lib.training.hash_layer import assemble, start_layer, train_hash_layer
 from bcdh_lib.training.itq import itq_projection
 from bcdh_lib.training.losses import LOSSES
 from bcdh_lib.training.network import HashNetwork
-from bcdh_lib.training.training_set import TrainingSet
+from bcdh_lib.training.training_set import TrainingSet, encode_training_set, set_whitening
 from bcdh_lib.training.validation import validation_map
-
-
-def draw_vectors(groups=20, each=6, meaning=8, noise=24, seed=0):
-    """Unit vectors whose first numbers hold the photo's group and whose many others are noise of more variance."""
-    generator = np.random.default_rng(seed)
-    group = np.repeat(np.arange(groups), each)
-    telling, others = generator.normal(size=(groups, meaning))[group], 1.2 * generator.normal(size=(len(group), noise))
-    vectors = np.concatenate([telling, others], 1)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    pairs = np.array([(i, j) for i in range(len(group)) for j in range(len(group)) if i != j and group[i] == group[j]])
-    return TrainingSet(vectors[:, None].astype(np.float32), group, group < 0.8 * groups, pairs)
+from tests.helpers import draw_vectors
 
 
 def outputs_of(layer, vectors):
@@ -83,3 +75,62 @@ def test_the_assembled_network_goes_from_pixels_to_the_layers_outputs(params):
         torch.testing.assert_close(network(views), layer(vectors))
         assert network.bits == 8
         torch.testing.assert_close(network.hash_layer(vectors), layer(vectors))
+
+
+@pytest.fixture
+def start(training_set, params):
+    """A hash network of 16 bits after its layer's training, and its history."""
+    baseline = HashNetwork(params.network, None)
+    set_whitening(baseline, training_set)
+    vectors = encode_training_set(baseline, training_set)
+    layer, history = train_hash_layer(vectors, params, "binary_constrained", 16, 3)
+    return assemble(baseline, layer), history
+
+
+def settings(params, **changes):
+    return changed(params, {"training.end_to_end": {"rounds": 3, "steps_per_round": 4, "photos": 16} | changes})
+
+
+def moved(before, after, *parts):
+    """Those of the parts whose weights differ."""
+    weights = {part: [getattr(network, part).parameters() for network in (before, after)] for part in parts}
+    return [part for part, both in weights.items() if not all(map(torch.equal, *both))]
+
+
+@pytest.mark.parametrize("method", ["binary_constrained", "hashnet"])
+def test_end_to_end_the_best_round_is_kept_and_repeats(training_set, params, start, method):
+    network, before = start
+    params = settings(params, learning_rate=1e-3)
+    trained, history = train_end_to_end(network, training_set, params, method, 3, before)
+    assert history[: len(before)] == before
+    assert len(history) == len(before) + 3
+    best = max(row["validation_map"] for row in history)
+    outputs = encode(trained, training_set.views)
+    assert validation_map(training_set.group, training_set.train, outputs, 16) == pytest.approx(best)
+    again, repeated = train_end_to_end(network, training_set, params, method, 3, before)
+    assert repeated == history
+    assert all(torch.equal(a, b) for a, b in zip(trained.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_blocks_and_layer_move_and_the_frozen_ones_stay(training_set, params, start):
+    network, before = start
+    worst = [before[0] | {"validation_map": -1.0}]  # any round is better
+    trained, _ = train_end_to_end(network, training_set, settings(params, rounds=1), "binary_constrained", 3, worst)
+    assert moved(network, trained, "early", "late", "whitening", "hash_layer") == ["late", "hash_layer"]
+
+
+def test_end_to_end_the_start_is_kept_if_no_round_is_better(training_set, params, start):
+    network, before = start
+    best = [before[0] | {"validation_map": 2.0}]
+    assert train_end_to_end(network, training_set, settings(params), "dsh", 3, best)[0] is network
+
+
+def test_the_float_baseline_trains_on_alone(training_set, params):
+    baseline = HashNetwork(params.network, None)
+    set_whitening(baseline, training_set)
+    before = [{"round": 0, "loss": 0.0, "quantization": 0.0, "validation_map": -1.0}]
+    trained, history = train_end_to_end(baseline, training_set, settings(params, rounds=1), "float", 3, before)
+    assert trained.hash_layer is None
+    wanted = validation_map(training_set.group, training_set.train, encode(trained, training_set.views), None)
+    assert history[1]["validation_map"] == pytest.approx(wanted, abs=1e-6)
+    assert moved(baseline, trained, "early", "late", "whitening") == ["late", "whitening"]

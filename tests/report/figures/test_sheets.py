@@ -75,12 +75,8 @@ def test_rankings_of_all_queries_by_real_distances(printed, benchmark_of_photos)
 
 
 def test_codes_are_compared_with_the_first(printed):
-    codes = {
-        "query": np.array([0b101, 0], np.uint8),
-        "near": np.array([0b100, 0], np.uint8),
-        "far": np.array([0b010, 255], np.uint8),
-    }
-    figure, alt = printed(retrieval.code_rows, codes)
+    codes = {"query": [0b101, 0], "near": [0b100, 0], "far": [0b010, 255]}
+    figure, alt = printed(retrieval.code_rows, {name: np.array(code, np.uint8) for name, code in codes.items()})
     assert alt.endswith("near: 1 of 16 bits differ; far: 11 of 16 bits differ.")
     filled = [[patch.get_fill() and patch.get_facecolor()[3] > 0 for patch in panel.patches] for panel in figure.axes]
     assert [np.flatnonzero(row).tolist() for row in filled] == [[0, 2], [2], [1, *range(8, 16)]]

@@ -1,4 +1,4 @@
-"""The Oxford/Paris reader: a hand-made folder, the real ground truth with the official program's figures, broken files."""
+"""The readers of Oxford, Paris and Holidays: by hand, the real ground truths with the official figures, broken files."""
 
 from pathlib import Path
 
@@ -8,15 +8,17 @@ import pytest
 from bcdh_lib.core.errors import StudyError
 from bcdh_lib.core.metrics import average_precision, ties_of_distances
 from bcdh_lib.retrieval.benchmarks.gnd import landmark_of
+from bcdh_lib.retrieval.benchmarks.holidays import group_queries, read_holidays
 from bcdh_lib.retrieval.benchmarks.oxford_paris import read_ground_truth, read_oxford_paris
 
 from .conftest import DATABASE, save_photos, save_text
 
 REAL = Path(__file__).resolve().parents[4] / "shared/benchmarks"
+HOLIDAYS = REAL / "holidays/holidays_images.dat"
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no real ground truth next to the repository (../shared/benchmarks)")
 
 
-def test_by_hand(tmp_path):
+def test_oxford_by_hand(tmp_path):
     benchmark = read_oxford_paris(save_text(save_photos(tmp_path / "rendered_oxford/images", DATABASE)))
     assert list(benchmark.photos) == ["a", "b", "c", "d"]
     (query,) = benchmark.queries
@@ -76,3 +78,25 @@ def test_queries_of_one_landmark_share_its_name():
     real, others = ["all_souls_1", "all_souls_000013", "paris_louvre_000139_1"], ["landmark_00_2", "landmark_00_000004", "7"]
     assert [landmark_of(query) for query in real] == ["all_souls", "all_souls", "paris_louvre"]
     assert [landmark_of(query) for query in others] == ["landmark_00", "landmark_00", "7"]
+
+
+def test_holidays_by_hand(tmp_path):
+    benchmark = read_holidays(save_photos(tmp_path / "jpg", ["100101", "100000", "100001", "100002", "100100"]))
+    assert [(query.name, query.group) for query in benchmark.queries] == [("100000", "1000"), ("100100", "1001")]
+    assert benchmark.positive().tolist() == [[False, True, True, False, False], [False, False, False, False, True]]
+    assert benchmark.junk().tolist() == [[True, False, False, False, False], [False, False, False, True, False]]
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [(["IMG_1"], "IMG_1.jpg: a"), (["100201"], "100200.jpg, is not there"), ([], "has no")]
+)
+def test_broken_names(tmp_path, names, said):
+    with pytest.raises(StudyError, match=said):
+        read_holidays(save_photos(tmp_path / "jpg", names))
+
+
+@needs_real
+def test_the_real_list_of_holidays_has_its_published_counts():
+    queries = group_queries([line.removesuffix(".jpg") for line in HOLIDAYS.read_text().split()])
+    assert len(queries) == 500
+    assert sum(len(query.positives) for query in queries) == 991

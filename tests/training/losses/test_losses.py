@@ -5,9 +5,8 @@ from math import cosh, e, log, tanh
 import pytest
 import torch
 
-from bcdh_lib.core.errors import StudyError
 from bcdh_lib.study import open_study
-from bcdh_lib.training.losses import LOSSES, check_losses, make_loss
+from bcdh_lib.training.losses import LOSSES, make_loss
 from bcdh_lib.training.losses.pairwise import PairwiseLoss, hamming_distances, log_cosh, negative_log_likelihood, sgn
 
 SETTINGS = open_study().params.losses
@@ -137,16 +136,3 @@ def test_greedyhash_by_hand():
     assert value.item() == pytest.approx(2 + 0.1125)
     value.backward()
     assert outputs.grad[1].tolist() == [-1, 1, -1, -1]  # d = (L - a.b) / 2, so its gradient in v is -a / 2, doubled
-
-
-@pytest.mark.parametrize(
-    ("losses", "message"),
-    [
-        ({"nothing": {}}, "losses.nothing: unknown; known: binary_constrained"),
-        ({"dsh": {"learning_rate": 0.1, "quantization_weight": -1.0}}, "losses.dsh.quantization_weight"),
-        ({}, "training.runs: binary_constrained has no settings"),
-    ],
-)
-def test_a_wrong_setting_is_named(params, losses, message):
-    with pytest.raises(StudyError, match=message):
-        check_losses(params.model_copy(update={"losses": losses}))
