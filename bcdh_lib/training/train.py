@@ -11,11 +11,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 import torch.distributed as dist
+from tqdm.auto import tqdm
 
 from bcdh_lib.core.files import write_array, write_bytes
 from bcdh_lib.core.tables import write_table
+from bcdh_lib.params import Params, TrainingRun
 from bcdh_lib.study import Study, computes
-from bcdh_lib.training.checkpoint import save_checkpoint
+from bcdh_lib.training.checkpoint import load_checkpoint, save_checkpoint
 from bcdh_lib.training.device import device, prepare, process_rank, wait_for_all
 from bcdh_lib.training.end_to_end import train_end_to_end
 from bcdh_lib.training.float_baseline import train_float_baseline
@@ -35,7 +37,7 @@ def _inputs(study: Study) -> list[Path]:
 def train_all(study: Study) -> None:
     """Train the float baseline and every run of training.runs; write their checkpoints and the table `history`.
 
-    A killed run continues where the float baseline stopped; hash layers take seconds and start again. The baseline is trained
+    A killed run continues after the last round of the float baseline, or after the last finished run. The baseline is trained
     even if no run names it: every hash layer starts from it. Raises StudyError.
     """
     params = study.params
@@ -44,13 +46,13 @@ def train_all(study: Study) -> None:
     work = study.unfinished("training", (params.network, params.training.float_baseline), _inputs(study), __name__)
     training_set = load_training_set(study)
     baseline, history = train_float_baseline(training_set, params, work)
-    if process_rank() == 0:  # hash layers are small: one process trains them
-        _train_hash_layers(study, training_set, baseline, history)
+    if process_rank() == 0:  # the runs are short: one process trains them
+        _train_runs(study, training_set, baseline, history, work)
     wait_for_all()
 
 
-def _train_hash_layers(study: Study, training_set: TrainingSet, baseline: HashNetwork, history: History) -> None:
-    """Train the runs on the baseline, and write everything that the stage gives."""
+def _train_runs(study: Study, training_set: TrainingSet, baseline: HashNetwork, history: History, work: Path) -> None:
+    """Train the runs on the baseline, and write everything that the stage gives. Finished runs are kept in the folder `work`."""
     params, settings = study.params, study.params.model_dump(include={"training", "losses"})
     settings["training"].pop("runs")
     pairs = hashlib.sha256((study.pairs / "pairs.parquet").read_bytes()).hexdigest()
@@ -69,16 +71,29 @@ def _train_hash_layers(study: Study, training_set: TrainingSet, baseline: HashNe
         save_checkpoint(study.checkpoint(WHITENED), whitened, {"method": WHITENED})
     vectors = encode_training_set(baseline, training_set)
     write_array(study.checkpoints / "vectors.npy", vectors.views)
-    for run in params.training.runs:
-        if run.bits is not None:
-            layer, history = train_hash_layer(vectors, params, run.method, run.bits, params.run.seed)
-            network = assemble(baseline, layer)
-            if params.training.end_to_end.rounds:
-                network, history = train_end_to_end(network, training_set, params, run.method, params.run.seed, history)
-            save(run.name, run.method, network, history)
+    for run in tqdm([run for run in params.training.runs if run.bits], desc="hash networks", unit="run"):
+        save(run.name, run.method, *_train_run(run, training_set, vectors, baseline, params, work))
     table = pd.concat(histories, ignore_index=True)
     write_table(study.checkpoints, "history", table)
     write_bytes(study.reports / "history.csv", table.to_csv(index=False, float_format="%.6f").encode())
+
+
+def _train_run(
+    run: TrainingRun, training_set: TrainingSet, vectors: TrainingSet, baseline: HashNetwork, params: Params, work: Path
+) -> tuple[HashNetwork, History]:
+    """A run's hash network and history: trained, or taken from the folder `work` if it was finished before."""
+    training, loss = params.training, params.losses[run.method]
+    digest = hashlib.sha256(repr((training.hash_layer, training.end_to_end, loss)).encode()).hexdigest()[:16]
+    finished = work / f"{run.name}-{digest}.safetensors"
+    if finished.with_suffix(".json").is_file():
+        network, facts = load_checkpoint(finished)
+        return network, facts["history"]
+    layer, history = train_hash_layer(vectors, params, run.method, run.bits or 0, params.run.seed)
+    network = assemble(baseline, layer)
+    if training.end_to_end.rounds:
+        network, history = train_end_to_end(network, training_set, params, run.method, params.run.seed, history)
+    save_checkpoint(finished, network, {"history": history})
+    return network, history
 
 
 def train_as_one_of_several(study: Study) -> None:

@@ -1,5 +1,8 @@
 """The stage: what it reads and writes, that a second call returns at once; validation by hand, and in blocks as at once."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from bcdh_lib.training.checkpoint import load_checkpoint
 from bcdh_lib.training.train import train_all
 from bcdh_lib.training.training_set import load_training_set, read_vectors
 from bcdh_lib.training.validation import validation_map
+from tests.helpers import contents
 
 
 @pytest.fixture
@@ -51,6 +55,31 @@ def test_the_stage_trains_the_float_baseline_and_a_layer_a_run(study, params, mo
     assert load_checkpoint(study.checkpoint("whitened"))[0].bits is None
     monkeypatch.setattr(train, "load_training_set", None)  # would end in a TypeError
     train_all(study)
+
+
+def test_a_killed_stage_continues_after_the_last_finished_run(study, monkeypatch):
+    """Killed in the second of two runs: the first is not trained again, and all files equal those of an undisturbed stage."""
+    runs = [{"method": "dsh", "bits": 8}, {"method": "dsh", "bits": 16}]
+    study = replace(study, params=changed(study.params, {"training": {"runs": runs}}))
+    trained, layer = [], train.train_hash_layer
+
+    def killed(vectors, params, method, bits, seed):
+        trained.append(bits)
+        if trained == [8, 16]:
+            raise KeyboardInterrupt
+        return layer(vectors, params, method, bits, seed)
+
+    monkeypatch.setattr(train, "train_hash_layer", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_all(study)
+    train_all(study)
+    assert trained == [8, 16, 16]
+    resumed = contents(study.checkpoints)
+    shutil.rmtree(study.root / "data/stamps")
+    shutil.rmtree(study.work)
+    train_all(study)
+    assert trained == [8, 16, 16, 8, 16]
+    assert contents(study.checkpoints) == resumed
 
 
 GROUP, TRAIN = np.repeat(np.arange(6), 4), np.arange(24) < 16
