@@ -44,6 +44,7 @@ def params():
         "training": {
             "float_baseline": {"rounds": 2, "steps_per_round": 2, "tuples": 4, "negatives": 2, "views": 1, "learning_rate": 1e-3},
             "hash_layer": {"rounds": 2, "steps_per_round": 5, "photos": 16, "places": 4},
+            "end_to_end": {"rounds": 0},
         },
     }
     params = open_study(changes, find_root()).params

@@ -26,6 +26,7 @@ TINY = {
         "runs": [{"method": "binary_constrained", "bits": 64}, {"method": "dsh", "bits": 64}, {"method": "float", "bits": None}],
         "float_baseline": {"rounds": 1, "steps_per_round": 2, "tuples": 4, "views": 1},
         "hash_layer": {"rounds": 2, "steps_per_round": 4, "photos": 16, "places": 4},
+        "end_to_end": {"rounds": 1, "steps_per_round": 2, "photos": 16, "places": 4},
     },
 }
 OVERVIEW = {"landmarks": 3, "photos_per_landmark": 8, "strays": 1}

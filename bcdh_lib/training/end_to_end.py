@@ -1,4 +1,4 @@
-"""End to end, pixels to bits: blocks and hash layer of a hash network learn on together, at a low rate.
+"""End to end, pixels to bits: blocks and hash layer of a hash network learn on together.
 
 The float baseline and the hash layer were trained one after the other; here the loss on codes reaches the blocks too. Vectors
 move with every step, so each batch goes through the blocks that train, and the layer's normalisation is recomputed every round.
@@ -39,6 +39,7 @@ def train_end_to_end(
         rate = settings.layer_share * loss.settings.learning_rate * layer.linear.weight.std().item()
         trained.append({"params": list(layer.linear.parameters()), "lr": rate})
     optimiser = torch.optim.AdamW(trained, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, settings.rounds * settings.steps_per_round)
     batches = draw_places(training_set, settings.photos, settings.places, seed)
     train = torch.from_numpy(training_set.train)
     for _ in range(settings.rounds):
@@ -48,6 +49,7 @@ def train_end_to_end(
             pooled = pool(network.train(), training_set.views[batch.rows, batch.views])
             outputs = pooled if layer is None else network.finish(pooled)
             found.append(step_on(outputs, batch, loss, optimiser, "training.end_to_end.learning_rate"))
+            schedule.step()
         with torch.no_grad():
             if layer is None:
                 outputs = set_whitening(network, training_set)
