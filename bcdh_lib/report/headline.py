@@ -94,9 +94,12 @@ def _cell(rows: pd.DataFrame, best: float | None) -> Cell | None:
 
 
 def verdicts(tables: Mapping[str, Any]) -> list[str]:
-    """How often BCDH is significantly better and worse by Hamming distance, a sentence for each question of differences.csv."""
-    if "differences" not in tables:
-        return []
-    rows = tables["differences"]
-    rows = rows[(rows["benchmark"] == "mean") & (rows["scoring"] == "hamming")]
-    return [f"Against {QUESTIONS.get(str(question), question)}, {in_words(part)}." for question, part in rows.groupby("question")]
+    """How often BCDH is significantly better and worse by Hamming distance: a sentence for each question, of the layers alone
+    (differences.csv), then of the codes trained end to end (end_to_end_differences.csv)."""
+    found = []
+    for name, about in (("differences", "Against"), ("end_to_end_differences", "Trained end to end, against")):
+        if name in tables:
+            rows = tables[name]
+            rows = rows[(rows["benchmark"] == "mean") & (rows["scoring"] == "hamming") & rows["question"].isin(QUESTIONS)]
+            found += [f"{about} {QUESTIONS[str(name)]}, {in_words(part)}." for name, part in rows.groupby("question")]
+    return found

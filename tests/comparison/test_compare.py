@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from bcdh_lib.comparison import compare as module
-from bcdh_lib.comparison.compare import compare
+from bcdh_lib.comparison.compare import best_rates, compare
 from bcdh_lib.comparison.pieces import Piece, Result, do_all
 from bcdh_lib.comparison.plan import Interval, changed, choose, draw_configurations, load_plan, nearest
 from bcdh_lib.comparison.tables import read_tables
@@ -155,7 +155,12 @@ PLAN = {
     "bits": [16],
     "seeds": [1, 2],
     "tuning": {"configurations": 2, "seed": 5, "bits": [16], "rounds": 1, "ranges": dict.fromkeys(METHODS, RATES)},
-    "end_to_end": {"bits": [16], "seeds": [2], "settings": {"rounds": 1, "steps_per_round": 1, "photos": 16, "places": 6}},
+    "end_to_end": {
+        "bits": [16],
+        "seeds": [2],
+        "settings": {"rounds": 1, "steps_per_round": 1, "photos": 16, "places": 6},
+        "learning_rates": [1e-4, 1e-3],
+    },
     "ablations": {
         "bits": [16],
         "seeds": [1],
@@ -193,6 +198,7 @@ def test_a_study_resumed_equals_one_undisturbed(root, monkeypatch):
     assert tables["models"]["models"].unique().tolist() == [4, 6]
     assert set(tables["ablations"]["ablation"]) == {"reference", "rate", "clusters"}
     assert len(tables["trials"]) == 4
+    assert tables["end_to_end_rates"]["learning_rate"].tolist() == [1e-4] * 3 + [1e-3] * 3
     assert set(tables["end_to_end"]["training"]) == {"layer", "end_to_end", "longer_baseline"}
     assert set(tables["end_to_end_differences"]["question"]) == {"layer", "longer_baseline", "other_losses", "itq"}
     first = contents(folder)
@@ -204,3 +210,11 @@ def test_a_study_resumed_equals_one_undisturbed(root, monkeypatch):
     compare(root, folder)
     assert sorted((root / "work/study").rglob("*.parquet")) == pieces
     assert contents(folder) | {"provenance.json": b""} == first | {"provenance.json": b""}  # its minutes may differ
+
+
+@pytest.mark.parametrize(("validated", "best"), [([0.2, 0.3], 2e-4), ([0.3, 0.3], 1e-4), ([float("nan"), 0.1], 2e-4)])
+def test_the_best_rate_is_that_of_the_best_validation(validated, best):
+    """Of equals the first; one that diverged is never the best."""
+    tried = pd.DataFrame({"method": "dsh", "bits": 16, "learning_rate": [1e-4, 2e-4], "validation_map": validated})
+    float_first = pd.DataFrame({"method": "float", "bits": [None], "learning_rate": [1e-4], "validation_map": [0.5]})
+    assert best_rates(pd.concat([tried, float_first])) == {("dsh", 16): best, ("float", None): 1e-4}

@@ -68,6 +68,8 @@ def test_what_the_comparison_says() -> None:
     differences = pd.DataFrame(rows, columns=["question", "verdict"]).assign(benchmark="mean", scoring="hamming")
     losses, shallow = (re.findall(r"\d+|none", sentence) for sentence in verdicts({"differences": differences}))
     assert (losses, shallow) == (["1", "3", "1"], ["1", "1", "none"])
+    whole = differences.assign(question=["other_losses", "layer", "longer_baseline", "itq"])  # BCDH against others: two of them
+    assert len(verdicts({"end_to_end_differences": whole})) == 2
     assert verdicts({}) == []
 
 
