@@ -139,7 +139,7 @@ def fine_tune(learner: Learner, activations: Tensor, places: Places, stays: NDAr
     train, settings = stays & (places.group >= 0), learner.settings
     learned_from = hashlib.sha256(np.where(train, places.group, -1).tobytes()).hexdigest()
     file = learner.folder / f"{learned_from[:16]}.safetensors"
-    if file.exists():
+    if file.with_suffix(".json").exists():  # written last
         return load_checkpoint(file)[0]
     network = copy.deepcopy(learner.default.baseline)
     pretrained, loss = copy.deepcopy(network.late.state_dict()), make_baseline_loss(settings)

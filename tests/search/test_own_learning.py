@@ -148,6 +148,10 @@ def test_fine_tuning_brings_similar_photos_nearer_and_continues(learner, album_o
     assert {path: path.stat().st_mtime_ns for path in learner.folder.iterdir()} == kept
     fine_tune(learner, activations, places, places.group > 0)  # of other photos
     assert len(list(learner.folder.iterdir())) == 2 * len(kept)
+    for facts in learner.folder.glob("*.json"):  # as if it had been killed between a network and its facts
+        facts.unlink()
+    again = fine_tune(learner, activations, places, np.ones(24, bool))
+    assert (encode(again, activations).numpy() == after).all()
 
 
 def test_held_apart_places_change_nothing(learner, album_of_places):
