@@ -62,7 +62,7 @@ def compare(root: Path, tables: Path, prefix: str = "") -> None:
 
     works = parts.values()
     do("activations", [piece for work in works for piece in work.activations], 1, None)
-    do("vectors", vectors_of(run for work in works for run in work.runs({}, {}) if not run.vectors.longer))
+    do("vectors", vectors_of(run for work in works for run in work.runs({}, {})))  # without rates none is trained longer
     do("trials", [piece for work in works for piece in work.trials()])
     tried = {name: pd.concat([trial.read().rows for trial in work.trials()], ignore_index=True) for name, work in parts.items()}
     chosen = {name: choose(table) for name, table in tried.items()}
@@ -70,7 +70,7 @@ def compare(root: Path, tables: Path, prefix: str = "") -> None:
     do("learning rates end to end", [piece for part in rated.values() for _, _, piece in part])
     rates = {name: rates_of(part) for name, part in rated.items()}
     runs = {name: list(work.runs(chosen[name], best_rates(rates[name]))) for name, work in parts.items()}
-    do("vectors of longer training", vectors_of(run for part in runs.values() for run in part))
+    do("vectors of longer training", vectors_of(run for part in runs.values() for run in part if run.vectors.longer))
     do("runs", [run for part in runs.values() for run in part])
     made = {name: summarise_study(part) | {"trials.csv": tried[name]} for name, part in runs.items()}
     if plan.end_to_end:
@@ -115,10 +115,13 @@ class Work:
     def vectors(self, seed: int, method: str = FLOAT, models: int | None = None, longer: float | None = None) -> Vectors:
         """Those of a seed's float baseline, or of another network; longer: trained further at this rate, as the control is."""
         changes: Changes = {"run": {"seed": seed}}
-        if longer and self.plan.end_to_end:
-            changes["training.end_to_end"] = self.plan.end_to_end.settings | {"learning_rate": longer}
-        params = changed(self.study.params, changes)
+        params = changed(self.study.params, changes | (self.at_rate(longer) if longer else {}))
         return Vectors(self.study, self.inputs, params, self.collections, self.benchmarks, method, models, bool(longer))
+
+    def at_rate(self, rate: float) -> Changes:
+        """The study's settings of training end to end, at a learning rate."""
+        settings = self.plan.end_to_end.settings if self.plan.end_to_end else {}
+        return {"training.end_to_end": settings | {"learning_rate": rate}}
 
     def trials(self) -> list[Trial]:
         """Every configuration of every method, all with the vectors of the first seed."""
@@ -141,9 +144,7 @@ class Work:
 
     def end_to_end(self, chosen: Chosen, seed: int, method: str, bits: int, rate: float) -> Run:
         """A method whose blocks and hash layer are trained further, together, at a learning rate."""
-        settings = self.plan.end_to_end.settings if self.plan.end_to_end else {}
-        changes: Changes = {"training.end_to_end": settings | {"learning_rate": rate}}
-        return self.run(chosen, self.vectors(seed), method, bits, "end_to_end", changes=changes, end_to_end=True)
+        return self.run(chosen, self.vectors(seed), method, bits, "end_to_end", changes=self.at_rate(rate), end_to_end=True)
 
     def rated(self, chosen: Chosen) -> list[Rated]:
         """Training end to end at every learning rate with the first seed: every method at every length, and the control."""
@@ -190,11 +191,7 @@ class Work:
 
 def rates_of(rated: Sequence[Rated]) -> pd.DataFrame:
     """The rates that were tried, with the best validation mAP of each: method, bits, learning_rate, validation_map."""
-    made = [(*key, rate, piece, piece.read()) for key, rate, piece in rated]
-    rows = [
-        (method, bits, rate, rows["validation_map"].max() if isinstance(piece, Vectors) else facts["validation_map"])
-        for method, bits, rate, piece, (rows, facts) in made
-    ]
+    rows = [(*key, rate, piece.read().facts["validation_map"]) for key, rate, piece in rated]
     return pd.DataFrame(rows, columns=["method", "bits", "learning_rate", "validation_map"]).astype({"bits": "Int32"})
 
 

@@ -160,7 +160,9 @@ class Vectors(Piece):
         np.savez(content, **arrays)
         write_bytes(self.arrays, content.getvalue())
         columns = ["round", "loss", "quantization", "validation_map"]
-        return Result(pd.DataFrame(history, columns=columns), {"models": len(np.unique(made.group[made.train]))})
+        best = max((row["validation_map"] for row in history), default=float("nan"))
+        facts = {"models": len(np.unique(made.group[made.train])), "validation_map": best}
+        return Result(pd.DataFrame(history, columns=columns), facts)
 
     def training_set(self) -> TrainingSet:
         """The photos that it is trained on."""

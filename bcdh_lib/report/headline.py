@@ -101,5 +101,5 @@ def verdicts(tables: Mapping[str, Any]) -> list[str]:
         if name in tables:
             rows = tables[name]
             rows = rows[(rows["benchmark"] == "mean") & (rows["scoring"] == "hamming") & rows["question"].isin(QUESTIONS)]
-            found += [f"{about} {QUESTIONS[str(name)]}, {in_words(part)}." for name, part in rows.groupby("question")]
+            found += [f"{about} {QUESTIONS[str(asked)]}, {in_words(part)}." for asked, part in rows.groupby("question")]
     return found
